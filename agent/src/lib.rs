@@ -1,0 +1,1 @@
+//! The floodmark agent: generates load, times it on its own clock, and accounts for every request.

@@ -1,0 +1,32 @@
+//! The pure values of floodmark, shared by the agent and the coordinator.
+//!
+//! A type lives here only if it crosses the wire or the store, or if both sides must compute it
+//! identically. Nothing in this crate reads a clock, a file, a socket, the environment or a random
+//! source: time and seeds come in as arguments.
+//!
+//! | Module | What it holds |
+//! |---|---|
+//! | [`ids`] | names and numbers that identify runs, agents, levels, users |
+//! | [`time`] | monotonic ticks |
+//! | [`seed`] | one seed per campaign, a generator per request |
+//! | [`phase`] | the five phases |
+//! | [`target`], [`workload`] | what is loaded, with what |
+//! | [`arrivals`], [`assignment`] | when a user intends to send, and one agent's share of a level |
+//! | [`outcome`] | how one request ended, and its instants |
+//! | [`hist`], [`series`], [`tally`] | what an agent accumulates; merging is exact |
+//! | [`snapshot`] | cumulative states on their way to the coordinator |
+
+pub mod arrivals;
+pub mod assignment;
+pub mod digest;
+pub mod hist;
+pub mod ids;
+pub mod outcome;
+pub mod phase;
+pub mod seed;
+pub mod series;
+pub mod snapshot;
+pub mod tally;
+pub mod target;
+pub mod time;
+pub mod workload;

@@ -1,0 +1,238 @@
+//! The number of requests in flight over time, exact in its integral.
+
+use std::collections::VecDeque;
+
+/// Width of a slot when a level begins, in nanoseconds.
+pub const SLOT_NS: u64 = 100_000_000;
+/// The most slots kept; a longer level makes its slots twice as wide, as often as needed.
+pub const SLOTS_MAX: usize = 8192;
+
+/// One slot of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Request-nanoseconds in flight within the slot.
+    pub area_ns: u64,
+    /// Most requests in flight at one instant within the slot.
+    pub most: u32,
+}
+
+/// Requests in flight over time since the level fired.
+///
+/// The sum of the areas is the exact time integral. Merging adds areas, and adds the maxima, so a
+/// merged maximum is an upper bound of what was in flight at one instant over the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InFlight {
+    slot_ns: u64,
+    slots: VecDeque<Slot>,
+}
+
+/// What is wrong with a series that came from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SeriesError {
+    /// Slot width is not `SLOT_NS` times a power of two.
+    #[error("a slot of {0} ns")]
+    Width(u64),
+    /// More than `SLOTS_MAX` slots.
+    #[error("more than {SLOTS_MAX} slots")]
+    TooMany,
+    /// A slot holds more than its maximum allows.
+    #[error("slot {0} holds more than its maximum in flight allows")]
+    Area(usize),
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self {
+            slot_ns: SLOT_NS,
+            slots: VecDeque::new(),
+        }
+    }
+}
+
+impl InFlight {
+    /// A series from its parts, checked.
+    pub fn from_parts(slot_ns: u64, slots: Vec<Slot>) -> Result<Self, SeriesError> {
+        if slot_ns % SLOT_NS != 0 || !(slot_ns / SLOT_NS).is_power_of_two() {
+            return Err(SeriesError::Width(slot_ns));
+        }
+        if slots.len() > SLOTS_MAX {
+            return Err(SeriesError::TooMany);
+        }
+        let too_full =
+            |slot: &Slot| u128::from(slot.area_ns) > u128::from(slot.most) * u128::from(slot_ns);
+        if let Some(place) = slots.iter().position(too_full) {
+            return Err(SeriesError::Area(place));
+        }
+        Ok(Self {
+            slot_ns,
+            slots: slots.into(),
+        })
+    }
+
+    /// Width of a slot in nanoseconds.
+    pub fn slot_ns(&self) -> u64 {
+        self.slot_ns
+    }
+
+    /// The slots, the first beginning when the level fired.
+    pub fn slots(&self) -> impl ExactSizeIterator<Item = Slot> + '_ {
+        self.slots.iter().copied()
+    }
+
+    /// Adds `level` requests in flight from `from_ns` to `to_ns`, both since the level fired.
+    /// Intervals come in order and do not overlap.
+    pub fn add(&mut self, from_ns: u64, to_ns: u64, level: u32) {
+        let mut at = from_ns;
+        while at < to_ns {
+            while at / self.slot_ns >= SLOTS_MAX as u64 {
+                self.widen();
+            }
+            let place = at / self.slot_ns;
+            let end = (place + 1).saturating_mul(self.slot_ns).min(to_ns);
+            let place = place as usize;
+            if self.slots.len() <= place {
+                self.slots.resize(place + 1, Slot::default());
+            }
+            if let Some(slot) = self.slots.get_mut(place) {
+                slot.area_ns += (end - at) * u64::from(level);
+                slot.most = slot.most.max(level);
+            }
+            at = end;
+        }
+    }
+
+    fn widen(&mut self) {
+        let pairs = self.slots.len().div_ceil(2);
+        for place in 0..pairs {
+            let first = self.slots.get(2 * place).copied().unwrap_or_default();
+            let second = self.slots.get(2 * place + 1).copied().unwrap_or_default();
+            if let Some(slot) = self.slots.get_mut(place) {
+                slot.area_ns = first.area_ns + second.area_ns;
+                slot.most = first.most.max(second.most);
+            }
+        }
+        self.slots.truncate(pairs);
+        self.slot_ns *= 2;
+    }
+
+    /// Adds everything that `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        while self.slot_ns < other.slot_ns {
+            self.widen();
+        }
+        let mut other = other.clone();
+        while other.slot_ns < self.slot_ns {
+            other.widen();
+        }
+        if self.slots.len() < other.slots.len() {
+            self.slots.resize(other.slots.len(), Slot::default());
+        }
+        for (mine, theirs) in self.slots.iter_mut().zip(&other.slots) {
+            mine.area_ns += theirs.area_ns;
+            mine.most = mine.most.saturating_add(theirs.most);
+        }
+    }
+
+    /// The exact time integral, in request-nanoseconds.
+    pub fn area_ns(&self) -> u128 {
+        self.slots.iter().map(|slot| u128::from(slot.area_ns)).sum()
+    }
+
+    /// Upper bound of the requests in flight at one instant.
+    pub fn most(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.most).max().unwrap_or(0)
+    }
+
+    /// Mean in flight between two instants since the level fired, `None` if they are one.
+    /// Slots cut by an end count by the part that lies inside.
+    pub fn mean(&self, from_ns: u64, to_ns: u64) -> Option<f64> {
+        let (area, time) = self
+            .parts(from_ns, to_ns)
+            .fold((0.0, 0.0), |(a, t), (mean, ns)| (a + mean * ns, t + ns));
+        (time > 0.0).then(|| area / time)
+    }
+
+    /// Share of the time between two instants in which the mean of a slot lies below `floor`.
+    pub fn share_below(&self, floor: f64, from_ns: u64, to_ns: u64) -> Option<f64> {
+        let (below, time) = self
+            .parts(from_ns, to_ns)
+            .fold((0.0, 0.0), |(b, t), (mean, ns)| {
+                (b + if mean < floor { ns } else { 0.0 }, t + ns)
+            });
+        (time > 0.0).then(|| below / time)
+    }
+
+    /// Per slot: mean in flight over the part of the slot inside the interval, and that part.
+    /// The interval's ends are taken as the ends of load: a cut slot's area lies inside it.
+    fn parts(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let first = from_ns / self.slot_ns;
+        let last = to_ns.saturating_sub(1) / self.slot_ns;
+        (first..=last).filter_map(move |place| {
+            let start = (place * self.slot_ns).max(from_ns);
+            let end = ((place + 1) * self.slot_ns).min(to_ns);
+            let area = self
+                .slots
+                .get(place as usize)
+                .map_or(0, |slot| slot.area_ns);
+            (end > start).then(|| (area as f64 / (end - start) as f64, (end - start) as f64))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_integral_is_exact_whatever_the_steps_and_the_length(
+            steps in prop::collection::vec((1u64..40_000_000_000, 0u32..2000), 1..200)
+        ) {
+            let mut series = InFlight::default();
+            let (mut at, mut area) = (0, 0u128);
+            for &(ns, level) in &steps {
+                series.add(at, at + ns, level);
+                at += ns;
+                area += u128::from(ns) * u128::from(level);
+            }
+            prop_assert_eq!(series.area_ns(), area);
+            prop_assert_eq!(series.most(), steps.iter().map(|s| s.1).max().unwrap());
+            let mean = series.mean(0, at).unwrap();
+            prop_assert!((mean - area as f64 / at as f64).abs() < 1e-6 * (1.0 + mean));
+            let back = InFlight::from_parts(series.slot_ns(), series.slots().collect());
+            prop_assert_eq!(back, Ok(series));
+        }
+    }
+
+    #[test]
+    fn merging_series_of_different_widths_keeps_the_area() {
+        let mut long = InFlight::default();
+        long.add(0, 10 * SLOT_NS * SLOTS_MAX as u64, 3);
+        let mut short = InFlight::default();
+        short.add(0, 5 * SLOT_NS, 2);
+        let area = long.area_ns() + short.area_ns();
+        let mut one = long.clone();
+        one.merge(&short);
+        short.merge(&long);
+        assert_eq!(one, short);
+        assert_eq!(one.area_ns(), area);
+        assert_eq!(one.most(), 5);
+    }
+
+    #[test]
+    fn a_part_filled_last_slot_counts_by_its_part() {
+        let mut series = InFlight::default();
+        series.add(0, 10 * SLOT_NS + SLOT_NS / 4, 8);
+        assert_eq!(series.mean(0, 10 * SLOT_NS + SLOT_NS / 4), Some(8.0));
+        assert_eq!(
+            series.share_below(7.6, 0, 10 * SLOT_NS + SLOT_NS / 4),
+            Some(0.0)
+        );
+        assert_eq!(
+            series.share_below(7.6, 0, 20 * SLOT_NS).map(|s| s > 0.45),
+            Some(true)
+        );
+    }
+}

@@ -1,0 +1,6 @@
+//! The floodmark coordinator: parses campaigns, runs the phase state machine over a fleet of
+//! agents, merges what they counted exactly, and judges it.
+
+pub mod campaign;
+pub mod plan;
+pub mod record;

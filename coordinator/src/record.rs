@@ -1,0 +1,138 @@
+//! What a run leaves behind: the values that the store keeps and every report is made from.
+
+use common::digest::Digest;
+use common::ids::{BootId, LevelId, Name, RunId};
+use common::snapshot::Seal;
+
+use crate::campaign::{Mode, Tier};
+use crate::plan::PlannedLevel;
+
+/// A wall-clock instant in milliseconds since 1970, used as a label only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixMs(pub u64);
+
+/// One run, finished or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRecord {
+    /// What was known when the run began.
+    pub header: RunHeader,
+    /// The fleet.
+    pub agents: Vec<AgentRecord>,
+    /// The levels that were begun, in order; a repeated attempt has an entry of its own.
+    pub levels: Vec<LevelRecord>,
+    /// How the run ended; `None` while it runs, or if it was killed.
+    pub end: Option<RunEnd>,
+}
+
+/// What was known when a run began.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunHeader {
+    /// The run.
+    pub run: RunId,
+    /// The campaign's name.
+    pub name: Name,
+    /// Its mode.
+    pub mode: Mode,
+    /// Its tier.
+    pub tier: Tier,
+    /// Its seed.
+    pub seed: u64,
+    /// The base URL of the target.
+    pub target: String,
+    /// The model asked for.
+    pub model: String,
+    /// Whether responses were streamed.
+    pub stream: bool,
+    /// The campaign as resolved, in TOML, secrets by reference only.
+    pub campaign_toml: String,
+    /// SHA-256 of `campaign_toml`.
+    pub campaign_sha256: Digest,
+    /// Levels planned.
+    pub levels_planned: u32,
+    /// When it began.
+    pub started_at: UnixMs,
+    /// Version of floodmark.
+    pub tool_version: String,
+}
+
+/// One agent of a fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentRecord {
+    /// Its name; unique within a fleet.
+    pub name: Name,
+    /// Its boot.
+    pub boot: BootId,
+    /// Where it was dialled; `embedded` for an agent inside the coordinator.
+    pub address: String,
+    /// Its version of floodmark.
+    pub version: String,
+    /// Worker threads.
+    pub workers: u32,
+    /// Its monotonic clock minus the coordinator's, in µs.
+    pub clock_offset_us: Option<f64>,
+    /// Bound of the offset's error: half the best round trip, in µs.
+    pub clock_error_us: Option<f64>,
+}
+
+/// One level that was begun.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LevelRecord {
+    /// Its place in the plan and the attempt.
+    pub id: LevelId,
+    /// What was planned.
+    pub planned: PlannedLevel,
+    /// Which agent had how many users.
+    pub shares: Vec<ShareRecord>,
+    /// When it fired; `None` if it never did.
+    pub fired_at: Option<UnixMs>,
+    /// How it ended; `None` while it runs, or if the run was killed.
+    pub fate: Option<LevelFate>,
+}
+
+/// One agent's part of a level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShareRecord {
+    /// The agent.
+    pub agent: Name,
+    /// Its users.
+    pub users: u32,
+    /// What it recorded; `None` until it sealed, or if it was lost.
+    pub seal: Option<Seal>,
+}
+
+/// How a level ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LevelFate {
+    /// All its requests ended and every agent sealed.
+    Completed,
+    /// Stopped early, and why; what was sealed stays readable.
+    Stopped(String),
+    /// An agent was lost; the level's numbers are void.
+    Quarantined(String),
+    /// The generator failed; the level's numbers are void.
+    Failed(String),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The outcome in one word.
+    pub outcome: RunOutcome,
+    /// The process's exit code.
+    pub exit_code: u8,
+    /// Why, in a sentence.
+    pub because: String,
+    /// When.
+    pub finished_at: UnixMs,
+}
+
+/// The outcome of a run in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// Every level was run.
+    Completed,
+    /// Stopped before its end, by an operator or a policy.
+    Stopped,
+    /// Could not go on.
+    Failed,
+}

@@ -1,0 +1,3 @@
+//! The wire of floodmark: the only crate that knows protobuf and gRPC.
+
+pub mod message;
