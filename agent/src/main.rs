@@ -1,1 +1,2 @@
+//! `floodmark-agent`: the command line of the agent.
 fn main() {}

@@ -19,6 +19,7 @@
 pub mod arrivals;
 pub mod assignment;
 pub mod digest;
+pub mod duration;
 pub mod hist;
 pub mod ids;
 pub mod outcome;

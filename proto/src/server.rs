@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
+pub use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::generated as pb;

@@ -1,0 +1,105 @@
+//! `floodmark-agent serve`.
+
+use std::path::PathBuf;
+
+use agent::clock::Clock;
+use agent::config::{AgentConfig, Overlay};
+use agent::service::Identity;
+use clap::Args;
+use common::ids::BootId;
+use proto::link;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use super::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address and port to listen on [default: 127.0.0.1:7070]
+    #[arg(long, env = "FLOODMARK_LISTEN")]
+    listen: Option<String>,
+    /// Configuration file
+    #[arg(long, env = "FLOODMARK_AGENT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Name in reports [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Worker threads [default: one per core]
+    #[arg(long)]
+    workers: Option<u32>,
+}
+
+pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let text =
+        match &args.config {
+            None => None,
+            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("cannot read {}: {error}", path.display()))
+            })?),
+        };
+    let overlay = Overlay {
+        listen: args.listen,
+        name: args.name,
+        workers: args.workers,
+    };
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let file = args.config.as_deref().zip(text.as_deref());
+    let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+    let config = AgentConfig::resolve(file, overlay, &host, cores).map_err(Failure::usage)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::internal)?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: AgentConfig) -> Result<(), Failure> {
+    agent::preflight::raise_fd_limit();
+    let certificates = config
+        .tls
+        .map(|tls| link::Identity::load(&tls.cert, &tls.key, &tls.ca, tls.coordinators))
+        .transpose()
+        .map_err(Failure::usage)?;
+    let secure = certificates.is_some();
+    let listener = link::listen(config.listen, certificates)
+        .await
+        .map_err(Failure::usage)?;
+    let identity = Identity {
+        name: config.name,
+        boot: new_boot(),
+        workers: config.workers,
+        policy: config.policy,
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
+    tracing::info!(
+        name = %identity.name, address = %listener.local_addr(), workers = identity.workers,
+        mutual_tls = secure, version = agent::VERSION, "listening"
+    );
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("leaving");
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    };
+    agent::serve(identity, Clock::start(), listener.into_incoming(), shutdown)
+        .await
+        .map_err(Failure::internal)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a boot's identity is made at the rim"
+)]
+fn new_boot() -> BootId {
+    BootId(Uuid::new_v4())
+}

@@ -1,0 +1,88 @@
+//! Generating load: workers, their users, the connection of each, and what they record.
+//!
+//! A worker is one thread with one current-thread runtime. It owns its users, their connections
+//! and its recorder; nothing on the path of a request is shared with another thread, but for the
+//! lease's deadline, which is read and never written there.
+
+mod conn;
+mod recorder;
+mod user;
+pub(crate) mod worker;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use common::assignment::{Assignment, Share};
+use rustls_pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use crate::compose::Composer;
+use crate::lease::Deadline;
+
+/// A level as every worker of an agent gets it.
+pub(crate) struct LevelPlan {
+    /// The agent's share.
+    pub(crate) assignment: Assignment,
+    /// The bytes of its requests.
+    pub(crate) composer: Composer,
+    /// Where the target is, checked against the policy and pinned for the level.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// How TLS is spoken, if it is.
+    pub(crate) tls: Option<Tls>,
+    /// No request is started once this has passed.
+    pub(crate) lease: Deadline,
+}
+
+/// How TLS is spoken to the target.
+pub(crate) struct Tls {
+    pub(crate) connector: TlsConnector,
+    pub(crate) name: ServerName<'static>,
+}
+
+/// The part of an agent's share that one of its workers takes.
+pub(crate) fn worker_share(share: Share, worker: u32, workers: u32) -> Share {
+    let count = if worker < share.count {
+        (share.count - worker - 1) / workers + 1
+    } else {
+        0
+    };
+    let first = share
+        .first
+        .0
+        .saturating_add(worker.saturating_mul(share.step));
+    Share {
+        first: common::ids::UserId(first),
+        step: share.step.saturating_mul(workers),
+        count,
+    }
+}
+
+/// A level's plan, shared by the workers.
+pub(crate) type SharedPlan = Arc<LevelPlan>;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use common::assignment::Load;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn workers_split_an_agents_share_without_rest(
+            users in 1u32..500, agents in 1u32..9, agent in 0u32..9, workers in 1u32..9
+        ) {
+            let share = Load { users, requests: 1 }.share(agent % agents, agents);
+            let all: BTreeSet<_> = share.users().collect();
+            let mut seen = BTreeSet::new();
+            for worker in 0..workers {
+                for user in worker_share(share, worker, workers).users() {
+                    prop_assert!(seen.insert(user));
+                }
+            }
+            prop_assert_eq!(seen, all);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Whether this host can do what an assignment asks, found out before anything is sent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::assignment::Assignment;
+use common::target::{BaseUrl, Host};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use rustls_pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use crate::load::Tls;
+use crate::policy::Policy;
+
+/// Descriptors that are not for users: logs, the control plane, the runtime.
+const FDS_RESERVED: u64 = 256;
+/// Share of the local ports towards one destination that a level may use.
+const PORTS_SHARE: f64 = 0.9;
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Where a level's requests go, once everything that could stand in the way has been checked.
+pub(crate) struct Route {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// Raises the limit of open files to what the system allows without privileges.
+pub fn raise_fd_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // A refusal leaves the old limit, which arming checks against.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Resolves and checks the target, and checks this host against the assignment.
+///
+/// # Errors
+/// Every reason why the level cannot be run here, each with what to do.
+pub(crate) async fn check(assignment: &Assignment, policy: &Policy) -> Result<Route, Vec<String>> {
+    let mut reasons = Vec::new();
+    let users = assignment.share.count;
+    if users > policy.users_max {
+        reasons.push(format!(
+            "{users} users are more than this agent's ceiling of {}; raise `users_max` in its \
+             configuration file or use more agents",
+            policy.users_max
+        ));
+    }
+    let fds_needed = u64::from(users) + FDS_RESERVED;
+    let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if fds < fds_needed {
+        reasons.push(format!(
+            "{users} users need {fds_needed} open files, the limit is {fds}; raise it with \
+             LimitNOFILE= in the unit or `ulimit -n {fds_needed}`"
+        ));
+    }
+    let base_url = &assignment.target.base_url;
+    let addresses = resolve(base_url).await.unwrap_or_else(|reason| {
+        reasons.push(reason);
+        Vec::new()
+    });
+    reasons.extend(
+        addresses
+            .iter()
+            .filter_map(|address| policy.permits(*address).err()),
+    );
+    if let Some((low, high)) = local_ports() {
+        let ports = f64::from(high.saturating_sub(low)) + 1.0;
+        if f64::from(users) > ports * PORTS_SHARE {
+            reasons.push(format!(
+                "{users} users need more local ports than 90 % of {low}-{high}; widen it with \
+                 `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"` or use more agents"
+            ));
+        }
+    }
+    let tls = if base_url.tls {
+        tls(base_url).map(Some).unwrap_or_else(|reason| {
+            reasons.push(reason);
+            None
+        })
+    } else {
+        None
+    };
+    if reasons.is_empty() {
+        Ok(Route { addresses, tls })
+    } else {
+        Err(reasons)
+    }
+}
+
+async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
+    let port = base_url.port;
+    let name = match &base_url.host {
+        Host::V4(address) => return Ok(vec![SocketAddr::from((*address, port))]),
+        Host::V6(address) => return Ok(vec![SocketAddr::from((*address, port))]),
+        Host::Name(name) => name,
+    };
+    let lookup = tokio::net::lookup_host((name.as_str(), port));
+    match tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await {
+        Ok(Ok(found)) => {
+            let addresses: Vec<_> = found.take(16).collect();
+            if addresses.is_empty() {
+                Err(format!("{name} has no address"))
+            } else {
+                Ok(addresses)
+            }
+        }
+        Ok(Err(error)) => Err(format!("{name} does not resolve on this agent: {error}")),
+        Err(_) => Err(format!("{name} did not resolve on this agent within 3 s")),
+    }
+}
+
+fn tls(base_url: &BaseUrl) -> Result<Tls, String> {
+    let name = match &base_url.host {
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|e| e.to_string())?,
+        Host::V4(address) => ServerName::IpAddress((*address).into()),
+        Host::V6(address) => ServerName::IpAddress((*address).into()),
+    };
+    let roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Tls {
+        connector: TlsConnector::from(Arc::new(config)),
+        name,
+    })
+}
+
+/// The range of local ports; `None` where the system does not say.
+fn local_ports() -> Option<(u16, u16)> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}

@@ -1,0 +1,415 @@
+//! One run's hold on the agent: orders in, levels run by the workers, reports out.
+//!
+//! The session lives on the control thread. If the coordinator goes silent the session stays until
+//! the lease has ended every request; a lost connection is never taken for a farewell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::assignment::Assignment;
+use common::ids::{Epoch, LevelId, RunId};
+use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
+use common::tally::Tally;
+use common::time::Tick;
+use proto::message::{Order, Peer, Refusal, Report};
+use proto::server::{Orders, OrdersEnd};
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::compose::Composer;
+use crate::lease::{LEASE, Lease, RENEW_EVERY};
+use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
+use crate::load::{LevelPlan, SharedPlan};
+use crate::preflight;
+use crate::service::Inner;
+
+/// Reports of workers that may wait; each worker sends one a second and one at the end.
+const WORKER_QUEUE: usize = 256;
+/// How long an important report may wait for a coordinator that reads nothing.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A run's hold on the agent.
+pub(crate) struct Session {
+    inner: Arc<Inner>,
+    run: RunId,
+    epoch: Epoch,
+    since: Tick,
+    lease: Lease,
+    reports: mpsc::Sender<Result<Report, Refusal>>,
+    workers: Vec<Worker>,
+    worker_reports: mpsc::Receiver<WorkerReport>,
+    aborts: mpsc::Receiver<String>,
+    level: Level,
+}
+
+/// Where the session is with its current level.
+enum Level {
+    None,
+    Armed(SharedPlan),
+    Running(Running),
+    /// Kept until the coordinator has stored it.
+    Sealed(Box<Seal>),
+}
+
+/// A level that the workers are running.
+struct Running {
+    level: LevelId,
+    sequence: u64,
+    parts: Vec<Part>,
+    cpu_max: f64,
+}
+
+/// What one worker has said of the level.
+#[derive(Clone, Default)]
+struct Part {
+    tally: Tally,
+    cpu: f64,
+    end: Option<LevelEnd>,
+}
+
+/// What a turn of the session leads to.
+enum Turn {
+    Go,
+    /// The session is over; tell the coordinator why if it still listens.
+    Over(Option<Refusal>),
+    /// The same, but whatever runs is cut and sealed first.
+    Abort(String),
+}
+
+impl Session {
+    /// Takes the agent for a run and starts its workers.
+    pub(crate) fn acquire(
+        inner: Arc<Inner>,
+        peer: &Peer,
+        run: RunId,
+        reports: mpsc::Sender<Result<Report, Refusal>>,
+    ) -> Result<Self, Refusal> {
+        let lease = Lease::grant(Clock::boottime_ns());
+        let (abort, aborts) = mpsc::channel(1);
+        let epoch = inner.acquire(run, peer, lease.deadline().clone(), abort)?;
+        tracing::info!(%run, %peer, %epoch, "acquired");
+        let (from_workers, worker_reports) = mpsc::channel(WORKER_QUEUE);
+        let count = inner.identity.workers;
+        let started: std::io::Result<Vec<_>> = (0..count)
+            .map(|index| Worker::start(index, count, inner.clock, from_workers.clone()))
+            .collect();
+        let workers = match started {
+            Ok(workers) => workers,
+            Err(error) => {
+                inner.release(epoch);
+                return Err(Refusal::Invalid(format!(
+                    "it cannot start its workers: {error}"
+                )));
+            }
+        };
+        let since = inner.clock.now();
+        let level = Level::None;
+        Ok(Self {
+            inner,
+            run,
+            epoch,
+            since,
+            lease,
+            reports,
+            workers,
+            worker_reports,
+            aborts,
+            level,
+        })
+    }
+
+    /// Serves the run until it is released, aborted or lost.
+    pub(crate) async fn run(mut self, mut orders: Orders) {
+        let acquired = Report::Acquired {
+            boot: self.inner.identity.boot,
+            epoch: self.epoch,
+            lease: LEASE,
+        };
+        self.send(acquired).await;
+        let mut attached = true;
+        let mut renew = tokio::time::interval(RENEW_EVERY);
+        renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let refusal = loop {
+            let turn = tokio::select! {
+                biased;
+                Some(reason) = self.aborts.recv() => Turn::Abort(reason),
+                order = orders.next(), if attached => match order {
+                    Ok(order) => self.obey(order).await,
+                    Err(OrdersEnd::Bad(error)) => Turn::Abort(error.to_string()),
+                    Err(OrdersEnd::Lost(why)) => {
+                        tracing::warn!(run = %self.run, %why, "lost the coordinator");
+                        attached = false;
+                        Turn::Go
+                    }
+                },
+                Some(report) = self.worker_reports.recv() => {
+                    self.hear(report).await;
+                    Turn::Go
+                }
+                _ = renew.tick() => self.every_second(),
+            };
+            match turn {
+                Turn::Over(refusal) => break refusal,
+                Turn::Abort(reason) => {
+                    self.seal_now().await;
+                    break Some(Refusal::Invalid(reason));
+                }
+                // Without a coordinator only a running level holds the agent, and the lease ends it.
+                Turn::Go if !attached && !matches!(self.level, Level::Running(_)) => break None,
+                Turn::Go => {}
+            }
+        };
+        self.finish(refusal).await;
+    }
+
+    async fn finish(self, refusal: Option<Refusal>) {
+        let Self {
+            inner,
+            run,
+            epoch,
+            reports,
+            workers,
+            ..
+        } = self;
+        // Joining the workers' threads must not hold up this thread's other work.
+        let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
+        inner.release(epoch);
+        tracing::info!(%run, "released");
+        if let Some(refusal) = refusal {
+            let _ = tokio::time::timeout(SEND_TIMEOUT, reports.send(Err(refusal))).await;
+        }
+    }
+
+    async fn send(&self, report: Report) {
+        let sent = self.reports.send(Ok(report));
+        if tokio::time::timeout(SEND_TIMEOUT, sent).await.is_err() {
+            tracing::warn!(run = %self.run, "the coordinator reads nothing");
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> Turn {
+        let epoch = match &order {
+            Order::Acquire { .. } => {
+                return Turn::Over(Some(Refusal::Invalid("acquired already".to_owned())));
+            }
+            Order::Arm { epoch, .. }
+            | Order::Fire { epoch, .. }
+            | Order::Stop { epoch, .. }
+            | Order::SealStored { epoch, .. }
+            | Order::RenewEcho { epoch, .. }
+            | Order::Release { epoch } => *epoch,
+        };
+        if epoch != self.epoch {
+            let refusal = Refusal::Fenced {
+                order: epoch,
+                agent: self.epoch,
+            };
+            return Turn::Over(Some(refusal));
+        }
+        match order {
+            Order::Acquire { .. } => {}
+            Order::Arm {
+                assignment,
+                api_key,
+                ..
+            } => self.arm(*assignment, api_key).await,
+            Order::Fire { level, at, .. } => self.fire(level, at).await,
+            Order::Stop { level, grace, .. } => self.stop(level, grace),
+            Order::SealStored { level, .. } => self.forget(level),
+            Order::RenewEcho { nonce, .. } => self.lease.answered(nonce, Clock::boottime_ns()),
+            Order::Release { .. } => return Turn::Over(None),
+        }
+        Turn::Go
+    }
+
+    async fn arm(&mut self, assignment: Assignment, api_key: Option<SecretString>) {
+        let level = assignment.level;
+        if assignment.run != self.run || matches!(self.level, Level::Running(_) | Level::Sealed(_))
+        {
+            let reasons = vec!["another level or run is not over on this agent".to_owned()];
+            return self.send(Report::NotArmed { level, reasons }).await;
+        }
+        let digest = assignment.digest();
+        match preflight::check(&assignment, &self.inner.identity.policy).await {
+            Ok(route) => {
+                let plan = LevelPlan {
+                    composer: Composer::new(&assignment, api_key.as_ref()),
+                    assignment,
+                    addresses: route.addresses,
+                    tls: route.tls,
+                    lease: self.lease.deadline().clone(),
+                };
+                tracing::info!(
+                    run = %self.run, %level, users = plan.assignment.share.count,
+                    target = %plan.assignment.target.base_url,
+                    request_bytes = plan.composer.size(), "armed"
+                );
+                self.level = Level::Armed(Arc::new(plan));
+                self.send(Report::Armed { level, digest }).await;
+            }
+            Err(reasons) => {
+                tracing::warn!(run = %self.run, %level, ?reasons, "not armed");
+                self.send(Report::NotArmed { level, reasons }).await;
+            }
+        }
+    }
+
+    async fn fire(&mut self, level: LevelId, at: Tick) {
+        let armed = match &self.level {
+            Level::Armed(plan) if plan.assignment.level == level => Some(Arc::clone(plan)),
+            Level::Armed(_) | Level::None | Level::Running(_) | Level::Sealed(_) => None,
+        };
+        let Some(plan) = armed.filter(|_| self.inner.clock.now() < at) else {
+            return self.send(Report::TooLate { level }).await;
+        };
+        let ordered = self.workers.iter().all(|worker| {
+            worker.order(WorkerOrder::Run {
+                plan: Arc::clone(&plan),
+                fire: at,
+            })
+        });
+        if !ordered {
+            self.stop_workers(Duration::ZERO);
+            return self.send(Report::TooLate { level }).await;
+        }
+        let parts = vec![Part::default(); self.workers.len()];
+        self.level = Level::Running(Running {
+            level,
+            sequence: 0,
+            parts,
+            cpu_max: 0.0,
+        });
+        self.send(Report::Fired { level }).await;
+    }
+
+    fn stop(&mut self, level: LevelId, grace: Duration) {
+        match &self.level {
+            Level::Running(running) if running.level == level => self.stop_workers(grace),
+            Level::Armed(plan) if plan.assignment.level == level => self.level = Level::None,
+            Level::None | Level::Armed(_) | Level::Running(_) | Level::Sealed(_) => {}
+        }
+    }
+
+    fn forget(&mut self, level: LevelId) {
+        if matches!(&self.level, Level::Sealed(seal) if seal.snapshot.origin.level == level) {
+            self.level = Level::None;
+        }
+    }
+
+    fn stop_workers(&self, grace: Duration) {
+        for worker in &self.workers {
+            worker.order(WorkerOrder::Stop { grace });
+        }
+    }
+
+    /// Cuts whatever runs and seals what was done.
+    async fn seal_now(&mut self) {
+        self.stop_workers(Duration::ZERO);
+        while matches!(self.level, Level::Running(_)) {
+            match self.worker_reports.recv().await {
+                Some(report) => self.hear(report).await,
+                None => break,
+            }
+        }
+    }
+
+    /// Asks for the lease, and reports the running level.
+    fn every_second(&mut self) -> Turn {
+        let boottime = Clock::boottime_ns();
+        let nonce = self.lease.ask(boottime);
+        let sent_at = self.inner.clock.now();
+        // Both find their place in the queue or are made good by the next.
+        let _ = self.reports.try_send(Ok(Report::Renew { nonce, sent_at }));
+        if let Level::Running(running) = &mut self.level {
+            let snapshot = running.snapshot(&self.inner, self.epoch, false);
+            let _ = self
+                .reports
+                .try_send(Ok(Report::Snapshot(Box::new(snapshot))));
+        } else if !self.lease.deadline().holds_at(boottime) {
+            let reason = "the lease ran out: the coordinator did not answer for 5 s";
+            return Turn::Over(Some(Refusal::Invalid(reason.to_owned())));
+        }
+        let run_max = self.inner.identity.policy.run_max;
+        if sent_at.since(self.since) > run_max {
+            return Turn::Abort(format!(
+                "the run is longer than this agent's ceiling of {} s; raise `run_max` in its \
+                 configuration file",
+                run_max.as_secs()
+            ));
+        }
+        Turn::Go
+    }
+
+    async fn hear(&mut self, report: WorkerReport) {
+        let Level::Running(running) = &mut self.level else {
+            return;
+        };
+        if report.level != running.level {
+            return;
+        }
+        running.cpu_max = running.cpu_max.max(report.cpu);
+        let faulted = matches!(report.end, Some(LevelEnd::Faulted(_)));
+        if let Some(part) = running.parts.get_mut(report.worker as usize) {
+            *part = Part {
+                tally: *report.tally,
+                cpu: report.cpu,
+                end: report.end,
+            };
+        }
+        if faulted {
+            self.stop_workers(Duration::ZERO);
+        }
+        self.seal_if_over().await;
+    }
+
+    async fn seal_if_over(&mut self) {
+        let Level::Running(running) = &mut self.level else {
+            return;
+        };
+        let Some(end) = running.end() else {
+            return;
+        };
+        let snapshot = running.snapshot(&self.inner, self.epoch, true);
+        tracing::info!(run = %self.run, level = %running.level, ?end, "sealed");
+        let seal = Seal { snapshot, end };
+        self.level = Level::Sealed(Box::new(seal.clone()));
+        self.send(Report::Sealed(Box::new(seal))).await;
+    }
+}
+
+impl Running {
+    /// How the level ended, once all workers have ended it: the gravest of their ends.
+    fn end(&self) -> Option<LevelEnd> {
+        let ends: Option<Vec<_>> = self.parts.iter().map(|part| part.end.clone()).collect();
+        ends?.into_iter().max_by_key(|end| match end {
+            LevelEnd::Completed => 0,
+            LevelEnd::Stopped => 1,
+            LevelEnd::LeaseExpired => 2,
+            LevelEnd::Faulted(_) => 3,
+        })
+    }
+
+    fn snapshot(&mut self, inner: &Inner, epoch: Epoch, last: bool) -> Snapshot {
+        let mut tally = Tally::default();
+        self.parts.iter().for_each(|part| tally.merge(&part.tally));
+        if !last {
+            tally.in_flight = Default::default();
+        }
+        self.sequence += 1;
+        Snapshot {
+            origin: Origin {
+                boot: inner.identity.boot,
+                epoch,
+                level: self.level,
+            },
+            sequence: self.sequence,
+            at: inner.clock.now(),
+            tally,
+            vitals: Vitals {
+                worker_cpu: self.parts.iter().map(|part| part.cpu).fold(0.0, f64::max),
+                worker_cpu_max: self.cpu_max,
+            },
+        }
+    }
+}

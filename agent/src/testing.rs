@@ -1,0 +1,52 @@
+//! Values that the agent's unit tests share.
+
+use std::time::Duration;
+
+use common::arrivals::Arrivals;
+use common::assignment::{Assignment, Load};
+use common::ids::{LevelId, RunId};
+use common::phase::Phase;
+use common::seed::Seed;
+use common::target::{Endpoint, Target, Timeouts};
+use common::workload::{CacheMode, Workload};
+use uuid::Uuid;
+
+/// Two users, six requests, forced to four tokens.
+pub(crate) fn assignment(base_url: &str) -> Assignment {
+    let load = Load {
+        users: 2,
+        requests: 6,
+    };
+    Assignment {
+        run: RunId(Uuid::from_u128(1)),
+        level: LevelId {
+            ordinal: 0,
+            attempt: 0,
+        },
+        phase: Phase::Scaling,
+        place: 0,
+        seed: Seed(1),
+        share: load.share(0, 1),
+        load,
+        arrivals: Arrivals::Closed,
+        workload: Workload {
+            name: "default".parse().unwrap(),
+            input_tokens: 10,
+            output_tokens: 4,
+            forced_length: true,
+            cache: CacheMode::Replay,
+        },
+        target: Target {
+            base_url: base_url.parse().unwrap(),
+            model: "mock".to_owned(),
+            endpoint: Endpoint::Chat,
+            stream: true,
+            timeouts: Timeouts {
+                connect: Duration::from_secs(2),
+                first_byte: Duration::from_secs(5),
+                idle: Duration::from_secs(5),
+                total: Duration::from_secs(10),
+            },
+        },
+    }
+}
