@@ -2,5 +2,6 @@
 //! agents, merges what they counted exactly, and judges it.
 
 pub mod campaign;
+pub mod clock;
 pub mod plan;
 pub mod record;
