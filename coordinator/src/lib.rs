@@ -2,6 +2,7 @@
 //! agents, merges what they counted exactly, and judges it.
 
 pub mod campaign;
+pub mod clock;
 pub mod machine;
 pub mod plan;
 pub mod record;

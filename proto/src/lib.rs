@@ -1,10 +1,11 @@
 //! The wire of floodmark: the only crate that knows protobuf and gRPC.
 //!
 //! Generated code is private; everything outside this crate speaks the domain types of
-//! [`message`] and of `common`. Every field that arrives is checked once, in `wire`, and the bad
-//! one is named.
+//! [`message`] and of `common`. Every field that arrives is checked once, in [`wire`], and the bad
+//! one is named. [`link`] carries the bytes and proves who is at the other end.
 
 pub mod client;
+pub mod link;
 pub mod message;
 pub mod server;
 pub mod wire;
