@@ -3,6 +3,10 @@
 
 pub mod campaign;
 pub mod clock;
+pub mod fleet;
 pub mod machine;
 pub mod plan;
 pub mod record;
+
+/// Version of floodmark.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,406 @@
+//! The agents of a run: dialling them, holding them, hearing them.
+//!
+//! An embedded agent is an agent like any other behind the same service; only its link differs.
+
+mod clock;
+mod embedded;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use common::ids::{Epoch, RunId};
+use common::time::Tick;
+use proto::client::{AgentConn, CallError, Reports};
+use proto::link::Dialer;
+use proto::message::{Greeting, Hello, Order, PROTOCOL, Report};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+pub use clock::{Estimate, Sample};
+pub use embedded::{EmbeddedAgent, EmbeddedError};
+
+use crate::clock::Clock;
+use crate::machine::AgentIx;
+use crate::record::AgentRecord;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Probes of an agent's clock when it is dialled, and how many every few seconds afterwards.
+const PROBES_AT_FIRST: u32 = 16;
+const PROBES_LATER: u32 = 4;
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// Reports that may wait for the driver, over all agents.
+const HEARD_QUEUE: usize = 1024;
+/// Orders that may wait for one agent.
+const ORDERS_QUEUE: usize = 64;
+/// How long a released agent may take to end its session.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where an agent is: what people call it, and how it is dialled.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// As it was given, or `embedded N`.
+    pub text: String,
+    /// How it is dialled.
+    pub dialer: Dialer,
+}
+
+/// The agents of a run, all held.
+pub struct Fleet {
+    members: Vec<Member>,
+    heard: mpsc::Receiver<(AgentIx, Heard)>,
+    tasks: JoinSet<()>,
+}
+
+/// One agent, held.
+struct Member {
+    record: AgentRecord,
+    address: Address,
+    epoch: Epoch,
+    orders: mpsc::Sender<Order>,
+    estimate: Estimate,
+}
+
+/// Something came from an agent.
+#[derive(Debug)]
+pub enum Heard {
+    /// A report.
+    Report(Box<Report>),
+    /// A probe of its clock.
+    Probe(Sample),
+    /// The agent is gone.
+    Lost(String),
+}
+
+/// Agents that cannot be used, each with the reason.
+#[derive(Debug)]
+pub struct FleetError(pub Vec<(String, String)>);
+
+impl std::error::Error for FleetError {}
+
+impl fmt::Display for FleetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self
+            .0
+            .iter()
+            .map(|(address, why)| format!("agent {address}: {why}"))
+            .collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// What a look at an agent without holding it gives.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// What it said of itself.
+    pub greeting: Greeting,
+    /// Its clock against ours.
+    pub estimate: Estimate,
+}
+
+impl Fleet {
+    /// Dials and holds every agent for `run`, or none of them.
+    ///
+    /// # Errors
+    /// Every agent that cannot be reached, is busy, refuses, or speaks another protocol.
+    pub async fn acquire(
+        addresses: Vec<Address>,
+        run: RunId,
+        clock: Clock,
+    ) -> Result<Self, FleetError> {
+        let mut joining = JoinSet::new();
+        for (place, address) in addresses.iter().cloned().enumerate() {
+            joining.spawn(async move { (place, Joined::join(&address, run, clock).await) });
+        }
+        let mut joined = BTreeMap::new();
+        let mut problems = BTreeMap::new();
+        while let Some(result) = joining.join_next().await {
+            match result {
+                Ok((place, Ok(one))) => drop(joined.insert(place, one)),
+                Ok((place, Err(why))) => drop(problems.insert(place, why)),
+                Err(error) => drop(problems.insert(usize::MAX, error.to_string())),
+            }
+        }
+        twins(&joined, &addresses, &mut problems);
+        if !problems.is_empty() {
+            let name = |place: usize| addresses.get(place).map_or("?", |a| a.text.as_str());
+            let list = problems
+                .into_iter()
+                .map(|(place, why)| (name(place).to_owned(), why));
+            return Err(FleetError(list.collect()));
+        }
+        Ok(Self::start(addresses, joined, clock))
+    }
+
+    fn start(addresses: Vec<Address>, joined: BTreeMap<usize, Joined>, clock: Clock) -> Self {
+        let (to_driver, heard) = mpsc::channel(HEARD_QUEUE);
+        let mut tasks = JoinSet::new();
+        let mut members = Vec::new();
+        for ((ix, one), address) in (0..).map(AgentIx).zip(joined.into_values()).zip(addresses) {
+            tasks.spawn(hear(ix, one.reports, to_driver.clone()));
+            tasks.spawn(probe(ix, one.conn, clock, to_driver.clone()));
+            let record = AgentRecord {
+                name: one.look.greeting.name,
+                boot: one.look.greeting.boot,
+                address: address.text.clone(),
+                version: one.look.greeting.build,
+                workers: one.look.greeting.workers,
+                clock_offset_us: Some(one.look.estimate.offset_us()),
+                clock_error_us: Some(one.look.estimate.error_us()),
+            };
+            let estimate = one.look.estimate;
+            members.push(Member {
+                record,
+                address,
+                epoch: one.epoch,
+                orders: one.orders,
+                estimate,
+            });
+        }
+        Self {
+            members,
+            heard,
+            tasks,
+        }
+    }
+
+    /// How many agents there are.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
+    }
+
+    /// There is no agent.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The agents, as they are recorded.
+    pub fn records(&self) -> Vec<AgentRecord> {
+        self.members
+            .iter()
+            .map(|member| member.record.clone())
+            .collect()
+    }
+
+    /// The next thing heard from any agent; `None` once all are gone.
+    pub async fn next(&mut self) -> Option<(AgentIx, Heard)> {
+        self.heard.recv().await
+    }
+
+    /// What has been heard and not been taken yet.
+    pub fn try_next(&mut self) -> Option<(AgentIx, Heard)> {
+        self.heard.try_recv().ok()
+    }
+
+    /// Takes in a probe of an agent's clock.
+    pub fn note_probe(&mut self, agent: AgentIx, sample: Sample) {
+        if let Some(member) = self.members.get_mut(agent.0 as usize) {
+            member.estimate.add(sample);
+        }
+    }
+
+    /// Gives an order, made for the agent's epoch. `false` if the agent takes no orders any more.
+    pub fn order(&self, agent: AgentIx, order: impl FnOnce(Epoch) -> Order) -> bool {
+        let member = self.members.get(agent.0 as usize);
+        member.is_some_and(|member| member.orders.try_send(order(member.epoch)).is_ok())
+    }
+
+    /// An instant of ours on an agent's clock.
+    pub fn instant_on(&self, agent: AgentIx, at: Tick) -> Tick {
+        self.members
+            .get(agent.0 as usize)
+            .map_or(at, |member| member.estimate.translate(at))
+    }
+
+    /// The longest of the agents' best round trips.
+    pub fn round_trip_max(&self) -> Duration {
+        self.members
+            .iter()
+            .map(|member| member.estimate.round_trip())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Lets every agent go, and waits until their sessions have ended. Agents that may still be
+    /// at work are aborted on a connection of their own.
+    pub async fn release(mut self, at_work: &[AgentIx]) {
+        let every = (0..self.len()).map(AgentIx);
+        for agent in every {
+            self.order(agent, |epoch| Order::Release { epoch });
+        }
+        let mut aborts = JoinSet::new();
+        for agent in at_work {
+            if let Some(member) = self.members.get(agent.0 as usize) {
+                let dialer = member.address.dialer.clone();
+                aborts.spawn(async move {
+                    if let Ok((channel, _)) = dialer.connect(RELEASE_TIMEOUT).await {
+                        let mut conn = AgentConn::new(channel);
+                        let _ = conn.abort("the run is over").await;
+                    }
+                });
+            }
+        }
+        self.members.clear();
+        let quiet = async {
+            while let Some((_, heard)) = self.heard.recv().await {
+                drop(heard);
+            }
+            while aborts.join_next().await.is_some() {}
+        };
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, quiet).await;
+        self.tasks.abort_all();
+    }
+}
+
+/// An agent that has just been acquired.
+struct Joined {
+    look: Look,
+    conn: AgentConn,
+    epoch: Epoch,
+    orders: mpsc::Sender<Order>,
+    reports: Reports,
+}
+
+impl Joined {
+    async fn join(address: &Address, run: RunId, clock: Clock) -> Result<Self, String> {
+        let (look, mut conn) = look(address, clock).await?;
+        let (orders, outbox) = mpsc::channel(ORDERS_QUEUE);
+        let acquire = async {
+            // The queue has just been made: the first order finds its place.
+            let _ = orders.send(Order::Acquire { run }).await;
+            let mut reports = conn.session(outbox).await?;
+            Ok::<_, CallError>((reports.next().await?, reports))
+        };
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, acquire).await {
+            Ok(Ok((Report::Acquired { boot, epoch, .. }, reports))) => {
+                if boot != look.greeting.boot {
+                    return Err("it restarted while it was being acquired".to_owned());
+                }
+                Ok(Self {
+                    look,
+                    conn,
+                    epoch,
+                    orders,
+                    reports,
+                })
+            }
+            Ok(Ok((_, _))) => Err("it answered nonsense to an acquisition".to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!(
+                "not acquired within {} s",
+                ACQUIRE_TIMEOUT.as_secs()
+            )),
+        }
+    }
+}
+
+/// Dials an agent, asks who it is, and measures its clock.
+///
+/// # Errors
+/// Why it cannot be used, in a sentence.
+pub async fn look(address: &Address, clock: Clock) -> Result<(Look, AgentConn), String> {
+    let (channel, certificate) = address
+        .dialer
+        .connect(CONNECT_TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut conn = AgentConn::new(channel);
+    let (mut greeting, sample) = greet(&mut conn, clock).await.map_err(|e| e.to_string())?;
+    if greeting.protocol.major != PROTOCOL.major {
+        return Err(format!(
+            "it speaks protocol {}, this coordinator speaks {PROTOCOL}; run the same major \
+             version of floodmark on both",
+            greeting.protocol
+        ));
+    }
+    if let Some(certificate) = certificate
+        && certificate.name != greeting.name
+    {
+        // The certificate is proof, what an agent says of itself is not.
+        greeting.name = certificate.name;
+    }
+    let mut estimate = Estimate::new(sample);
+    for _ in 1..PROBES_AT_FIRST {
+        match greet(&mut conn, clock).await {
+            Ok((_, sample)) => estimate.add(sample),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok((Look { greeting, estimate }, conn))
+}
+
+async fn greet(conn: &mut AgentConn, clock: Clock) -> Result<(Greeting, Sample), CallError> {
+    let hello = Hello {
+        protocol: PROTOCOL,
+        build: crate::VERSION.to_owned(),
+    };
+    let sent = clock.now();
+    let greeting = conn.hello(&hello).await?;
+    let received = clock.now();
+    let sample = Sample {
+        sent,
+        theirs: greeting.clock,
+        received,
+    };
+    Ok((greeting, sample))
+}
+
+/// Two addresses that lead to one agent, or two agents of one name.
+fn twins(
+    joined: &BTreeMap<usize, Joined>,
+    addresses: &[Address],
+    problems: &mut BTreeMap<usize, String>,
+) {
+    let mut boots = BTreeMap::new();
+    let mut names = BTreeMap::new();
+    for (&place, one) in joined {
+        let text = |place: &usize| addresses.get(*place).map_or("?", |a| a.text.as_str());
+        let greeting = &one.look.greeting;
+        if let Some(other) = boots.insert(greeting.boot, place) {
+            problems.insert(place, format!("it is the same agent as {}", text(&other)));
+        } else if let Some(other) = names.insert(greeting.name.clone(), place) {
+            let why = format!(
+                "its name {} is also that of {}; give each agent a name of its own",
+                greeting.name,
+                text(&other)
+            );
+            problems.insert(place, why);
+        }
+    }
+}
+
+async fn hear(ix: AgentIx, mut reports: Reports, heard: mpsc::Sender<(AgentIx, Heard)>) {
+    loop {
+        let (one, last) = match reports.next().await {
+            Ok(report) => (Heard::Report(Box::new(report)), false),
+            Err(error) => (Heard::Lost(error.to_string()), true),
+        };
+        if heard.send((ix, one)).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn probe(
+    ix: AgentIx,
+    mut conn: AgentConn,
+    clock: Clock,
+    heard: mpsc::Sender<(AgentIx, Heard)>,
+) {
+    loop {
+        tokio::time::sleep(PROBE_EVERY).await;
+        for _ in 0..PROBES_LATER {
+            // A failing call is the session's to notice.
+            let Ok((_, sample)) = greet(&mut conn, clock).await else {
+                return;
+            };
+            if heard.is_closed() || heard.try_send((ix, Heard::Probe(sample))).is_err() {
+                break;
+            }
+        }
+        if heard.is_closed() {
+            return;
+        }
+    }
+}
