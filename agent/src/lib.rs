@@ -1,1 +1,3 @@
 //! The floodmark agent: generates load, times it on its own clock, and accounts for every request.
+
+pub mod clock;
