@@ -19,6 +19,7 @@ pub mod policy;
 pub mod preflight;
 pub mod reply;
 pub mod service;
+pub mod sim;
 
 mod load;
 mod session;

@@ -1,2 +1,9 @@
 //! `floodmark-agent`: the command line of the agent.
-fn main() {}
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -61,7 +61,7 @@ pub(crate) fn main() -> ExitCode {
         .init();
     end(match cli.command {
         Command::Serve(args) => serve::run(args),
-        Command::Sim(args) => agent::sim::run(args).map_err(Failure::internal),
+        Command::Sim(args) => agent::sim::args::run(args).map_err(Failure::internal),
     })
 }
 

@@ -1,0 +1,151 @@
+//! `floodmark-agent sim`: the simulator as a command.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::duration::parse_duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+
+use super::ledger::LedgerHandle;
+use super::profile::{FaultRate, Faults, Jitter, Profile, ProfileError};
+use super::server::{Sim, SimError};
+use super::thread::runtime;
+
+/// Serve a mock LLM with the OpenAI API, and keep the truth about every request.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SimArgs {
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+    /// Median time from a slot to the first token.
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = parse_duration)]
+    pub ttft: Duration,
+    /// Median gap between two tokens.
+    #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = parse_duration)]
+    pub itl: Duration,
+    /// Requests served at once, the rest wait in line; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub slots: u32,
+    /// Make gaps longer by the factor 1 + ACTIVE/N, ACTIVE being the requests served; 0 is never.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub slowdown: u32,
+    /// Spread of all delays: the sigma of a lognormal factor, 0 to 3.
+    #[arg(long, value_name = "SIGMA", default_value = "0")]
+    pub jitter: Jitter,
+    /// Decides all delays and faults.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Name of the model.
+    #[arg(long, value_name = "NAME", default_value = "sim")]
+    pub model: String,
+    /// A fault and the share of requests that have it; may be repeated. Faults: error, busy,
+    /// rate-limit, stall, truncate, error-in-stream, empty, drip, reset, no-usage, short.
+    #[arg(long = "fault", value_name = "NAME=RATE")]
+    pub faults: Vec<FaultRate>,
+    /// Write the truth about every request here, as JSON, every 10 s and at the end.
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+}
+
+impl SimArgs {
+    /// The behaviour that the flags describe.
+    pub fn profile(&self) -> Result<Profile, ProfileError> {
+        Ok(Profile {
+            ttft: self.ttft,
+            itl: self.itl,
+            jitter: self.jitter,
+            slots: self.slots,
+            slowdown: self.slowdown,
+            seed: self.seed,
+            model: self.model.clone(),
+            faults: Faults::new(self.faults.clone())?,
+        })
+    }
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub fn run(args: SimArgs) -> Result<(), SimError> {
+    let profile = args.profile()?;
+    runtime()?.block_on(serve(args.listen, profile, args.truth))
+}
+
+const TRUTH_EVERY: Duration = Duration::from_secs(10);
+
+async fn serve(
+    listen: SocketAddr,
+    profile: Profile,
+    truth: Option<PathBuf>,
+) -> Result<(), SimError> {
+    let handler = |kind| {
+        signal(kind).map_err(|source| SimError::Start {
+            what: "signal handler",
+            source,
+        })
+    };
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    let mut terminate = handler(SignalKind::terminate())?;
+    let sim = Sim::bind(listen, profile).await?;
+    let ledger = sim.ledger();
+    // A file that cannot be written is better known now than after the run.
+    if let Some(path) = &truth {
+        write(&ledger, path).await?;
+    }
+    tracing::info!(address = %sim.address(), "the simulator listens");
+    let shutdown = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    let Some(path) = truth else {
+        sim.serve(shutdown).await;
+        return Ok(());
+    };
+    let (ended, end) = oneshot::channel();
+    let serving = async {
+        sim.serve(shutdown).await;
+        // The writer listens until this is sent.
+        let _heard = ended.send(());
+    };
+    tokio::join!(serving, keep_written(&ledger, &path, end)).1
+}
+
+/// Writes the ledger again and again, and a last time after `end`. Earlier failures are logged:
+/// the next time may go well.
+async fn keep_written(
+    ledger: &LedgerHandle,
+    path: &Path,
+    mut end: oneshot::Receiver<()>,
+) -> Result<(), SimError> {
+    let mut ticks = tokio::time::interval(TRUTH_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut written = None;
+    loop {
+        tokio::select! {
+            _ = &mut end => return write(ledger, path).await,
+            _ = ticks.tick() => {}
+        }
+        let entries = ledger.totals().entries;
+        if written != Some(entries) {
+            match write(ledger, path).await {
+                Ok(()) => written = Some(entries),
+                Err(error) => tracing::warn!(%error, "the truth is not written"),
+            }
+        }
+    }
+}
+
+/// On a thread of its own: a long ledger must not hold up the streams.
+async fn write(ledger: &LedgerHandle, path: &Path) -> Result<(), SimError> {
+    let (ledger, file) = (ledger.clone(), path.to_path_buf());
+    let written = tokio::task::spawn_blocking(move || ledger.write_file(&file)).await;
+    written
+        .unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)))
+        .map_err(|source| SimError::Truth {
+            path: path.to_path_buf(),
+            source,
+        })
+}

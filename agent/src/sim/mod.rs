@@ -1,0 +1,41 @@
+//! A mock LLM server with the OpenAI API: known timing, faults on demand, and a ledger of what it
+//! truly did, against which a client's figures can be checked.
+//!
+//! The timing is a value ([`model`]) that draws every instant from a seed; the sockets around it
+//! only keep to those instants and write down when they did. It generates no text worth reading,
+//! and it never adjusts the ledger to what was planned.
+//!
+//! | Module | What it holds |
+//! |---|---|
+//! | [`profile`] | pace, capacity and faults |
+//! | [`model`] | slots, the line before them, the instants of tokens |
+//! | [`ledger`] | the truth about every request, and totals |
+//! | [`server`], [`thread`] | the listener, in a runtime or on a thread of its own |
+//! | [`args`] | the command `floodmark-agent sim` |
+//!
+//! `POST /v1/chat/completions`, `POST /v1/completions` and `GET /v1/models` are the API;
+//! `GET /health`, `/metrics` (the names of vLLM), `/counts` (totals) and `/truth` (the ledger) show
+//! what is going on. `prompt_tokens` is the number of characters in all texts of a prompt divided
+//! by 4, rounded up. A reply has exactly as many tokens as were asked for, one in each event.
+
+mod api;
+pub mod args;
+mod desk;
+mod http;
+pub mod ledger;
+pub mod model;
+mod pages;
+pub mod profile;
+mod reply;
+pub mod server;
+pub mod thread;
+mod wire;
+
+pub use args::SimArgs;
+pub use ledger::{Ending, Entry, LedgerHandle, Totals};
+pub use profile::{Fault, FaultRate, Faults, Jitter, Profile};
+pub use server::{Sim, SimError};
+pub use thread::{SimThread, spawn};
+
+#[cfg(test)]
+mod tests;
