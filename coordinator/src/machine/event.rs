@@ -1,6 +1,5 @@
 //! What the machine is fed and what it asks for.
 
-use std::fmt;
 use std::time::Duration;
 
 use common::ids::LevelId;
@@ -12,12 +11,6 @@ use crate::record::{LevelFate, RunOutcome};
 /// An agent's place in the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AgentIx(pub u32);
-
-impl fmt::Display for AgentIx {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "agent {}", self.0 + 1)
-    }
-}
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

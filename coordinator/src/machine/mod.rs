@@ -46,6 +46,7 @@ mod code {
 #[derive(Debug)]
 pub struct Machine {
     plan: Plan,
+    names: Vec<String>,
     agents: BTreeSet<AgentIx>,
     level: LevelId,
     state: State,
@@ -86,7 +87,7 @@ enum Why {
     /// An operator wants the run to end.
     Interrupted,
     /// An agent came too late for the instant: try again.
-    TooLate(AgentIx),
+    TooLate(String),
     /// An agent was lost or stopped on its own: the run ends.
     Lost(String),
     /// An agent would not or could not prepare the level: the run ends.
@@ -96,11 +97,12 @@ enum Why {
 }
 
 impl Machine {
-    /// A machine at the beginning of a plan, for a fleet of `agents` agents.
-    pub fn new(plan: Plan, agents: u32, now: Tick) -> Self {
+    /// A machine at the beginning of a plan, for a fleet of agents with these names.
+    pub fn new(plan: Plan, names: Vec<String>, now: Tick) -> Self {
         let mut machine = Self {
             plan,
-            agents: (0..agents).map(AgentIx).collect(),
+            agents: (0..).map(AgentIx).zip(&names).map(|(agent, _)| agent).collect(),
+            names,
             level: LevelId {
                 ordinal: 0,
                 attempt: 0,
@@ -162,7 +164,7 @@ impl Machine {
         }
         match std::mem::replace(&mut self.state, State::Finished) {
             State::Arming { waiting, .. } => {
-                let why = Why::NotArmed(silent(
+                let why = Why::NotArmed(self.silent(
                     &waiting,
                     "did not say that it is ready",
                     ARM_TIMEOUT,
@@ -172,7 +174,7 @@ impl Machine {
             State::Firing {
                 waiting, unsealed, ..
             } => {
-                let why = Why::Lost(silent(
+                let why = Why::Lost(self.silent(
                     &waiting,
                     "did not acknowledge the start",
                     FIRE_ACK_TIMEOUT,
@@ -228,7 +230,7 @@ impl Machine {
                 self.stop(
                     now,
                     BTreeSet::new(),
-                    Why::NotArmed(format!("{agent}: {reason}")),
+                    Why::NotArmed(format!("{}: {reason}", self.name(agent))),
                 );
             }
             State::Firing { .. }
@@ -263,7 +265,8 @@ impl Machine {
             State::Firing { unsealed, .. } => {
                 let mut unsealed = std::mem::take(unsealed);
                 unsealed.remove(&agent);
-                self.stop(now, unsealed, Why::TooLate(agent));
+                let why = Why::TooLate(self.name(agent).to_owned());
+                self.stop(now, unsealed, why);
             }
             State::Stopping { unsealed, .. } => {
                 unsealed.remove(&agent);
@@ -282,11 +285,12 @@ impl Machine {
         if level != self.level {
             return;
         }
+        let name = self.name(agent);
         let gone_wrong = match end {
             LevelEnd::Completed => None,
-            LevelEnd::Stopped => Some(Why::Lost(format!("{agent} stopped on its own"))),
-            LevelEnd::LeaseExpired => Some(Why::Lost(format!("{agent}: its lease ran out"))),
-            LevelEnd::Faulted(why) => Some(Why::Faulted(format!("{agent}: {why}"))),
+            LevelEnd::Stopped => Some(Why::Lost(format!("{name} stopped on its own"))),
+            LevelEnd::LeaseExpired => Some(Why::Lost(format!("{name}: its lease ran out"))),
+            LevelEnd::Faulted(why) => Some(Why::Faulted(format!("{name}: {why}"))),
         };
         match &mut self.state {
             State::Firing { unsealed, .. } | State::Running { unsealed } => {
@@ -332,7 +336,7 @@ impl Machine {
 
     fn lost(&mut self, now: Tick, agent: AgentIx, why: String) {
         self.agents.remove(&agent);
-        let why = Why::Lost(format!("{agent} was lost: {why}"));
+        let why = Why::Lost(format!("{} was lost: {why}", self.name(agent)));
         match &mut self.state {
             State::Arming { .. } => self.stop(now, BTreeSet::new(), why),
             State::Firing { unsealed, .. } | State::Running { unsealed } => {
@@ -389,7 +393,7 @@ impl Machine {
         if !unsealed.is_empty() {
             because = format!(
                 "{because}; {}",
-                silent(unsealed, "did not seal", SEAL_TIMEOUT)
+                self.silent(unsealed, "did not seal", SEAL_TIMEOUT)
             );
         }
         let fate = match &why {
@@ -442,6 +446,15 @@ impl Machine {
         );
     }
 
+    fn name(&self, agent: AgentIx) -> &str {
+        self.names.get(agent.0 as usize).map_or("an unknown agent", String::as_str)
+    }
+
+    fn silent(&self, agents: &BTreeSet<AgentIx>, what: &str, time: Duration) -> String {
+        let names: Vec<&str> = agents.iter().map(|agent| self.name(*agent)).collect();
+        format!("{} {what} within {} s", names.join(", "), time.as_secs())
+    }
+
     fn finish(&mut self, outcome: RunOutcome, exit_code: u8, because: &str) {
         self.state = State::Finished;
         let because = because.to_owned();
@@ -465,11 +478,6 @@ fn text(why: &Why) -> String {
         Why::Lost(text) | Why::Faulted(text) => text.clone(),
         Why::NotArmed(text) => format!("not ready: {text}"),
     }
-}
-
-fn silent(agents: &BTreeSet<AgentIx>, what: &str, time: Duration) -> String {
-    let names: Vec<String> = agents.iter().map(ToString::to_string).collect();
-    format!("{} {what} within {} s", names.join(", "), time.as_secs())
 }
 
 #[cfg(test)]

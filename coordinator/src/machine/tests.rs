@@ -31,6 +31,10 @@ fn plan(levels: u32) -> Plan {
     }
 }
 
+fn names(agents: u32) -> Vec<String> {
+    (1..=agents).map(|n| format!("agent {n}")).collect()
+}
+
 fn at(seconds: u64) -> Tick {
     Tick::ZERO + Duration::from_secs(seconds)
 }
@@ -62,7 +66,7 @@ fn completed(agent: AgentIx, level: LevelId) -> Event {
 
 /// A machine of two agents whose first level is running.
 fn running(levels: u32) -> Machine {
-    let mut machine = Machine::new(plan(levels), 2, at(0));
+    let mut machine = Machine::new(plan(levels), names(2), at(0));
     let level = id(0, 0);
     assert_eq!(drain(&mut machine), [Command::Arm { level }]);
     assert_eq!(feed(&mut machine, 1, Event::Armed { agent: A, level }), []);
@@ -149,7 +153,7 @@ fn two_levels_run_one_after_the_other_with_a_pause_between() {
 
 #[test]
 fn nobody_fires_unless_all_are_armed() {
-    let mut machine = Machine::new(plan(1), 2, at(0));
+    let mut machine = Machine::new(plan(1), names(2), at(0));
     drain(&mut machine);
     let level = id(0, 0);
     feed(&mut machine, 1, Event::Armed { agent: A, level });
@@ -183,7 +187,7 @@ fn nobody_fires_unless_all_are_armed() {
 
 #[test]
 fn a_silent_agent_ends_the_run_at_the_deadline() {
-    let mut machine = Machine::new(plan(1), 2, at(0));
+    let mut machine = Machine::new(plan(1), names(2), at(0));
     drain(&mut machine);
     feed(
         &mut machine,
@@ -204,7 +208,7 @@ fn a_silent_agent_ends_the_run_at_the_deadline() {
 
 #[test]
 fn an_agent_that_hears_too_late_makes_a_new_attempt_of_the_level() {
-    let mut machine = Machine::new(plan(1), 2, at(0));
+    let mut machine = Machine::new(plan(1), names(2), at(0));
     for attempt in 0..ATTEMPTS_MAX {
         let level = id(0, attempt);
         assert_eq!(drain(&mut machine), [Command::Arm { level }]);
@@ -393,7 +397,7 @@ proptest! {
     /// and time alone brings the run to its end once it was interrupted.
     #[test]
     fn any_order_of_events_keeps_the_rules(events in prop::collection::vec(any_event(), 0..200)) {
-        let mut machine = Machine::new(plan(3), 3, at(0));
+        let mut machine = Machine::new(plan(3), names(3), at(0));
         let mut armed = BTreeSet::new();
         let mut lost = BTreeSet::new();
         let mut fates = BTreeSet::new();

@@ -1,0 +1,107 @@
+//! Whether the target is there, found out before any agent is given work.
+//!
+//! One question, `GET /v1/models`, asked by the coordinator until it is answered or the time is
+//! up. Redirects are not followed and the environment's proxies are not used.
+
+use std::time::Duration;
+
+use common::target::Target;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::clock::Clock;
+
+const ASK_EVERY: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of an error's body is shown.
+const BODY_MAX: usize = 300;
+
+/// The target cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("target {url} is not ready: {why} (waited {:.0} s)", waited.as_secs_f64())]
+pub struct NotReady {
+    /// What was asked.
+    pub url: String,
+    /// The last answer or error.
+    pub why: String,
+    /// How long it was asked.
+    pub waited: Duration,
+}
+
+/// What one question gave.
+enum Answer {
+    Ready,
+    /// May become ready.
+    Wait(String),
+    /// Will not become ready by waiting.
+    Never(String),
+}
+
+/// Waits until the target answers, up to `timeout`.
+///
+/// # Errors
+/// The address, the last status or error, and how long it was waited for.
+pub async fn wait(
+    target: &Target,
+    key: Option<&SecretString>,
+    timeout: Duration,
+    clock: Clock,
+    mut progress: impl FnMut(&str),
+) -> Result<(), NotReady> {
+    let url = format!("{}/v1/models", target.base_url);
+    let began = clock.now();
+    loop {
+        let (asked, key) = (url.clone(), key.cloned());
+        let answer = tokio::task::spawn_blocking(move || ask(&asked, key.as_ref())).await;
+        let why = match answer {
+            Ok(Answer::Ready) => return Ok(()),
+            Ok(Answer::Wait(why)) => why,
+            Ok(Answer::Never(why)) => {
+                return Err(NotReady { url, why, waited: clock.now().since(began) });
+            }
+            Err(error) => error.to_string(),
+        };
+        let waited = clock.now().since(began);
+        if waited + ASK_EVERY > timeout {
+            return Err(NotReady { url, why, waited });
+        }
+        progress(&why);
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+fn ask(url: &str, key: Option<&SecretString>) -> Answer {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(ANSWER_TIMEOUT))
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into();
+    let mut request = agent.get(url);
+    if let Some(key) = key {
+        request = request.header("authorization", format!("Bearer {}", key.expose_secret()));
+    }
+    let mut response = match request.call() {
+        Ok(response) => response,
+        Err(error) => return Answer::Wait(error.to_string()),
+    };
+    let status = response.status().as_u16();
+    let mut said = || {
+        let body = response.body_mut().with_config().limit(4096).read_to_string();
+        let body = body.unwrap_or_default();
+        let body: String =
+            body.chars().map(|c| if c.is_control() { ' ' } else { c }).take(BODY_MAX).collect();
+        let body = body.trim().to_owned();
+        if body.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {body}") }
+    };
+    match status {
+        401 | 403 => Answer::Never(format!(
+            "{}; give the key with api_key in the campaign or OPENAI_API_KEY",
+            said()
+        )),
+        300..=399 => Answer::Never(format!("{}; redirects are not followed", said())),
+        429 | 500.. => Answer::Wait(said()),
+        // Some servers list no models; that they answer is enough.
+        _ => Answer::Ready,
+    }
+}

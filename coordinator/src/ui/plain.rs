@@ -1,0 +1,85 @@
+//! One line of progress on standard error: redrawn in place on a terminal, printed now and then
+//! elsewhere.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use common::time::Tick;
+
+use super::view::{LevelView, View};
+
+/// How often a line is printed where it cannot be redrawn.
+const PRINT_EVERY: Duration = Duration::from_secs(10);
+const REDRAW_EVERY: Duration = Duration::from_millis(200);
+
+/// The progress line.
+#[derive(Debug)]
+pub struct Plain {
+    shown: bool,
+    terminal: bool,
+    drawn: bool,
+    due: Tick,
+}
+
+impl Plain {
+    /// A progress line; `shown` as `--ui` says.
+    pub fn new(shown: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self { shown, terminal, drawn: false, due: Tick::ZERO }
+    }
+
+    /// Shows the view if it is time to.
+    pub fn update(&mut self, view: &mut View, now: Tick) {
+        let View { place, planned, level } = view;
+        let Some(level) = level.as_mut().filter(|_| self.shown) else {
+            return;
+        };
+        if now < self.due {
+            return;
+        }
+        let line = line(level, *place, *planned, now);
+        if self.terminal {
+            self.due = now + REDRAW_EVERY;
+            self.drawn = true;
+            write(&format!("\r\x1b[K{line}"));
+        } else {
+            self.due = now + PRINT_EVERY;
+            write(&format!("{line}\n"));
+        }
+    }
+
+    /// Prints a line of its own.
+    pub fn say(&mut self, text: &str) {
+        if !self.shown {
+            return;
+        }
+        let clear = if self.drawn { "\r\x1b[K" } else { "" };
+        self.drawn = false;
+        write(&format!("{clear}{text}\n"));
+    }
+}
+
+fn line(level: &mut LevelView, place: u32, planned: u32, now: Tick) -> String {
+    let tokens_per_s = level.tokens_per_s(now);
+    let left = match level.left(now) {
+        Some(left) => format!("about {} s left", left.as_secs_f64().ceil()),
+        None => format!("{} s so far", level.elapsed(now).as_secs()),
+    };
+    format!(
+        "[{place}/{planned}] {}: {} in flight of {}, {}/{} requests, {:.0} output tok/s, {} failed, \
+         {left} in this level",
+        level.title,
+        level.in_flight(),
+        level.users,
+        level.ended(),
+        level.requests,
+        tokens_per_s,
+        level.failed(),
+    )
+}
+
+fn write(text: &str) {
+    let mut out = std::io::stderr().lock();
+    // Progress that cannot be shown is no reason to stop a run.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
