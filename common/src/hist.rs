@@ -1,6 +1,8 @@
 //! Latency histograms with one fixed range and precision, so that merging cannot fail and cannot
 //! lose: it is an addition of integers.
 
+use std::fmt;
+
 use hdrhistogram::Histogram;
 
 /// Smallest value a [`LatencyHist`] holds in a bucket, in microseconds.
@@ -16,7 +18,7 @@ pub const BUCKETS_MAX: usize = 23_552;
 ///
 /// Values are whole microseconds. A value of 0 or above one hour goes to a counter of its own and
 /// is never clamped into a bucket. The sum, the smallest and the largest value are kept exactly.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LatencyHist {
     buckets: Histogram<u64>,
     below: u64,
@@ -277,6 +279,12 @@ impl LatencyHist {
         } else {
             Err(SparseError::Summary)
         }
+    }
+}
+
+impl fmt::Debug for LatencyHist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_sparse().fmt(f)
     }
 }
 

@@ -52,7 +52,7 @@ impl Default for InFlight {
 impl InFlight {
     /// A series from its parts, checked.
     pub fn from_parts(slot_ns: u64, slots: Vec<Slot>) -> Result<Self, SeriesError> {
-        if slot_ns % SLOT_NS != 0 || !(slot_ns / SLOT_NS).is_power_of_two() {
+        if !slot_ns.is_multiple_of(SLOT_NS) || !(slot_ns / SLOT_NS).is_power_of_two() {
             return Err(SeriesError::Width(slot_ns));
         }
         if slots.len() > SLOTS_MAX {

@@ -161,10 +161,7 @@ impl FromStr for BaseUrl {
 }
 
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), UrlError> {
-    let after_host = match authority.rfind(']') {
-        Some(bracket) => bracket,
-        None => 0,
-    };
+    let after_host = authority.rfind(']').unwrap_or_default();
     let Some(colon) = authority.get(after_host..).and_then(|tail| tail.rfind(':')) else {
         return Ok((authority, None));
     };

@@ -1,0 +1,586 @@
+//! Protobuf to domain types: every field is checked, and the bad one named.
+
+use std::time::Duration;
+
+use common::arrivals::Arrivals;
+use common::assignment::{Assignment, Load, Share};
+use common::digest::Digest;
+use common::hist::{LatencyHist, SparseHist};
+use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
+use common::outcome::{Censor, Failure};
+use common::phase::Phase;
+use common::seed::Seed;
+use common::series::{InFlight, SLOTS_MAX, Slot};
+use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
+use common::tally::{Counts, PaperTally, Span, Tally, Tokens};
+use common::target::{Endpoint, Target, Timeouts};
+use common::time::Tick;
+use common::workload::{CacheMode, Workload};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use crate::generated as pb;
+use crate::message::{Ceilings, Greeting, Hello, Holder, Order, ProtocolVersion, Report};
+use crate::wire::WireError;
+
+/// Longest text in a message, in bytes; longer ones are refused.
+const TEXT_MAX: usize = 4096;
+/// Most reasons in a refusal to arm.
+const REASONS_MAX: usize = 64;
+/// Largest count in a tally: sums over any fleet then stay within 64 bits.
+const COUNT_MAX: u64 = 1 << 48;
+/// Largest in-flight area of a slot, in request-nanoseconds, for the same reason.
+const AREA_MAX: u64 = 1 << 56;
+
+fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
+    value.ok_or_else(|| WireError::new(field, "missing"))
+}
+
+fn uuid(field: &'static str, bytes: &[u8]) -> Result<Uuid, WireError> {
+    Uuid::from_slice(bytes).map_err(|_| WireError::new(field, "not 16 bytes"))
+}
+
+fn text(field: &'static str, text: String) -> Result<String, WireError> {
+    if text.len() > TEXT_MAX {
+        return Err(WireError::new(
+            field,
+            format!("longer than {TEXT_MAX} bytes"),
+        ));
+    }
+    if text
+        .chars()
+        .any(|c| c.is_control() && c != '\n' && c != '\t')
+    {
+        return Err(WireError::new(field, "holds control characters"));
+    }
+    Ok(text)
+}
+
+fn name(field: &'static str, text: &str) -> Result<Name, WireError> {
+    text.parse().map_err(|error| WireError::new(field, error))
+}
+
+fn plausible(field: &'static str, counts: &[u64], max: u64) -> Result<(), WireError> {
+    if counts.iter().any(|&count| count > max) {
+        return Err(WireError::new(field, format!("a count above {max}")));
+    }
+    Ok(())
+}
+
+fn level(field: &'static str, level: Option<pb::Level>) -> Result<LevelId, WireError> {
+    required(field, level).map(|level| LevelId {
+        ordinal: level.ordinal,
+        attempt: level.attempt,
+    })
+}
+
+fn version(field: &'static str, value: Option<pb::Version>) -> Result<ProtocolVersion, WireError> {
+    required(field, value).map(|v| ProtocolVersion {
+        major: v.major,
+        minor: v.minor,
+    })
+}
+
+impl TryFrom<pb::HelloRequest> for Hello {
+    type Error = WireError;
+
+    fn try_from(message: pb::HelloRequest) -> Result<Self, WireError> {
+        Ok(Self {
+            protocol: version("protocol", message.protocol)?,
+            build: text("build", message.build)?,
+        })
+    }
+}
+
+impl TryFrom<pb::HelloReply> for Greeting {
+    type Error = WireError;
+
+    fn try_from(message: pb::HelloReply) -> Result<Self, WireError> {
+        Ok(Self {
+            protocol: version("protocol", message.protocol)?,
+            build: text("build", message.build)?,
+            name: name("name", &message.name)?,
+            boot: BootId(uuid("boot", &message.boot)?),
+            workers: message.workers,
+            ceilings: Ceilings {
+                users: message.users_max,
+                run: Duration::from_nanos(message.run_max_ns),
+            },
+            holder: message.holder.map(Holder::try_from).transpose()?,
+            clock: Tick(message.clock_ns),
+        })
+    }
+}
+
+impl TryFrom<pb::Holder> for Holder {
+    type Error = WireError;
+
+    fn try_from(message: pb::Holder) -> Result<Self, WireError> {
+        Ok(Self {
+            run: RunId(uuid("holder.run", &message.run)?),
+            coordinator: text("holder.coordinator", message.coordinator)?,
+            lease_left: Duration::from_nanos(message.lease_left_ns),
+        })
+    }
+}
+
+impl TryFrom<pb::Order> for Order {
+    type Error = WireError;
+
+    fn try_from(message: pb::Order) -> Result<Self, WireError> {
+        use pb::order::Order as Body;
+        let epoch = Epoch(message.epoch);
+        Ok(match required("order", message.order)? {
+            Body::Acquire(body) => Self::Acquire {
+                run: RunId(uuid("acquire.run", &body.run)?),
+            },
+            Body::Arm(body) => Self::Arm {
+                epoch,
+                assignment: Box::new(required("arm.assignment", body.assignment)?.try_into()?),
+                api_key: body
+                    .api_key
+                    .map(|key| header_value("arm.api_key", key))
+                    .transpose()?
+                    .map(SecretString::from),
+            },
+            Body::Fire(body) => Self::Fire {
+                epoch,
+                level: level("fire.level", body.level)?,
+                at: Tick(body.at_ns),
+            },
+            Body::Stop(body) => Self::Stop {
+                epoch,
+                level: level("stop.level", body.level)?,
+                grace: Duration::from_nanos(body.grace_ns),
+            },
+            Body::SealStored(body) => Self::SealStored {
+                epoch,
+                level: level("seal_stored.level", body.level)?,
+            },
+            Body::RenewEcho(body) => Self::RenewEcho {
+                epoch,
+                nonce: body.nonce,
+            },
+            Body::Release(pb::Release {}) => Self::Release { epoch },
+        })
+    }
+}
+
+/// The key goes into a header: visible ASCII only. The value is never named in the error.
+fn header_value(field: &'static str, key: String) -> Result<String, WireError> {
+    if key.len() <= TEXT_MAX && key.bytes().all(|b| b.is_ascii_graphic()) && !key.is_empty() {
+        Ok(key)
+    } else {
+        Err(WireError::new(
+            field,
+            "not 1 to 4096 visible ASCII characters",
+        ))
+    }
+}
+
+impl TryFrom<pb::Assignment> for Assignment {
+    type Error = WireError;
+
+    fn try_from(message: pb::Assignment) -> Result<Self, WireError> {
+        let load = Load {
+            users: message.load_users,
+            requests: message.load_requests,
+        };
+        let share = Share {
+            first: UserId(message.share_first),
+            step: message.share_step,
+            count: message.share_count,
+        };
+        check_share(share, load)?;
+        Ok(Self {
+            run: RunId(uuid("run", &message.run)?),
+            level: level("level", message.level)?,
+            phase: match pb::Phase::try_from(message.phase) {
+                Ok(pb::Phase::Warmup) => Phase::Warmup,
+                Ok(pb::Phase::Baseline) => Phase::Baseline,
+                Ok(pb::Phase::Scaling) => Phase::Scaling,
+                Ok(pb::Phase::Stress) => Phase::Stress,
+                Ok(pb::Phase::Saturation) => Phase::Saturation,
+                Ok(pb::Phase::Unspecified) | Err(_) => {
+                    return Err(WireError::new(
+                        "phase",
+                        format!("unknown: {}", message.phase),
+                    ));
+                }
+            },
+            place: message.place,
+            seed: Seed(message.seed),
+            share,
+            load,
+            arrivals: match pb::Arrivals::try_from(message.arrivals) {
+                Ok(pb::Arrivals::Closed) => Arrivals::Closed,
+                Ok(pb::Arrivals::Unspecified) | Err(_) => {
+                    return Err(WireError::new(
+                        "arrivals",
+                        format!("unknown: {}", message.arrivals),
+                    ));
+                }
+            },
+            workload: required("workload", message.workload)?.try_into()?,
+            target: required("target", message.target)?.try_into()?,
+        })
+    }
+}
+
+fn check_share(share: Share, load: Load) -> Result<(), WireError> {
+    if load.users == 0 || load.requests == 0 {
+        return Err(WireError::new("load", "no users or no requests"));
+    }
+    if share.step == 0 {
+        return Err(WireError::new("share_step", "zero"));
+    }
+    let last =
+        u64::from(share.first.0) + u64::from(share.count.saturating_sub(1)) * u64::from(share.step);
+    if share.count > 0 && last >= u64::from(load.users) {
+        return Err(WireError::new(
+            "share_count",
+            "the share holds users that the load has not",
+        ));
+    }
+    Ok(())
+}
+
+impl TryFrom<pb::Workload> for Workload {
+    type Error = WireError;
+
+    fn try_from(message: pb::Workload) -> Result<Self, WireError> {
+        if message.input_tokens == 0 || message.output_tokens == 0 {
+            return Err(WireError::new("workload", "no input or no output tokens"));
+        }
+        Ok(Self {
+            name: name("workload.name", &message.name)?,
+            input_tokens: message.input_tokens,
+            output_tokens: message.output_tokens,
+            forced_length: message.forced_length,
+            cache: match pb::CacheMode::try_from(message.cache) {
+                Ok(pb::CacheMode::Cold) => CacheMode::Cold,
+                Ok(pb::CacheMode::Replay) => CacheMode::Replay,
+                Ok(pb::CacheMode::Unspecified) | Err(_) => {
+                    return Err(WireError::new(
+                        "workload.cache",
+                        format!("unknown: {}", message.cache),
+                    ));
+                }
+            },
+        })
+    }
+}
+
+impl TryFrom<pb::Target> for Target {
+    type Error = WireError;
+
+    fn try_from(message: pb::Target) -> Result<Self, WireError> {
+        let wait = |field, ns| match ns {
+            0 => Err(WireError::new(field, "zero")),
+            1.. => Ok(Duration::from_nanos(ns)),
+        };
+        Ok(Self {
+            base_url: message
+                .base_url
+                .parse()
+                .map_err(|error| WireError::new("target.base_url", error))?,
+            model: text("target.model", message.model)?,
+            endpoint: match pb::Endpoint::try_from(message.endpoint) {
+                Ok(pb::Endpoint::Chat) => Endpoint::Chat,
+                Ok(pb::Endpoint::Completions) => Endpoint::Completions,
+                Ok(pb::Endpoint::Unspecified) | Err(_) => {
+                    return Err(WireError::new(
+                        "target.endpoint",
+                        format!("unknown: {}", message.endpoint),
+                    ));
+                }
+            },
+            stream: message.stream,
+            timeouts: Timeouts {
+                connect: wait("target.connect_timeout_ns", message.connect_timeout_ns)?,
+                first_byte: wait(
+                    "target.first_byte_timeout_ns",
+                    message.first_byte_timeout_ns,
+                )?,
+                idle: wait("target.idle_timeout_ns", message.idle_timeout_ns)?,
+                total: wait("target.total_timeout_ns", message.total_timeout_ns)?,
+            },
+        })
+    }
+}
+
+impl TryFrom<pb::Report> for Report {
+    type Error = WireError;
+
+    fn try_from(message: pb::Report) -> Result<Self, WireError> {
+        use pb::report::Report as Body;
+        Ok(match required("report", message.report)? {
+            Body::Acquired(body) => Self::Acquired {
+                boot: BootId(uuid("acquired.boot", &body.boot)?),
+                epoch: Epoch(body.epoch),
+                lease: Duration::from_nanos(body.lease_ns),
+            },
+            Body::Armed(body) => Self::Armed {
+                level: level("armed.level", body.level)?,
+                digest: Digest(
+                    body.digest
+                        .try_into()
+                        .map_err(|_| WireError::new("armed.digest", "not 32 bytes"))?,
+                ),
+            },
+            Body::NotArmed(body) => Self::NotArmed {
+                level: level("not_armed.level", body.level)?,
+                reasons: body
+                    .reasons
+                    .into_iter()
+                    .take(REASONS_MAX)
+                    .map(|reason| text("not_armed.reasons", reason))
+                    .collect::<Result<_, _>>()?,
+            },
+            Body::Fired(body) => Self::Fired {
+                level: level("fired.level", body.level)?,
+            },
+            Body::TooLate(body) => Self::TooLate {
+                level: level("too_late.level", body.level)?,
+            },
+            Body::Snapshot(body) => Self::Snapshot(Box::new(body.try_into()?)),
+            Body::Seal(body) => Self::Sealed(Box::new(body.try_into()?)),
+            Body::Renew(body) => Self::Renew {
+                nonce: body.nonce,
+                sent_at: Tick(body.sent_at_ns),
+            },
+        })
+    }
+}
+
+impl TryFrom<pb::Snapshot> for Snapshot {
+    type Error = WireError;
+
+    fn try_from(message: pb::Snapshot) -> Result<Self, WireError> {
+        let vitals = required("snapshot.vitals", message.vitals)?;
+        let share = |field, value: f64| {
+            // A thread cannot use more than its core; 1.5 leaves room for accounting grain.
+            if (0.0..=1.5).contains(&value) {
+                Ok(value)
+            } else {
+                Err(WireError::new(field, "not a share of a core"))
+            }
+        };
+        Ok(Self {
+            origin: Origin {
+                boot: BootId(uuid("snapshot.boot", &message.boot)?),
+                epoch: Epoch(message.epoch),
+                level: level("snapshot.level", message.level)?,
+            },
+            sequence: message.sequence,
+            at: Tick(message.at_ns),
+            tally: required("snapshot.tally", message.tally)?.try_into()?,
+            vitals: Vitals {
+                worker_cpu: share("vitals.worker_cpu", vitals.worker_cpu)?,
+                worker_cpu_max: share("vitals.worker_cpu_max", vitals.worker_cpu_max)?,
+            },
+        })
+    }
+}
+
+impl TryFrom<pb::Seal> for Seal {
+    type Error = WireError;
+
+    fn try_from(message: pb::Seal) -> Result<Self, WireError> {
+        let snapshot: Snapshot = required("seal.snapshot", message.snapshot)?.try_into()?;
+        snapshot
+            .tally
+            .check_sealed()
+            .map_err(|error| WireError::new("seal.tally", error))?;
+        Ok(Self {
+            snapshot,
+            end: match pb::LevelEnd::try_from(message.end) {
+                Ok(pb::LevelEnd::Completed) => LevelEnd::Completed,
+                Ok(pb::LevelEnd::Stopped) => LevelEnd::Stopped,
+                Ok(pb::LevelEnd::LeaseExpired) => LevelEnd::LeaseExpired,
+                Ok(pb::LevelEnd::Faulted) => LevelEnd::Faulted(text("seal.fault", message.fault)?),
+                Ok(pb::LevelEnd::Unspecified) | Err(_) => {
+                    return Err(WireError::new(
+                        "seal.end",
+                        format!("unknown: {}", message.end),
+                    ));
+                }
+            },
+        })
+    }
+}
+
+impl TryFrom<pb::Tally> for Tally {
+    type Error = WireError;
+
+    fn try_from(message: pb::Tally) -> Result<Self, WireError> {
+        let tokens = required("tally.tokens", message.tokens)?;
+        let mut counts = Counts {
+            started: message.started,
+            succeeded: message.succeeded,
+            open: message.open,
+            ..Counts::default()
+        };
+        let failures = Failure::ALL.map(Failure::name);
+        fill_classes(
+            "tally.failed",
+            &message.failed,
+            &failures,
+            &mut counts.failed,
+        )?;
+        let censors = Censor::ALL.map(Censor::name);
+        fill_classes(
+            "tally.censored",
+            &message.censored,
+            &censors,
+            &mut counts.censored,
+        )?;
+        let mut tally = Self {
+            counts,
+            tokens: Tokens {
+                prompt: tokens.prompt,
+                completion: tokens.completion,
+                reasoning: tokens.reasoning,
+                cached_prompt: tokens.cached_prompt,
+                wasted: tokens.wasted,
+                events: tokens.events,
+                without_usage: tokens.without_usage,
+            },
+            paper: required("tally.paper", message.paper)?.try_into()?,
+            in_flight: required("tally.in_flight", message.in_flight)?.try_into()?,
+            span: message.span.map(Span::try_from).transpose()?,
+            ..Self::default()
+        };
+        for named in message.latencies {
+            let hist: LatencyHist = required("tally.latencies", named.histogram)?.try_into()?;
+            let unknown = || WireError::new("tally.latencies", "unknown histogram");
+            let place = tally.latencies.get_mut(&named.name).ok_or_else(unknown)?;
+            if !place.is_empty() {
+                return Err(WireError::new("tally.latencies", "a histogram comes twice"));
+            }
+            *place = hist;
+        }
+        let tokens = &tally.tokens;
+        let sums = [
+            tokens.prompt,
+            tokens.completion,
+            tokens.reasoning,
+            tokens.cached_prompt,
+        ];
+        plausible("tally.tokens", &sums, COUNT_MAX)?;
+        let sums = [tokens.wasted, tokens.events, tokens.without_usage];
+        plausible("tally.tokens", &sums, COUNT_MAX)?;
+        plausible("tally.started", &[tally.counts.started], COUNT_MAX)?;
+        tally
+            .check()
+            .map_err(|error| WireError::new("tally", error))?;
+        Ok(tally)
+    }
+}
+
+fn fill_classes(
+    field: &'static str,
+    counts: &[pb::ClassCount],
+    names: &[&'static str],
+    into: &mut [u64],
+) -> Result<(), WireError> {
+    for class in counts {
+        let unknown = || WireError::new(field, "unknown class");
+        let place = names
+            .iter()
+            .position(|name| *name == class.class)
+            .ok_or_else(unknown)?;
+        let slot = into.get_mut(place).ok_or_else(unknown)?;
+        if *slot != 0 {
+            return Err(WireError::new(field, "a class comes twice"));
+        }
+        *slot = class.count;
+    }
+    Ok(())
+}
+
+impl TryFrom<pb::Span> for Span {
+    type Error = WireError;
+
+    fn try_from(message: pb::Span) -> Result<Self, WireError> {
+        if message.first_sent_ns > message.last_done_ns {
+            return Err(WireError::new("tally.span", "ends before it begins"));
+        }
+        Ok(Self {
+            first_sent_ns: message.first_sent_ns,
+            last_done_ns: message.last_done_ns,
+        })
+    }
+}
+
+impl TryFrom<pb::PaperTally> for PaperTally {
+    type Error = WireError;
+
+    fn try_from(message: pb::PaperTally) -> Result<Self, WireError> {
+        let sums = [message.succeeded, message.prompt, message.completion];
+        plausible("tally.paper", &sums, COUNT_MAX)?;
+        Ok(Self {
+            succeeded: message.succeeded,
+            prompt: message.prompt,
+            completion: message.completion,
+            latency: message
+                .latency
+                .map(LatencyHist::try_from)
+                .transpose()?
+                .unwrap_or_default(),
+        })
+    }
+}
+
+impl TryFrom<pb::Histogram> for LatencyHist {
+    type Error = WireError;
+
+    fn try_from(message: pb::Histogram) -> Result<Self, WireError> {
+        const FIELD: &str = "histogram";
+        if message.gaps_us.len() != message.counts.len() {
+            return Err(WireError::new(FIELD, "gaps and counts differ in number"));
+        }
+        let mut value = 0u64;
+        let mut buckets = Vec::with_capacity(message.counts.len());
+        for (gap, count) in message.gaps_us.iter().zip(message.counts) {
+            value = value
+                .checked_add(*gap)
+                .ok_or_else(|| WireError::new(FIELD, "bucket values overflow"))?;
+            buckets.push((value, count));
+        }
+        let sparse = SparseHist {
+            buckets,
+            below: message.below,
+            above: message.above,
+            sum_us: u128::from(message.sum_us_low) | u128::from(message.sum_us_high) << 64,
+            min_us: message.min_us,
+            max_us: message.max_us,
+        };
+        let hist = Self::from_sparse(&sparse).map_err(|error| WireError::new(FIELD, error))?;
+        plausible(FIELD, &[hist.count(), sparse.max_us], COUNT_MAX)?;
+        Ok(hist)
+    }
+}
+
+impl TryFrom<pb::InFlight> for InFlight {
+    type Error = WireError;
+
+    fn try_from(message: pb::InFlight) -> Result<Self, WireError> {
+        const FIELD: &str = "in_flight";
+        if message.areas_ns.len() != message.most.len() || message.most.len() > SLOTS_MAX {
+            return Err(WireError::new(
+                FIELD,
+                "areas and maxima differ in number, or too many",
+            ));
+        }
+        plausible(FIELD, &message.areas_ns, AREA_MAX)?;
+        plausible(FIELD, &[message.slot_ns], COUNT_MAX)?;
+        let slots = message
+            .areas_ns
+            .into_iter()
+            .zip(message.most)
+            .map(|(area_ns, most)| Slot { area_ns, most })
+            .collect();
+        Self::from_parts(message.slot_ns, slots).map_err(|error| WireError::new(FIELD, error))
+    }
+}

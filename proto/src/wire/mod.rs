@@ -1,0 +1,49 @@
+//! Conversions between domain types and protobuf. What arrives may come from anyone: every field
+//! is checked here, once, and a bad one is named.
+
+mod from;
+mod to;
+
+use common::snapshot::Seal;
+use prost::Message as _;
+
+use crate::generated as pb;
+
+/// Largest message that either side accepts, in bytes.
+///
+/// The largest legal one is a seal: ten histograms of at most 23,552 buckets and 8,192 in-flight
+/// slots, below 3 MiB even if every bucket is used.
+pub const MESSAGE_MAX: usize = 4 << 20;
+
+/// A message that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct WireError {
+    /// The field, as the schema names it.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl WireError {
+    pub(crate) fn new(field: &'static str, reason: impl ToString) -> Self {
+        Self {
+            field,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// A seal as bytes, for storing.
+pub fn encode_seal(seal: &Seal) -> Vec<u8> {
+    pb::Seal::from(seal).encode_to_vec()
+}
+
+/// A seal from bytes made by [`encode_seal`], checked like one from the wire.
+pub fn decode_seal(bytes: &[u8]) -> Result<Seal, WireError> {
+    let message = pb::Seal::decode(bytes).map_err(|error| WireError::new("seal", error))?;
+    Seal::try_from(message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+use common::hist::LatencyHist;
+use common::ids::{BootId, Epoch, LevelId, RunId, UserId};
+use common::outcome::{Ending, Failure, Marks, Outcome, Usage};
+use common::phase::Phase;
+use common::seed::Seed;
+use common::snapshot::{LevelEnd, Origin, Snapshot, Vitals};
+use common::tally::Tally;
+use common::target::{Target, Timeouts};
+use common::time::Tick;
+use common::workload::{CacheMode, Workload};
+use proptest::prelude::*;
+use prost::Message as _;
+use uuid::Uuid;
+
+use super::*;
+use crate::message::{Order, Report};
+use common::arrivals::Arrivals;
+use common::assignment::{Assignment, Load, Share};
+use common::target::Endpoint;
+
+fn outcome(latency_us: u64, ending: Ending) -> Outcome {
+    let sent = Tick(5_000);
+    let end = Tick(5_000 + latency_us * 1000);
+    Outcome {
+        user: UserId(0),
+        request: 0,
+        ending,
+        status: Some(200),
+        paper_success: true,
+        marks: Marks {
+            intended: Tick(0),
+            sent: Some(sent),
+            head: None,
+            first_token: Some(sent),
+            first_answer: None,
+            last_token: Some(end),
+            done: end,
+        },
+        usage: Some(Usage {
+            prompt: 3,
+            completion: 9,
+            reasoning: 1,
+            cached_prompt: 2,
+        }),
+        events: 9,
+        gaps_us: vec![0, 20_000],
+    }
+}
+
+fn seal(latencies: &[u64]) -> Seal {
+    let mut tally = Tally::default();
+    let mut at = 0;
+    for (n, &latency) in latencies.iter().enumerate() {
+        tally.start();
+        let ending = if n % 5 == 4 {
+            Failure::Http503.into()
+        } else {
+            Ending::Succeeded
+        };
+        tally.end(&outcome(latency, ending), Tick::ZERO);
+        tally.in_flight.add(at, at + latency, 7);
+        at += latency;
+    }
+    Seal {
+        snapshot: Snapshot {
+            origin: Origin {
+                boot: BootId(Uuid::from_u128(1)),
+                epoch: Epoch(3),
+                level: LevelId {
+                    ordinal: 4,
+                    attempt: 1,
+                },
+            },
+            sequence: 12,
+            at: Tick(99),
+            tally,
+            vitals: Vitals {
+                worker_cpu: 0.25,
+                worker_cpu_max: 0.5,
+            },
+        },
+        end: LevelEnd::Faulted("why".to_owned()),
+    }
+}
+
+fn assignment() -> Assignment {
+    Assignment {
+        run: RunId(Uuid::from_u128(7)),
+        level: LevelId {
+            ordinal: 1,
+            attempt: 0,
+        },
+        phase: Phase::Stress,
+        place: 2,
+        seed: Seed(42),
+        share: Share {
+            first: UserId(1),
+            step: 4,
+            count: 3,
+        },
+        load: Load {
+            users: 12,
+            requests: 100,
+        },
+        arrivals: Arrivals::Closed,
+        workload: Workload {
+            name: "long".parse().unwrap(),
+            input_tokens: 500,
+            output_tokens: 200,
+            forced_length: true,
+            cache: CacheMode::Cold,
+        },
+        target: Target {
+            base_url: "https://example.com/x".parse().unwrap(),
+            model: "m".to_owned(),
+            endpoint: Endpoint::Completions,
+            stream: true,
+            timeouts: Timeouts::DEFAULT,
+        },
+    }
+}
+
+fn order_over_the_wire(change: impl FnOnce(&mut pb::Assignment)) -> Result<Order, WireError> {
+    let order = Order::Arm {
+        epoch: Epoch(9),
+        assignment: Box::new(assignment()),
+        api_key: None,
+    };
+    let mut message = pb::Order::from(&order);
+    if let Some(pb::order::Order::Arm(arm)) = &mut message.order {
+        change(arm.assignment.as_mut().unwrap());
+    }
+    Order::try_from(pb::Order::decode(message.encode_to_vec().as_slice()).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn seals_survive_the_wire(latencies in prop::collection::vec(0u64..4_000_000_000, 0..100)) {
+        let seal = seal(&latencies);
+        prop_assert_eq!(decode_seal(&encode_seal(&seal)), Ok(seal));
+    }
+
+    #[test]
+    fn hostile_bytes_are_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = decode_seal(&bytes);
+        let _ = pb::Order::decode(bytes.as_slice()).map(Order::try_from);
+        let _ = pb::Report::decode(bytes.as_slice()).map(Report::try_from);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused_or_yields_a_consistent_seal(place: prop::sample::Index, bit in 0u8..8) {
+        let mut bytes = encode_seal(&seal(&[1, 200, 30_000, 4_000_000, 55]));
+        let at = place.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if let Ok(seal) = decode_seal(&bytes) {
+            prop_assert_eq!(seal.snapshot.tally.check_sealed(), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn an_assignment_means_the_same_on_both_sides() {
+    let Ok(Order::Arm {
+        epoch,
+        assignment: got,
+        ..
+    }) = order_over_the_wire(|_| {})
+    else {
+        panic!("not an arm order");
+    };
+    assert_eq!(epoch, Epoch(9));
+    assert_eq!(*got, assignment());
+    assert_eq!(got.digest(), assignment().digest());
+}
+
+#[test]
+fn a_bad_field_is_named() {
+    let field = |change: fn(&mut pb::Assignment)| order_over_the_wire(change).unwrap_err().field;
+    assert_eq!(field(|a| a.phase = 0), "phase");
+    assert_eq!(field(|a| a.phase = 77), "phase");
+    assert_eq!(field(|a| a.run = vec![1]), "run");
+    assert_eq!(field(|a| a.level = None), "level");
+    assert_eq!(field(|a| a.load_users = 0), "load");
+    assert_eq!(field(|a| a.share_step = 0), "share_step");
+    assert_eq!(field(|a| a.share_count = 4), "share_count");
+    assert_eq!(field(|a| a.arrivals = 9), "arrivals");
+    assert_eq!(
+        field(|a| a.workload.as_mut().unwrap().name = "../x".to_owned()),
+        "workload.name"
+    );
+    assert_eq!(
+        field(|a| a.target.as_mut().unwrap().base_url = "file:///".to_owned()),
+        "target.base_url"
+    );
+    assert_eq!(
+        field(|a| a.target.as_mut().unwrap().model = "a\u{1b}[2J".to_owned()),
+        "target.model"
+    );
+    assert_eq!(
+        field(|a| a.target.as_mut().unwrap().idle_timeout_ns = 0),
+        "target.idle_timeout_ns"
+    );
+}
+
+#[test]
+fn histograms_that_would_bomb_or_lie_are_refused() {
+    let refused = |message: pb::Histogram| LatencyHist::try_from(message).unwrap_err().reason;
+    let histogram = |gaps_us, counts| pb::Histogram {
+        gaps_us,
+        counts,
+        ..Default::default()
+    };
+    assert!(refused(histogram(vec![1; 30_000], vec![1; 30_000])).contains("more than"));
+    assert!(refused(histogram(vec![1], vec![])).contains("differ in number"));
+    assert!(refused(histogram(vec![u64::MAX, 2], vec![1, 1])).contains("overflow"));
+    assert!(refused(histogram(vec![5], vec![0])).contains("empty bucket"));
+    let mut lie = pb::Histogram::from(seal(&[10, 20]).snapshot.tally.latencies.e2e);
+    lie.sum_us_high = 1;
+    assert!(refused(lie).contains("contradict"));
+}
+
+#[test]
+fn keys_never_show_in_errors_or_debug_output() {
+    let order = Order::Arm {
+        epoch: Epoch(1),
+        assignment: Box::new(assignment()),
+        api_key: Some("sk-canary".to_owned().into()),
+    };
+    assert!(!format!("{order:?}").contains("canary"));
+    let bad = pb::Arm {
+        assignment: Some((&assignment()).into()),
+        api_key: Some("sk-canary\n".into()),
+    };
+    let message = pb::Order {
+        epoch: 1,
+        order: Some(pb::order::Order::Arm(bad)),
+    };
+    let error = Order::try_from(message).unwrap_err();
+    assert!(!format!("{error:?}").contains("canary"), "{error}");
+}
+
+impl From<LatencyHist> for pb::Histogram {
+    fn from(hist: LatencyHist) -> Self {
+        (&hist).into()
+    }
+}

@@ -1,0 +1,351 @@
+//! Domain types to protobuf: total functions.
+
+use common::arrivals::Arrivals;
+use common::assignment::Assignment;
+use common::hist::LatencyHist;
+use common::ids::LevelId;
+use common::outcome::{Censor, Failure};
+use common::phase::Phase;
+use common::series::InFlight;
+use common::snapshot::{LevelEnd, Seal, Snapshot};
+use common::tally::{PaperTally, Tally};
+use common::target::{Endpoint, Target};
+use common::time::duration_ns;
+use common::workload::{CacheMode, Workload};
+use secrecy::ExposeSecret as _;
+
+use crate::generated as pb;
+use crate::message::{Greeting, Hello, Holder, Order, ProtocolVersion, Report};
+
+impl From<ProtocolVersion> for pb::Version {
+    fn from(version: ProtocolVersion) -> Self {
+        Self {
+            major: version.major,
+            minor: version.minor,
+        }
+    }
+}
+
+impl From<&Hello> for pb::HelloRequest {
+    fn from(hello: &Hello) -> Self {
+        Self {
+            protocol: Some(hello.protocol.into()),
+            build: hello.build.clone(),
+        }
+    }
+}
+
+impl From<&Greeting> for pb::HelloReply {
+    fn from(greeting: &Greeting) -> Self {
+        Self {
+            protocol: Some(greeting.protocol.into()),
+            build: greeting.build.clone(),
+            name: greeting.name.to_string(),
+            boot: greeting.boot.0.as_bytes().to_vec(),
+            workers: greeting.workers,
+            users_max: greeting.ceilings.users,
+            run_max_ns: duration_ns(greeting.ceilings.run),
+            holder: greeting.holder.as_ref().map(Into::into),
+            clock_ns: greeting.clock.0,
+        }
+    }
+}
+
+impl From<&Holder> for pb::Holder {
+    fn from(holder: &Holder) -> Self {
+        Self {
+            run: holder.run.0.as_bytes().to_vec(),
+            coordinator: holder.coordinator.clone(),
+            lease_left_ns: duration_ns(holder.lease_left),
+        }
+    }
+}
+
+fn level(level: LevelId) -> Option<pb::Level> {
+    Some(pb::Level {
+        ordinal: level.ordinal,
+        attempt: level.attempt,
+    })
+}
+
+impl From<&Order> for pb::Order {
+    fn from(order: &Order) -> Self {
+        use pb::order::Order as Body;
+        let (epoch, body) = match order {
+            Order::Acquire { run } => (
+                0,
+                Body::Acquire(pb::Acquire {
+                    run: run.0.as_bytes().to_vec(),
+                }),
+            ),
+            Order::Arm {
+                epoch,
+                assignment,
+                api_key,
+            } => (
+                epoch.0,
+                Body::Arm(pb::Arm {
+                    assignment: Some(assignment.as_ref().into()),
+                    api_key: api_key.as_ref().map(|key| key.expose_secret().to_owned()),
+                }),
+            ),
+            Order::Fire {
+                epoch,
+                level: id,
+                at,
+            } => (
+                epoch.0,
+                Body::Fire(pb::Fire {
+                    level: level(*id),
+                    at_ns: at.0,
+                }),
+            ),
+            Order::Stop {
+                epoch,
+                level: id,
+                grace,
+            } => (
+                epoch.0,
+                Body::Stop(pb::Stop {
+                    level: level(*id),
+                    grace_ns: duration_ns(*grace),
+                }),
+            ),
+            Order::SealStored { epoch, level: id } => (
+                epoch.0,
+                Body::SealStored(pb::SealStored { level: level(*id) }),
+            ),
+            Order::RenewEcho { epoch, nonce } => {
+                (epoch.0, Body::RenewEcho(pb::RenewEcho { nonce: *nonce }))
+            }
+            Order::Release { epoch } => (epoch.0, Body::Release(pb::Release {})),
+        };
+        Self {
+            epoch,
+            order: Some(body),
+        }
+    }
+}
+
+impl From<&Assignment> for pb::Assignment {
+    fn from(assignment: &Assignment) -> Self {
+        Self {
+            run: assignment.run.0.as_bytes().to_vec(),
+            level: level(assignment.level),
+            phase: match assignment.phase {
+                Phase::Warmup => pb::Phase::Warmup,
+                Phase::Baseline => pb::Phase::Baseline,
+                Phase::Scaling => pb::Phase::Scaling,
+                Phase::Stress => pb::Phase::Stress,
+                Phase::Saturation => pb::Phase::Saturation,
+            }
+            .into(),
+            place: assignment.place,
+            seed: assignment.seed.0,
+            share_first: assignment.share.first.0,
+            share_step: assignment.share.step,
+            share_count: assignment.share.count,
+            load_users: assignment.load.users,
+            load_requests: assignment.load.requests,
+            arrivals: match assignment.arrivals {
+                Arrivals::Closed => pb::Arrivals::Closed,
+            }
+            .into(),
+            workload: Some((&assignment.workload).into()),
+            target: Some((&assignment.target).into()),
+        }
+    }
+}
+
+impl From<&Workload> for pb::Workload {
+    fn from(workload: &Workload) -> Self {
+        Self {
+            name: workload.name.to_string(),
+            input_tokens: workload.input_tokens,
+            output_tokens: workload.output_tokens,
+            forced_length: workload.forced_length,
+            cache: match workload.cache {
+                CacheMode::Cold => pb::CacheMode::Cold,
+                CacheMode::Replay => pb::CacheMode::Replay,
+            }
+            .into(),
+        }
+    }
+}
+
+impl From<&Target> for pb::Target {
+    fn from(target: &Target) -> Self {
+        Self {
+            base_url: target.base_url.to_string(),
+            model: target.model.clone(),
+            endpoint: match target.endpoint {
+                Endpoint::Chat => pb::Endpoint::Chat,
+                Endpoint::Completions => pb::Endpoint::Completions,
+            }
+            .into(),
+            stream: target.stream,
+            connect_timeout_ns: duration_ns(target.timeouts.connect),
+            first_byte_timeout_ns: duration_ns(target.timeouts.first_byte),
+            idle_timeout_ns: duration_ns(target.timeouts.idle),
+            total_timeout_ns: duration_ns(target.timeouts.total),
+        }
+    }
+}
+
+impl From<&Report> for pb::Report {
+    fn from(report: &Report) -> Self {
+        use pb::report::Report as Body;
+        let body = match report {
+            Report::Acquired { boot, epoch, lease } => Body::Acquired(pb::Acquired {
+                boot: boot.0.as_bytes().to_vec(),
+                epoch: epoch.0,
+                lease_ns: duration_ns(*lease),
+            }),
+            Report::Armed { level: id, digest } => Body::Armed(pb::Armed {
+                level: level(*id),
+                digest: digest.0.to_vec(),
+            }),
+            Report::NotArmed { level: id, reasons } => Body::NotArmed(pb::NotArmed {
+                level: level(*id),
+                reasons: reasons.clone(),
+            }),
+            Report::Fired { level: id } => Body::Fired(pb::Fired { level: level(*id) }),
+            Report::TooLate { level: id } => Body::TooLate(pb::TooLate { level: level(*id) }),
+            Report::Snapshot(snapshot) => Body::Snapshot(snapshot.as_ref().into()),
+            Report::Sealed(seal) => Body::Seal(seal.as_ref().into()),
+            Report::Renew { nonce, sent_at } => Body::Renew(pb::Renew {
+                nonce: *nonce,
+                sent_at_ns: sent_at.0,
+            }),
+        };
+        Self { report: Some(body) }
+    }
+}
+
+impl From<&Snapshot> for pb::Snapshot {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            boot: snapshot.origin.boot.0.as_bytes().to_vec(),
+            epoch: snapshot.origin.epoch.0,
+            level: level(snapshot.origin.level),
+            sequence: snapshot.sequence,
+            at_ns: snapshot.at.0,
+            tally: Some((&snapshot.tally).into()),
+            vitals: Some(pb::Vitals {
+                worker_cpu: snapshot.vitals.worker_cpu,
+                worker_cpu_max: snapshot.vitals.worker_cpu_max,
+            }),
+        }
+    }
+}
+
+impl From<&Seal> for pb::Seal {
+    fn from(seal: &Seal) -> Self {
+        let (end, fault) = match &seal.end {
+            LevelEnd::Completed => (pb::LevelEnd::Completed, String::new()),
+            LevelEnd::Stopped => (pb::LevelEnd::Stopped, String::new()),
+            LevelEnd::LeaseExpired => (pb::LevelEnd::LeaseExpired, String::new()),
+            LevelEnd::Faulted(fault) => (pb::LevelEnd::Faulted, fault.clone()),
+        };
+        Self {
+            snapshot: Some((&seal.snapshot).into()),
+            end: end.into(),
+            fault,
+        }
+    }
+}
+
+fn class_counts(pairs: impl Iterator<Item = (&'static str, u64)>) -> Vec<pb::ClassCount> {
+    pairs
+        .filter(|(_, count)| *count > 0)
+        .map(|(class, count)| pb::ClassCount {
+            class: class.to_owned(),
+            count,
+        })
+        .collect()
+}
+
+impl From<&Tally> for pb::Tally {
+    fn from(tally: &Tally) -> Self {
+        let counts = &tally.counts;
+        Self {
+            started: counts.started,
+            succeeded: counts.succeeded,
+            failed: class_counts(Failure::ALL.iter().map(|f| f.name()).zip(counts.failed)),
+            censored: class_counts(Censor::ALL.iter().map(|c| c.name()).zip(counts.censored)),
+            open: counts.open,
+            tokens: Some(pb::Tokens {
+                prompt: tally.tokens.prompt,
+                completion: tally.tokens.completion,
+                reasoning: tally.tokens.reasoning,
+                cached_prompt: tally.tokens.cached_prompt,
+                wasted: tally.tokens.wasted,
+                events: tally.tokens.events,
+                without_usage: tally.tokens.without_usage,
+            }),
+            latencies: tally
+                .latencies
+                .each()
+                .into_iter()
+                .filter(|(_, hist)| !hist.is_empty())
+                .map(|(name, hist)| pb::NamedHistogram {
+                    name: name.to_owned(),
+                    histogram: Some(hist.into()),
+                })
+                .collect(),
+            paper: Some((&tally.paper).into()),
+            in_flight: Some((&tally.in_flight).into()),
+            span: tally.span.map(|span| pb::Span {
+                first_sent_ns: span.first_sent_ns,
+                last_done_ns: span.last_done_ns,
+            }),
+        }
+    }
+}
+
+impl From<&PaperTally> for pb::PaperTally {
+    fn from(paper: &PaperTally) -> Self {
+        Self {
+            succeeded: paper.succeeded,
+            prompt: paper.prompt,
+            completion: paper.completion,
+            latency: (!paper.latency.is_empty()).then(|| (&paper.latency).into()),
+        }
+    }
+}
+
+impl From<&LatencyHist> for pb::Histogram {
+    fn from(hist: &LatencyHist) -> Self {
+        let sparse = hist.to_sparse();
+        let mut previous = 0;
+        let gaps_us = sparse
+            .buckets
+            .iter()
+            .map(|&(value, _)| {
+                let gap = value - previous;
+                previous = value;
+                gap
+            })
+            .collect();
+        Self {
+            gaps_us,
+            counts: sparse.buckets.iter().map(|&(_, count)| count).collect(),
+            below: sparse.below,
+            above: sparse.above,
+            sum_us_low: sparse.sum_us as u64,
+            sum_us_high: (sparse.sum_us >> 64) as u64,
+            min_us: sparse.min_us,
+            max_us: sparse.max_us,
+        }
+    }
+}
+
+impl From<&InFlight> for pb::InFlight {
+    fn from(series: &InFlight) -> Self {
+        Self {
+            slot_ns: series.slot_ns(),
+            areas_ns: series.slots().map(|slot| slot.area_ns).collect(),
+            most: series.slots().map(|slot| slot.most).collect(),
+        }
+    }
+}
