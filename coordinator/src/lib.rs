@@ -7,6 +7,7 @@ pub mod merge;
 pub mod plan;
 pub mod record;
 pub mod stats;
+pub mod store;
 
 #[cfg(test)]
 mod paper_cases;
