@@ -101,7 +101,11 @@ impl Machine {
     pub fn new(plan: Plan, names: Vec<String>, now: Tick) -> Self {
         let mut machine = Self {
             plan,
-            agents: (0..).map(AgentIx).zip(&names).map(|(agent, _)| agent).collect(),
+            agents: (0..)
+                .map(AgentIx)
+                .zip(&names)
+                .map(|(agent, _)| agent)
+                .collect(),
             names,
             level: LevelId {
                 ordinal: 0,
@@ -447,7 +451,9 @@ impl Machine {
     }
 
     fn name(&self, agent: AgentIx) -> &str {
-        self.names.get(agent.0 as usize).map_or("an unknown agent", String::as_str)
+        self.names
+            .get(agent.0 as usize)
+            .map_or("an unknown agent", String::as_str)
     }
 
     fn silent(&self, agents: &BTreeSet<AgentIx>, what: &str, time: Duration) -> String {

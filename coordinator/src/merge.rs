@@ -1,0 +1,236 @@
+//! The whole fleet's numbers of one level: the seals of its agents, checked and added.
+//!
+//! Merging is integer addition, so neither the split of the users over agents nor the order of the
+//! seals can change a total. A seal that contradicts itself is refused and never added; a level
+//! with a seal missing or refused is void, and says which agent is the cause.
+
+use common::hist::LatencyHist;
+use common::ids::Name;
+use common::snapshot::{LevelEnd, Seal};
+use common::tally::{ConservationError, Tally, Tokens};
+
+use crate::record::{LevelFate, LevelRecord};
+
+/// Largest count a level may reach: every count up to here is exact in a JSON number.
+pub const COUNT_MAX: u64 = 1 << 53;
+
+/// The numbers of one level over the fleet.
+#[derive(Clone, Debug)]
+pub struct LevelTotals<'a> {
+    /// The sum of the accepted seals.
+    pub tally: Tally,
+    /// One entry per agent, in the order of the level's shares.
+    pub parts: Vec<Part<'a>>,
+    /// Requests of which nothing is known, because their agent's seal is missing or refused.
+    pub unknown_requests: u64,
+    /// Why the numbers are no result for this level; empty for a sound level.
+    pub faults: Vec<Fault>,
+}
+
+/// One agent's part of a level.
+#[derive(Clone, Debug)]
+pub struct Part<'a> {
+    /// The agent.
+    pub agent: &'a Name,
+    /// Its users.
+    pub users: u32,
+    /// Its accepted seal.
+    pub seal: Option<&'a Seal>,
+}
+
+/// Why the numbers of a level are no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An agent's seal never arrived.
+    #[error("agent {agent} ({users} users) left no seal: how its requests ended is unknown")]
+    SealMissing {
+        /// The agent.
+        agent: Name,
+        /// Its users.
+        users: u32,
+    },
+    /// An agent's lease ran out: it stopped by itself.
+    #[error("agent {agent} stopped by itself: its lease ran out")]
+    LeaseExpired {
+        /// The agent.
+        agent: Name,
+    },
+    /// The level was given up because an agent was lost.
+    #[error("the level was quarantined: {because}")]
+    Quarantined {
+        /// Why.
+        because: String,
+    },
+    /// A seal contradicts itself.
+    #[error("the seal of agent {agent} is refused: {source}")]
+    Contradiction {
+        /// The agent.
+        agent: Name,
+        /// How.
+        source: ConservationError,
+    },
+    /// A seal holds numbers that no level can reach.
+    #[error("the seal of agent {agent} is refused: its counts are beyond what a level can reach")]
+    Beyond {
+        /// The agent.
+        agent: Name,
+    },
+    /// The generator failed on an agent.
+    #[error("the generator failed on agent {agent}: {because}")]
+    GeneratorFailed {
+        /// The agent.
+        agent: Name,
+        /// Why.
+        because: String,
+    },
+    /// The level failed.
+    #[error("the level failed: {because}")]
+    Failed {
+        /// Why.
+        because: String,
+    },
+}
+
+impl<'a> LevelTotals<'a> {
+    /// Checks and adds the seals of a level.
+    pub fn of(level: &'a LevelRecord) -> Self {
+        let mut totals = Self {
+            tally: Tally::default(),
+            parts: Vec::with_capacity(level.shares.len()),
+            unknown_requests: 0,
+            faults: Vec::new(),
+        };
+        match &level.fate {
+            Some(LevelFate::Quarantined(because)) => totals.faults.push(Fault::Quarantined {
+                because: because.clone(),
+            }),
+            Some(LevelFate::Failed(because)) => totals.faults.push(Fault::Failed {
+                because: because.clone(),
+            }),
+            Some(LevelFate::Completed | LevelFate::Stopped(_)) | None => {}
+        }
+        for share in &level.shares {
+            let seal = match accept(&totals.tally, &share.agent, share.users, &share.seal) {
+                Ok(seal) => {
+                    totals.tally.merge(&seal.snapshot.tally);
+                    totals.faults.extend(end_fault(&share.agent, &seal.end));
+                    Some(seal)
+                }
+                Err(fault) => {
+                    totals.faults.push(fault);
+                    None
+                }
+            };
+            totals.parts.push(Part {
+                agent: &share.agent,
+                users: share.users,
+                seal,
+            });
+        }
+        if totals.parts.iter().any(|part| part.seal.is_none()) {
+            let planned = level.planned.load.requests;
+            totals.unknown_requests = planned.saturating_sub(totals.tally.counts.started);
+        }
+        totals
+    }
+
+    /// The numbers are no result for this level.
+    pub fn is_void(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// The highest share of a core that any worker of the fleet used.
+    pub fn worker_cpu_max(&self) -> Option<f64> {
+        let seals = self.parts.iter().filter_map(|part| part.seal);
+        seals
+            .map(|seal| seal.snapshot.vitals.worker_cpu_max)
+            .reduce(f64::max)
+    }
+}
+
+fn accept<'a>(
+    sum: &Tally,
+    agent: &Name,
+    users: u32,
+    seal: &'a Option<Seal>,
+) -> Result<&'a Seal, Fault> {
+    let agent = || agent.clone();
+    let Some(seal) = seal else {
+        let agent = agent();
+        return Err(Fault::SealMissing { agent, users });
+    };
+    let tally = &seal.snapshot.tally;
+    if let Err(source) = tally.check_sealed() {
+        let agent = agent();
+        return Err(Fault::Contradiction { agent, source });
+    }
+    if !fits(sum, tally) {
+        return Err(Fault::Beyond { agent: agent() });
+    }
+    Ok(seal)
+}
+
+/// Whether `more` can be added without a count growing past what is exact, so that a hostile seal
+/// cannot make an addition overflow.
+fn fits(sum: &Tally, more: &Tally) -> bool {
+    let below_max = |a: u64, b: u64| a.checked_add(b).is_some_and(|all| all <= COUNT_MAX);
+    let counts = numbers(sum).into_iter().zip(numbers(more));
+    let hists = hists(sum).zip(hists(more));
+    let area = sum
+        .in_flight
+        .area_ns()
+        .checked_add(more.in_flight.area_ns());
+    counts.into_iter().all(|(a, b)| below_max(a, b))
+        && hists
+            .into_iter()
+            .all(|(a, b)| below_max(a.count(), b.count()))
+        && area.is_some_and(|ns| u64::try_from(ns).is_ok())
+}
+
+fn numbers(tally: &Tally) -> [u64; 11] {
+    let Tokens {
+        prompt,
+        completion,
+        reasoning,
+        cached_prompt,
+        wasted,
+        events,
+        without_usage,
+    } = tally.tokens;
+    // The endings of a checked tally sum to the requests begun.
+    let started = tally.counts.started;
+    let paper = &tally.paper;
+    [
+        started,
+        prompt,
+        completion,
+        reasoning,
+        cached_prompt,
+        wasted,
+        events,
+        without_usage,
+        paper.succeeded,
+        paper.prompt,
+        paper.completion,
+    ]
+}
+
+fn hists(tally: &Tally) -> impl Iterator<Item = &LatencyHist> {
+    let named = tally.latencies.each().map(|(_, hist)| hist);
+    named.into_iter().chain([&tally.paper.latency])
+}
+
+fn end_fault(agent: &Name, end: &LevelEnd) -> Option<Fault> {
+    let agent = agent.clone();
+    match end {
+        LevelEnd::Completed | LevelEnd::Stopped => None,
+        LevelEnd::LeaseExpired => Some(Fault::LeaseExpired { agent }),
+        LevelEnd::Faulted(because) => Some(Fault::GeneratorFailed {
+            agent,
+            because: because.clone(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

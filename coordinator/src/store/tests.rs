@@ -1,0 +1,282 @@
+use std::error::Error as _;
+use std::fs;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::record::RunRecord;
+use crate::testdata::{killed_run, run};
+
+/// Stores a run in the order in which a run stores it.
+fn stored(dir: &Path, run: &RunRecord) -> Store {
+    let mut store = Store::create(dir, &run.header).unwrap();
+    store.put_agents(&run.agents).unwrap();
+    for level in &run.levels {
+        store.begin_level(level).unwrap();
+        store.set_fired(level.id, level.fired_at.unwrap()).unwrap();
+        for share in &level.shares {
+            if let Some(seal) = &share.seal {
+                store.put_seal(level.id, &share.agent, seal).unwrap();
+            }
+        }
+        if let Some(fate) = &level.fate {
+            store.set_fate(level.id, fate).unwrap();
+        }
+    }
+    if let Some(end) = &run.end {
+        store.finish(end).unwrap();
+    }
+    store
+}
+
+/// The error and its causes, with the directory's name taken out.
+fn told(dir: &Path, error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text.replace(&dir.display().to_string(), "DIR")
+}
+
+fn raw(dir: &Path) -> Connection {
+    Connection::open(dir.join(FILE)).unwrap()
+}
+
+#[test]
+fn a_finished_and_a_killed_run_load_as_they_were_stored() {
+    for run in [run(), killed_run()] {
+        let dir = TempDir::new().unwrap();
+        drop(stored(dir.path(), &run));
+        let loaded = Store::open(dir.path()).unwrap().load().unwrap();
+        assert_eq!(loaded.damage, []);
+        assert_eq!(loaded.record, run);
+        let campaign = fs::read_to_string(dir.path().join(CAMPAIGN_FILE)).unwrap();
+        assert_eq!(campaign, run.header.campaign_toml);
+    }
+}
+
+#[test]
+fn a_run_is_readable_while_it_is_written_and_from_a_copy_of_its_files() {
+    let run = killed_run();
+    let dir = TempDir::new().unwrap();
+    let writer = stored(dir.path(), &run);
+    let loaded = Store::open(dir.path()).unwrap().load().unwrap();
+    assert_eq!(loaded.record, run);
+    // The copy is what a killed process leaves: the writer has closed nothing.
+    let copy = TempDir::new().unwrap();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let loaded = Store::open(copy.path()).unwrap().load().unwrap();
+    assert_eq!(loaded.record, run);
+    drop(writer);
+}
+
+#[test]
+fn a_finished_run_is_one_file() {
+    let dir = TempDir::new().unwrap();
+    let _writer = stored(dir.path(), &run());
+    let mut names: Vec<String> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, [CAMPAIGN_FILE, FILE]);
+}
+
+#[test]
+fn a_log_torn_anywhere_near_its_end_leaves_a_readable_run() {
+    let run = killed_run();
+    let dir = TempDir::new().unwrap();
+    let writer = stored(dir.path(), &run);
+    let log = dir.path().join("run.sqlite-wal");
+    let whole = fs::read(&log).unwrap();
+    for cut in (0..9000).step_by(450).filter(|cut| *cut < whole.len()) {
+        let copy = TempDir::new().unwrap();
+        fs::copy(dir.path().join(FILE), copy.path().join(FILE)).unwrap();
+        fs::write(
+            copy.path().join("run.sqlite-wal"),
+            &whole[..whole.len() - cut],
+        )
+        .unwrap();
+        let loaded = Store::open(copy.path()).unwrap().load().unwrap();
+        assert_eq!(loaded.damage, []);
+        assert_eq!(loaded.record.header, run.header);
+        for (torn, level) in loaded.record.levels.iter().zip(&run.levels) {
+            assert_eq!(torn.planned, level.planned);
+        }
+    }
+    drop(writer);
+}
+
+#[test]
+fn a_seal_is_stored_once_and_stays() {
+    let run = run();
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::create(dir.path(), &run.header).unwrap();
+    let level = &run.levels[0];
+    store.begin_level(level).unwrap();
+    let share = &level.shares[0];
+    let first = share.seal.as_ref().unwrap();
+    let mut second = first.clone();
+    second.snapshot.sequence += 1;
+    store.put_seal(level.id, &share.agent, first).unwrap();
+    store.put_seal(level.id, &share.agent, &second).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.record.levels[0].shares[0].seal.as_ref(), Some(first));
+}
+
+#[test]
+fn inputs_come_back_in_order() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::create(dir.path(), &run().header).unwrap();
+    let input = |seq: u64| StoredInput {
+        seq,
+        tick: Tick(seq * 1000),
+        kind: "agent_armed".into(),
+        body: format!("{{\"seq\":{seq}}}"),
+    };
+    let inputs: Vec<StoredInput> = (0..20).map(input).collect();
+    store.append_inputs(&inputs[..7]).unwrap();
+    store.append_inputs(&inputs[7..]).unwrap();
+    assert_eq!(store.inputs().unwrap(), inputs);
+    // All or none: the second of these is already there.
+    let refused = store.append_inputs(&[input(20), input(3)]);
+    assert!(matches!(refused, Err(StoreError::Write { .. })));
+    assert_eq!(store.inputs().unwrap(), inputs);
+}
+
+#[test]
+fn a_directory_that_holds_a_run_is_refused() {
+    let dir = TempDir::new().unwrap();
+    drop(stored(dir.path(), &run()));
+    let error = Store::create(dir.path(), &run().header).unwrap_err();
+    insta::assert_snapshot!(
+        told(dir.path(), &error),
+        @"DIR/run.sqlite already holds a run; choose another result directory"
+    );
+}
+
+#[test]
+fn what_is_not_a_run_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    insta::assert_snapshot!(told(dir.path(), &error));
+    raw(dir.path())
+        .execute_batch("CREATE TABLE run (x)")
+        .unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    insta::assert_snapshot!(told(dir.path(), &error));
+    fs::write(
+        dir.path().join(FILE),
+        "no database at all, but long enough to be looked at",
+    )
+    .unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    insta::assert_snapshot!(told(dir.path(), &error));
+}
+
+#[test]
+fn a_store_of_another_version_is_refused_by_number() {
+    let dir = TempDir::new().unwrap();
+    drop(stored(dir.path(), &run()));
+    raw(dir.path())
+        .pragma_update(None, "user_version", 7)
+        .unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    insta::assert_snapshot!(told(dir.path(), &error));
+}
+
+#[test]
+fn a_damaged_seal_is_named_and_the_rest_loads() {
+    let dir = TempDir::new().unwrap();
+    let whole = run();
+    drop(stored(dir.path(), &whole));
+    let change = "UPDATE seals SET body = CAST(substr(body, 1, 40) || x'ff' || substr(body, 42) AS BLOB) \
+                  WHERE ordinal = 3 AND agent = 'gen-1'";
+    assert_eq!(raw(dir.path()).execute(change, []).unwrap(), 1);
+    let bytes = b"no seal".to_vec();
+    let digest = Digest::of(&bytes).to_string();
+    let change = "UPDATE seals SET body = ?1, sha256 = ?2 WHERE ordinal = 4 AND agent = 'gen-0'";
+    assert_eq!(
+        raw(dir.path())
+            .execute(change, params![bytes, digest])
+            .unwrap(),
+        1
+    );
+    let loaded = Store::open(dir.path()).unwrap().load().unwrap();
+    let damage: Vec<String> = loaded.damage.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(damage.join("\n"));
+    let mut expected = whole;
+    expected.levels[3].shares[1].seal = None;
+    expected.levels[4].shares[0].seal = None;
+    assert_eq!(loaded.record, expected);
+}
+
+#[test]
+fn a_foreign_word_is_an_error_with_its_column() {
+    for (change, column) in [
+        ("UPDATE levels SET phase = 'LUNCH'", "phase"),
+        ("UPDATE levels SET fate = 'eaten'", "fate"),
+        ("UPDATE run SET campaign_toml = 'x'", "campaign_sha256"),
+        (
+            "UPDATE agents SET name = char(27) || '[2J' || position",
+            "name",
+        ),
+        ("UPDATE shares SET agent = '../' || position", "agent"),
+        ("DELETE FROM run", "no rows"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        drop(stored(dir.path(), &run()));
+        let db = raw(dir.path());
+        db.pragma_update(None, "foreign_keys", false).unwrap();
+        db.execute_batch(change).unwrap();
+        let error = Store::open(dir.path()).unwrap().load().unwrap_err();
+        let told = told(dir.path(), &error);
+        assert!(told.contains(column), "{told}");
+        assert!(!told.contains('\u{1b}'), "{told:?}");
+    }
+}
+
+#[test]
+fn the_first_failed_write_ends_the_use() {
+    let dir = TempDir::new().unwrap();
+    let run = run();
+    let mut store = Store::create(dir.path(), &run.header).unwrap();
+    store.put_agents(&run.agents).unwrap();
+    // A disk that is full, as SQLite sees it.
+    let pages: i64 = store
+        .db
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .unwrap();
+    let limit = format!("PRAGMA max_page_count = {pages}");
+    store.db.query_row(&limit, [], |_| Ok(())).unwrap();
+    let input = StoredInput {
+        seq: 0,
+        tick: Tick::ZERO,
+        kind: "begin".into(),
+        body: "x".repeat(100_000),
+    };
+    let error = store.append_inputs(&[input]).unwrap_err();
+    insta::assert_snapshot!(told(dir.path(), &error));
+    // This would fit.
+    let error = store.begin_level(&run.levels[0]).unwrap_err();
+    insta::assert_snapshot!(told(dir.path(), &error));
+    let loaded = Store::open(dir.path()).unwrap().load().unwrap();
+    assert_eq!(loaded.record.agents, run.agents);
+    assert_eq!(loaded.record.levels, []);
+    assert_eq!(store.inputs().unwrap(), []);
+}
+
+#[test]
+fn a_level_that_was_never_begun_has_no_fate() {
+    let dir = TempDir::new().unwrap();
+    let run = run();
+    let mut store = Store::create(dir.path(), &run.header).unwrap();
+    let refused = store.set_fate(run.levels[0].id, &LevelFate::Completed);
+    assert!(matches!(refused, Err(StoreError::Write { .. })));
+}

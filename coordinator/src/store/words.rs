@@ -1,0 +1,67 @@
+//! The words by which closed sets are stored and reported.
+
+use crate::campaign::{Mode, Tier};
+use crate::record::{LevelFate, RunOutcome};
+
+pub(crate) fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Paper => "paper",
+    }
+}
+
+pub(super) fn mode_of(word: &str) -> Option<Mode> {
+    [Mode::Paper]
+        .into_iter()
+        .find(|mode| mode_word(*mode) == word)
+}
+
+pub(crate) fn tier_word(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Quick => "quick",
+        Tier::Default => "default",
+        Tier::Thorough => "thorough",
+    }
+}
+
+pub(super) fn tier_of(word: &str) -> Option<Tier> {
+    let all = [Tier::Quick, Tier::Default, Tier::Thorough];
+    all.into_iter().find(|tier| tier_word(*tier) == word)
+}
+
+pub(crate) fn outcome_word(outcome: RunOutcome) -> &'static str {
+    match outcome {
+        RunOutcome::Completed => "completed",
+        RunOutcome::Stopped => "stopped",
+        RunOutcome::Failed => "failed",
+    }
+}
+
+pub(super) fn outcome_of(word: &str) -> Option<RunOutcome> {
+    let all = [
+        RunOutcome::Completed,
+        RunOutcome::Stopped,
+        RunOutcome::Failed,
+    ];
+    all.into_iter()
+        .find(|outcome| outcome_word(*outcome) == word)
+}
+
+/// A fate's word and its reason.
+pub(super) fn fate_words(fate: &LevelFate) -> (&'static str, Option<&str>) {
+    match fate {
+        LevelFate::Completed => ("completed", None),
+        LevelFate::Stopped(because) => ("stopped", Some(because)),
+        LevelFate::Quarantined(because) => ("quarantined", Some(because)),
+        LevelFate::Failed(because) => ("failed", Some(because)),
+    }
+}
+
+pub(super) fn fate_of(word: &str, because: String) -> Option<LevelFate> {
+    match word {
+        "completed" => Some(LevelFate::Completed),
+        "stopped" => Some(LevelFate::Stopped(because)),
+        "quarantined" => Some(LevelFate::Quarantined(because)),
+        "failed" => Some(LevelFate::Failed(because)),
+        _ => None,
+    }
+}
