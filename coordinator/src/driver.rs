@@ -21,6 +21,7 @@ use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, wall_now};
+use crate::exit::Exit;
 use crate::fleet::{Fleet, Heard};
 use crate::machine::{AgentIx, Command, Event, Machine};
 use crate::plan::Plan;
@@ -149,7 +150,7 @@ impl<'a> Driver<'a> {
         let because = "interrupted twice: left without waiting for the agents".to_owned();
         let end = RunEnd {
             outcome: RunOutcome::Stopped,
-            exit_code: 130,
+            exit_code: Exit::Interrupted.code(),
             because: because.clone(),
             finished_at: wall_now(),
         };

@@ -295,11 +295,47 @@ impl Joined {
     }
 }
 
-/// Dials an agent, asks who it is, and measures its clock.
+/// Looks at every agent without holding any: all can be reached, understand us and are free.
 ///
 /// # Errors
-/// Why it cannot be used, in a sentence.
-pub async fn look(address: &Address, clock: Clock) -> Result<(Look, AgentConn), String> {
+/// Every agent of which that is not so.
+pub async fn survey(addresses: &[Address], clock: Clock) -> Result<(), FleetError> {
+    let mut problems = Vec::new();
+    for (address, looked) in addresses.iter().zip(look_at_all(addresses, clock).await) {
+        let why = match looked {
+            Ok(Look { greeting, .. }) => greeting.holder.map(|holder| {
+                format!(
+                    "it is busy with run {} of {}; its lease ends in {:.1} s unless renewed",
+                    holder.run,
+                    holder.coordinator,
+                    holder.lease_left.as_secs_f64()
+                )
+            }),
+            Err(why) => Some(why),
+        };
+        problems.extend(why.map(|why| (address.text.clone(), why)));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(FleetError(problems)) }
+}
+
+/// Looks at every agent at once; the answers are in the order of the addresses.
+pub async fn look_at_all(addresses: &[Address], clock: Clock) -> Vec<Result<Look, String>> {
+    let mut looking = JoinSet::new();
+    for (place, address) in addresses.iter().cloned().enumerate() {
+        looking.spawn(async move { (place, look(&address, clock).await.map(|(look, _)| look)) });
+    }
+    let mut looks = BTreeMap::new();
+    while let Some(done) = looking.join_next().await {
+        if let Ok((place, look)) = done {
+            looks.insert(place, look);
+        }
+    }
+    let missing = || Err("it could not be looked at".to_owned());
+    (0..addresses.len()).map(|place| looks.remove(&place).unwrap_or_else(missing)).collect()
+}
+
+/// Dials an agent, asks who it is, and measures its clock.
+async fn look(address: &Address, clock: Clock) -> Result<(Look, AgentConn), String> {
     let (channel, certificate) = address
         .dialer
         .connect(CONNECT_TIMEOUT)

@@ -20,6 +20,7 @@ use common::time::Tick;
 
 pub use event::{AgentIx, Command, Event};
 
+use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::record::{LevelFate, RunOutcome};
 
@@ -33,14 +34,6 @@ pub const SEAL_TIMEOUT: Duration = Duration::from_secs(5);
 pub const STOP_GRACE: Duration = Duration::from_millis(1500);
 /// Tries of one level.
 pub const ATTEMPTS_MAX: u32 = 3;
-
-/// Exit codes that the machine decides (see `exit`).
-mod code {
-    pub(super) const DONE: u8 = 0;
-    pub(super) const INTERNAL: u8 = 1;
-    pub(super) const FLEET: u8 = 4;
-    pub(super) const INTERRUPTED: u8 = 130;
-}
 
 /// The machine.
 #[derive(Debug)]
@@ -195,7 +188,7 @@ impl Machine {
     fn arm(&mut self, level: LevelId, now: Tick) {
         self.level = level;
         if self.plan.levels.is_empty() || self.agents.is_empty() {
-            return self.finish(RunOutcome::Completed, code::DONE, "there was nothing to do");
+            return self.finish(RunOutcome::Completed, Exit::Done, "there was nothing to do");
         }
         self.state = State::Arming {
             waiting: self.agents.clone(),
@@ -353,7 +346,7 @@ impl Machine {
                 self.settle(now);
             }
             State::Cooling { .. } => {
-                self.finish(RunOutcome::Failed, code::FLEET, &text(&why));
+                self.finish(RunOutcome::Failed, Exit::Fleet, &text(&why));
             }
             State::Finished => {}
         }
@@ -368,7 +361,7 @@ impl Machine {
             }
             State::Cooling { .. } => {
                 let because = text(&Why::Interrupted);
-                self.finish(RunOutcome::Stopped, code::INTERRUPTED, &because);
+                self.finish(RunOutcome::Stopped, Exit::Interrupted, &because);
             }
             State::Stopping { .. } | State::Finished => {}
         }
@@ -407,7 +400,7 @@ impl Machine {
         };
         self.commands.push_back(Command::LevelOver { level, fate });
         match why {
-            Why::Interrupted => self.finish(RunOutcome::Stopped, code::INTERRUPTED, &because),
+            Why::Interrupted => self.finish(RunOutcome::Stopped, Exit::Interrupted, &because),
             Why::TooLate(_) if level.attempt + 1 < ATTEMPTS_MAX && unsealed.is_empty() => {
                 self.arm(
                     LevelId {
@@ -418,16 +411,16 @@ impl Machine {
                 );
             }
             Why::TooLate(_) | Why::Lost(_) | Why::NotArmed(_) => {
-                self.finish(RunOutcome::Failed, code::FLEET, &because);
+                self.finish(RunOutcome::Failed, Exit::Fleet, &because);
             }
-            Why::Faulted(_) => self.finish(RunOutcome::Failed, code::INTERNAL, &because),
+            Why::Faulted(_) => self.finish(RunOutcome::Failed, Exit::Internal, &because),
         }
     }
 
     fn cool(&mut self, now: Tick) {
         let place = self.level.ordinal as usize;
         if place + 1 >= self.plan.levels.len() {
-            return self.finish(RunOutcome::Completed, code::DONE, "every level was run");
+            return self.finish(RunOutcome::Completed, Exit::Done, "every level was run");
         }
         let pause = self
             .plan
@@ -461,7 +454,7 @@ impl Machine {
         format!("{} {what} within {} s", names.join(", "), time.as_secs())
     }
 
-    fn finish(&mut self, outcome: RunOutcome, exit_code: u8, because: &str) {
+    fn finish(&mut self, outcome: RunOutcome, exit: Exit, because: &str) {
         self.state = State::Finished;
         let because = because.to_owned();
         self.commands.push_back(Command::Finish {

@@ -1,0 +1,143 @@
+//! A campaign from its first look at the fleet to its stored end.
+
+use std::path::{Path, PathBuf};
+
+use common::digest::Digest;
+use common::ids::RunId;
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+
+use crate::campaign::{Campaign, KeyRef};
+use crate::clock::{Clock, wall_now};
+use crate::driver::{Driver, Setup};
+use crate::exit::Exit;
+use crate::fleet::{self, Address, Fleet, FleetError};
+use crate::plan::Plan;
+use crate::ready::{self, NotReady};
+use crate::record::{RunEnd, RunHeader};
+use crate::store::{Store, StoreError};
+use crate::ui::Plain;
+
+/// What is launched.
+pub struct Launch {
+    /// The run's identity.
+    pub run: RunId,
+    /// What to do.
+    pub campaign: Campaign,
+    /// Who does it; at least one.
+    pub agents: Vec<Address>,
+    /// Where the result goes.
+    pub dir: PathBuf,
+    /// The coordinator's clock.
+    pub clock: Clock,
+}
+
+/// Why a campaign could not be run to a stored end.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The API key cannot be read.
+    #[error("{0}")]
+    Key(String),
+    /// Agents cannot be used; nothing was sent to the target.
+    #[error("{0}")]
+    Fleet(#[from] FleetError),
+    /// The target does not answer; no agent was given work.
+    #[error("{0}")]
+    Target(#[from] NotReady),
+    /// The result cannot be kept.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl LaunchError {
+    /// How the process ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Key(_) => Exit::Usage,
+            Self::Fleet(_) => Exit::Fleet,
+            Self::Target(_) => Exit::Target,
+            Self::Store(_) => Exit::Store,
+        }
+    }
+}
+
+/// Runs a campaign. Interrupts come in on a channel.
+///
+/// # Errors
+/// As [`LaunchError`] says; a run that was begun and ended badly is no error but a [`RunEnd`].
+pub async fn launch(
+    launch: Launch,
+    ui: &mut Plain,
+    interrupts: &mut mpsc::Receiver<()>,
+) -> Result<RunEnd, LaunchError> {
+    let Launch { run, campaign, agents, dir, clock } = launch;
+    let api_key = campaign.api_key.as_ref().map(read_key).transpose()?;
+    fleet::survey(&agents, clock).await?;
+    let target = campaign.target.clone();
+    let mut waiting = false;
+    let ready = ready::wait(&target, api_key.as_ref(), campaign.ready_timeout, clock, |why| {
+        if !std::mem::replace(&mut waiting, true) {
+            ui.say(&format!("waiting for {}: {why}", target.base_url));
+        }
+    });
+    tokio::select! {
+        ready = ready => ready?,
+        Some(()) = interrupts.recv() => {
+            let because = "interrupted before anything was sent".to_owned();
+            let exit_code = Exit::Interrupted.code();
+            let outcome = crate::record::RunOutcome::Stopped;
+            return Ok(RunEnd { outcome, exit_code, because, finished_at: wall_now() });
+        }
+    }
+    let plan = Plan::of(&campaign);
+    let mut store = Store::create(&dir, &header(run, &campaign, &plan))?;
+    let mut fleet = Fleet::acquire(agents, run, clock).await?;
+    store.put_agents(&fleet.records())?;
+    let setup = Setup { run, seed: campaign.seed, target: campaign.target, api_key, plan };
+    let driver = Driver::new(&setup, &mut fleet, &mut store, ui, clock);
+    let driven = driver.run(interrupts).await;
+    let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
+    fleet.release(&at_work).await;
+    Ok(driven?.0)
+}
+
+fn header(run: RunId, campaign: &Campaign, plan: &Plan) -> RunHeader {
+    let campaign_toml = campaign.to_toml();
+    RunHeader {
+        run,
+        name: campaign.name.clone(),
+        mode: campaign.mode,
+        tier: campaign.tier,
+        seed: campaign.seed.0,
+        target: campaign.target.base_url.to_string(),
+        model: campaign.target.model.clone(),
+        stream: campaign.target.stream,
+        campaign_sha256: Digest::of(campaign_toml.as_bytes()),
+        campaign_toml,
+        levels_planned: u32::try_from(plan.levels.len()).unwrap_or(u32::MAX),
+        started_at: wall_now(),
+        tool_version: crate::VERSION.to_owned(),
+    }
+}
+
+/// Reads the key where the campaign says it is. Errors never show any of it.
+fn read_key(key: &KeyRef) -> Result<SecretString, LaunchError> {
+    let text = match key {
+        KeyRef::Env(name) => std::env::var_os(name)
+            .and_then(|value| value.into_string().ok())
+            .ok_or_else(|| format!("api_key: the environment variable {name} is not set")),
+        KeyRef::File(path) => read_file(path),
+    };
+    let text = text.map_err(LaunchError::Key)?;
+    let text = text.trim();
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        let what = "the API key is empty or holds characters that no header can carry";
+        return Err(LaunchError::Key(what.to_owned()));
+    }
+    Ok(SecretString::from(text.to_owned()))
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("api_key: cannot read {}: {error}", path.display()))
+}
