@@ -128,10 +128,11 @@ async fn keep_written(
             _ = &mut end => return write(ledger, path).await,
             _ = ticks.tick() => {}
         }
-        let entries = ledger.totals().entries;
-        if written != Some(entries) {
+        let totals = ledger.totals();
+        let ended = totals.received - totals.in_flight;
+        if written != Some(ended) {
             match write(ledger, path).await {
-                Ok(()) => written = Some(entries),
+                Ok(()) => written = Some(ended),
                 Err(error) => tracing::warn!(%error, "the truth is not written"),
             }
         }

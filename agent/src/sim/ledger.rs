@@ -18,6 +18,10 @@ use crate::clock::Clock;
 pub const ENTRIES_MAX: usize = 1_000_000;
 
 /// The ledger of one simulated server. Clones are the same ledger; any thread may read it.
+///
+/// A request enters it just after the last byte of its reply was written, so a reader on another
+/// thread may find that a request which its client has seen end is still in flight. Whoever needs
+/// all of them stops the server first, or asks the server itself (`GET /counts`, `GET /truth`).
 #[derive(Clone, Debug)]
 pub struct LedgerHandle {
     clock: Clock,
