@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::Write as _;
 
+use common::workload::CHARS_PER_TOKEN;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -32,8 +33,6 @@ pub(super) struct Ask {
 const TOKENS_DEFAULT: u32 = 128;
 /// The most tokens that may be asked for.
 const TOKENS_MAX: u32 = 1_000_000;
-/// Characters of a prompt that count as one token.
-const CHARS_PER_TOKEN: u64 = 4;
 
 impl Ask {
     /// Reads a request body; the error is the message for the client.
@@ -69,7 +68,7 @@ impl Ask {
                 .and_then(|options| options.include_usage)
                 .unwrap_or(false),
             tokens,
-            prompt_tokens: characters.div_ceil(CHARS_PER_TOKEN),
+            prompt_tokens: characters.div_ceil(CHARS_PER_TOKEN.into()),
         })
     }
 }
@@ -124,7 +123,7 @@ impl<'de> Visitor<'de> for Count {
 
     /// A token id.
     fn visit_u64<E>(self, _: u64) -> Result<Characters, E> {
-        Ok(Characters(CHARS_PER_TOKEN))
+        Ok(Characters(CHARS_PER_TOKEN.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Characters, A::Error> {

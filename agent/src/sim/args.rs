@@ -128,10 +128,11 @@ async fn keep_written(
             _ = &mut end => return write(ledger, path).await,
             _ = ticks.tick() => {}
         }
-        let entries = ledger.totals().entries;
-        if written != Some(entries) {
+        let totals = ledger.totals();
+        let ended = totals.received - totals.in_flight;
+        if written != Some(ended) {
             match write(ledger, path).await {
-                Ok(()) => written = Some(entries),
+                Ok(()) => written = Some(ended),
                 Err(error) => tracing::warn!(%error, "the truth is not written"),
             }
         }
@@ -148,4 +149,67 @@ async fn write(ledger: &LedgerHandle, path: &Path) -> Result<(), SimError> {
             path: path.to_path_buf(),
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::sim::profile::Fault;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        sim: SimArgs,
+    }
+
+    fn profile(flags: &[&str]) -> Profile {
+        let command = Command::try_parse_from([&["sim"], flags].concat()).unwrap();
+        command.sim.profile().unwrap()
+    }
+
+    #[test]
+    fn flags_describe_a_behaviour() {
+        assert_eq!(profile(&[]), Profile::default());
+        let flags = "--ttft 1.5s --itl 0s --slots 8 --slowdown 50 --jitter 0.2 --seed 9 \
+                     --model m --fault stall=1";
+        assert_eq!(
+            profile(&flags.split_whitespace().collect::<Vec<_>>()),
+            Profile {
+                ttft: Duration::from_millis(1500),
+                itl: Duration::ZERO,
+                jitter: "0.2".parse().unwrap(),
+                slots: 8,
+                slowdown: 50,
+                seed: 9,
+                model: "m".to_owned(),
+                faults: Faults::always(Fault::Stall),
+            }
+        );
+    }
+
+    #[test]
+    fn the_help_names_every_fault() {
+        let help = Command::command().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            help.contains(&Fault::ALL.map(Fault::name).join(", ")),
+            "{help}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_truth_is_written_a_last_time_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("truth.json");
+        let ledger = LedgerHandle::new(crate::clock::Clock::start());
+        let (ended, end) = oneshot::channel();
+        ended.send(()).unwrap();
+        keep_written(&ledger, &path, end).await.unwrap();
+        assert!(path.exists());
+        let nowhere = folder.path().join("none/truth.json");
+        let error = write(&ledger, &nowhere).await.unwrap_err();
+        assert!(error.to_string().contains("none/truth.json"), "{error}");
+    }
 }

@@ -15,7 +15,7 @@ pub struct Profile {
     pub jitter: Jitter,
     /// Requests served at once, the rest wait in line; 0 is no limit.
     pub slots: u32,
-    /// A gap is longer by the factor `1 + active / slowdown`, `active` being the requests that
+    /// A gap is longer by the factor `1 + active / slowdown`, `active` being all requests that
     /// hold a slot: the rate of one request falls as the load grows. 0 is no slowdown.
     pub slowdown: u32,
     /// Decides every delay and every fault, together with a request's sequence number.

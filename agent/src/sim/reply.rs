@@ -79,24 +79,33 @@ const BROKEN: &str = "the engine failed while it was generating";
 
 impl Job<'_> {
     async fn run(&mut self, turn: Turn) -> Result<After, Left> {
-        let place = match turn {
-            Turn::Refused(refusal) => return self.refuse(refusal).await,
-            Turn::Now(plan) => Ok(plan),
-            Turn::Later(receiver) => Err(receiver),
-        };
+        match turn {
+            Turn::Refused(refusal) => self.refuse(refusal).await,
+            Turn::Now(plan) => {
+                self.start().await?;
+                self.serve(plan).await
+            }
+            Turn::Later(receiver) => {
+                self.start().await?;
+                // The other half is dropped unused only together with the server.
+                let plan = self.wire.until(receiver).await?.map_err(|_| Left)?;
+                self.open.granted(&plan);
+                self.serve(plan).await
+            }
+        }
+    }
+
+    /// The head of a stream goes out at once, whether there is a slot or not, as real servers
+    /// do it.
+    async fn start(&mut self) -> Result<(), Left> {
         if self.ask.stream {
             self.open.status(200);
             self.wire.write(&stream_head(self.keep)).await?;
         }
-        let plan = match place {
-            Ok(plan) => plan,
-            Err(receiver) => {
-                // The other half is dropped unused only together with the server.
-                let plan = self.wire.until(receiver).await?.map_err(|_| Left)?;
-                self.open.granted(&plan);
-                plan
-            }
-        };
+        Ok(())
+    }
+
+    async fn serve(&mut self, plan: Plan) -> Result<After, Left> {
         if self.ask.stream {
             self.stream(plan).await
         } else {

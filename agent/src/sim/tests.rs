@@ -67,7 +67,11 @@ struct Answer {
 
 impl Client {
     fn connect(sim: &SimThread) -> Self {
-        let stream = TcpStream::connect(sim.address()).unwrap();
+        Self::to(sim.address())
+    }
+
+    fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         // Only a broken simulator lets it run out.
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
@@ -455,9 +459,12 @@ fn a_stall_is_silent_and_holds_its_slot_until_the_client_leaves() {
     let mut next = Client::connect(&sim);
     next.post(CHAT, &chat(4));
     assert_eq!(next.head().status, 200);
-    let (_, counts) = Client::connect(&sim).get("/counts");
+    let mut watcher = Client::connect(&sim);
+    let (_, counts) = watcher.get("/counts");
     let counts: Value = serde_json::from_str(&counts).unwrap();
     assert_eq!(counts["in_flight"], 2);
+    let (_, metrics) = watcher.get("/metrics");
+    assert!(metrics.contains("vllm:num_requests_waiting{engine=\"0\",model_name=\"sim\"} 1\n"));
     drop(client);
     // The slot is free again.
     assert_eq!(word(&next.chunk().unwrap()), "role");
@@ -509,6 +516,24 @@ fn stopping_cuts_what_is_in_progress() {
     assert_eq!(client.head().status, 200);
     assert_eq!(word(&client.chunk().unwrap()), "role");
     assert_eq!(only_entry(sim).ending, Ending::Stopped);
+}
+
+#[tokio::test]
+async fn it_serves_as_a_task_until_it_is_told_to_stop() {
+    let sim = Sim::bind(ANYWHERE, quick()).await.unwrap();
+    let (address, ledger) = (sim.address(), sim.ledger());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(sim.serve(async { drop(stopped.await) }));
+    let reply = tokio::task::spawn_blocking(move || {
+        let mut client = Client::to(address);
+        client.post(CHAT, &whole(1));
+        client.answer().0
+    });
+    assert_eq!(reply.await.unwrap(), 200);
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    assert_eq!(ledger.totals().completed, 1);
+    assert!(TcpStream::connect(address).is_err());
 }
 
 #[test]
