@@ -6,6 +6,7 @@ pub mod classify;
 pub mod merge;
 pub mod plan;
 pub mod record;
+pub mod report;
 pub mod stats;
 pub mod store;
 
