@@ -13,6 +13,7 @@ pub mod merge;
 pub mod plan;
 pub mod ready;
 pub mod record;
+pub mod report;
 pub mod stats;
 pub mod store;
 pub mod ui;

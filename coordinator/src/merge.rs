@@ -42,7 +42,7 @@ pub struct Part<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// An agent's seal never arrived.
-    #[error("agent {agent} ({users} users) left no seal: how its requests ended is unknown")]
+    #[error("agent {agent} ({users} users) left no seal")]
     SealMissing {
         /// The agent.
         agent: Name,

@@ -270,7 +270,8 @@ fn parsed<T>(
     let text: String = row.get(column)?;
     parse(&text).ok_or_else(|| {
         let place = row.as_ref().column_index(column).unwrap_or(0);
-        let reason = format!("column {column} holds {text:?}");
+        let shown: String = text.chars().take(60).collect();
+        let reason = format!("column {column} holds {shown:?}");
         rusqlite::Error::FromSqlConversionFailure(place, Type::Text, reason.into())
     })
 }

@@ -49,11 +49,12 @@ fn raw(dir: &Path) -> Connection {
 fn a_finished_and_a_killed_run_load_as_they_were_stored() {
     for run in [run(), killed_run()] {
         let dir = TempDir::new().unwrap();
-        drop(stored(dir.path(), &run));
-        let loaded = Store::open(dir.path()).unwrap().load().unwrap();
+        let dir = dir.path().join("results/not/there/yet");
+        drop(stored(&dir, &run));
+        let loaded = Store::open(&dir).unwrap().load().unwrap();
         assert_eq!(loaded.damage, []);
         assert_eq!(loaded.record, run);
-        let campaign = fs::read_to_string(dir.path().join(CAMPAIGN_FILE)).unwrap();
+        let campaign = fs::read_to_string(dir.join(CAMPAIGN_FILE)).unwrap();
         assert_eq!(campaign, run.header.campaign_toml);
     }
 }

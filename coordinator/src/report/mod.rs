@@ -1,0 +1,35 @@
+//! Reports: what a run's record says, computed once and shown in several ways.
+//!
+//! A report only reads a [`RunRecord`](crate::record::RunRecord); the same record gives the same
+//! report on every host. Whatever came from outside (an agent's words, a model's name) is escaped
+//! and clipped before it reaches a terminal.
+
+mod build;
+mod model;
+mod plain;
+mod summary;
+mod text;
+mod verdict;
+
+use std::path::Path;
+
+use crate::store::{StoreError, write_whole};
+
+pub use model::{
+    AgentLine, Axes, Client, Distribution, LatencyMs, LevelReport, LevelState, Paper, Peak,
+    PerAgent, Rates, Real, ReportModel, Requests, Saturation, TokenSource, TokenSums, Window,
+};
+pub use summary::summary_json;
+pub use text::text;
+pub use verdict::{Code, Effect, Verdict};
+
+/// The summary's file in a result directory.
+pub const SUMMARY_FILE: &str = "summary.json";
+
+/// Writes the files of a report into a result directory.
+pub fn write_files(dir: &Path, model: &ReportModel) -> Result<(), StoreError> {
+    write_whole(&dir.join(SUMMARY_FILE), summary_json(model).as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! The values of a report. Each is computed once, in `build.rs`; the field order is that of
+//! `summary.json`. What is undefined or unknown is `None`, never 0.
+
+use std::collections::BTreeMap;
+
+use common::phase::Phase;
+use serde::{Serialize, Serializer};
+
+use super::verdict::Verdict;
+use crate::record::{RunHeader, UnixMs};
+
+/// A measured number; `summary.json` prints six significant digits of it. Always finite.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Real(f64);
+
+/// Everything that a report shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportModel {
+    /// What was known when the run began.
+    pub header: RunHeader,
+    /// When the run ended.
+    pub finished_at: Option<UnixMs>,
+    /// The outcome in one word, as in `summary.json`.
+    pub outcome: &'static str,
+    /// The process's exit code; `None` if the run has not ended.
+    pub exit_code: Option<u8>,
+    /// Why the run ended, in a sentence.
+    pub ended_because: String,
+    /// The fleet.
+    pub agents: Vec<AgentLine>,
+    /// 99th percentile of the BASELINE level's latency, as the paper's client takes it.
+    pub baseline_p99_ms: Option<Real>,
+    /// The levels that were begun, in order.
+    pub levels: Vec<LevelReport>,
+    /// The level with the most tok/s.
+    pub peak: Option<Peak>,
+    /// Where the target saturates.
+    pub saturation: Saturation,
+    /// What is damaged in the result directory.
+    pub damage: Vec<String>,
+}
+
+/// An agent of the fleet.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AgentLine {
+    /// Its name.
+    pub name: String,
+    /// Its boot.
+    pub agent_id: String,
+    /// Where it was dialled.
+    pub address: String,
+    /// Its version.
+    pub version: String,
+    /// Its worker threads.
+    pub workers: u32,
+    /// Its clock minus the coordinator's.
+    pub clock_offset_us: Option<Real>,
+    /// Bound of the offset's error.
+    pub clock_error_us: Option<Real>,
+}
+
+/// One level.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LevelReport {
+    /// Its phase.
+    #[serde(serialize_with = "phase_name")]
+    pub phase: Phase,
+    /// Its name; with the achieved number in flight where that is not the number asked for.
+    pub label: String,
+    /// Which repeat of the level this is, from 0.
+    pub repeat: u32,
+    /// Which try of the repeat, from 0.
+    pub attempt: u32,
+    /// The name of its workload.
+    pub workload: String,
+    /// Users in flight asked for.
+    pub users_asked: u32,
+    /// Mean in flight, from the first send to the last end.
+    pub in_flight_mean: Option<Real>,
+    /// Upper bound of the requests in flight at one instant.
+    pub in_flight_peak: Option<u32>,
+    /// Share of the time with less than 95 % of the users asked for in flight.
+    pub in_flight_below_95pct_share: Option<Real>,
+    /// Requests by how they ended.
+    pub requests: Requests,
+    /// Tokens of successful requests.
+    pub tokens: TokenSums,
+    /// From the first send to the last end.
+    pub wall_s: Option<Real>,
+    /// The part of the level that is measured.
+    pub window: Window,
+    /// Rates of successful requests over the wall clock.
+    pub rates: Rates,
+    /// Latencies.
+    pub latency_ms: LatencyMs,
+    /// The same requests as the paper's client would have counted them.
+    pub paper: Paper,
+    /// The headline: the paper's status in paper mode; `None` if the level is no result.
+    pub status: Option<&'static str>,
+    /// The axes of floodmark's own classifier.
+    pub axes: Axes,
+    /// Judgements with their evidence.
+    pub verdicts: Vec<Verdict>,
+    /// The generator's own health.
+    pub client: Client,
+    /// What each agent contributed.
+    pub per_agent: Vec<PerAgent>,
+    /// SHA-256 of the merged histograms' canonical bytes.
+    pub histogram_sha256: String,
+    /// Whether it was finished.
+    #[serde(skip)]
+    pub state: LevelState,
+    /// Its name in the plan.
+    #[serde(skip)]
+    pub planned_label: String,
+}
+
+/// Whether a level was finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LevelState {
+    /// All its requests ended.
+    Complete,
+    /// Stopped early, and why.
+    Stopped(String),
+    /// It runs, or the run was killed.
+    Unfinished,
+    /// Its numbers are no result; the verdicts say why.
+    Void,
+}
+
+/// Requests by how they ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// Begun.
+    pub started: u64,
+    /// Ended well.
+    pub succeeded: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Cut by floodmark.
+    pub censored: u64,
+    /// Planned, with an agent that left no usable seal.
+    pub unknown: u64,
+    /// Failed and censored requests by class; classes that did not occur are left out.
+    pub by_class: BTreeMap<&'static str, u64>,
+}
+
+/// Tokens of successful requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenSums {
+    /// Prompt tokens.
+    pub prompt: Option<u64>,
+    /// Completion tokens, reasoning included.
+    pub completion: Option<u64>,
+    /// Completion tokens that were reasoning.
+    pub reasoning: Option<u64>,
+    /// Prompt tokens that came from a cache.
+    pub cached_prompt: Option<u64>,
+    /// Where the counts come from; `None` without a success.
+    pub source: Option<TokenSource>,
+}
+
+/// Where token counts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenSource {
+    /// The server's `usage`, for every success.
+    Usage,
+    /// The server's `usage` for some successes; the sums are lower bounds.
+    Mixed,
+    /// The server gave no counts.
+    None,
+}
+
+/// The measured part of a level, in seconds since it fired. A level that ends by a count of
+/// requests is measured whole.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Window {
+    /// Its beginning.
+    pub start_s: Option<Real>,
+    /// Its end.
+    pub end_s: Option<Real>,
+    /// Whether the load was steady in it.
+    pub steady: Option<bool>,
+}
+
+/// Rates of successful requests over the wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Rates {
+    /// Requests.
+    pub requests_per_s: Option<Real>,
+    /// Completion tokens.
+    pub output_tok_s: Option<Real>,
+    /// Prompt tokens.
+    pub prompt_tok_s: Option<Real>,
+    /// Both.
+    pub total_tok_s: Option<Real>,
+    /// Requests that met every objective.
+    pub goodput_per_s: Option<Real>,
+}
+
+/// The latencies of a level.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LatencyMs {
+    /// Send to first token.
+    pub ttft: Distribution,
+    /// Intended instant to first token.
+    pub ttft_plan: Distribution,
+    /// Send to last token.
+    pub e2e: Distribution,
+    /// Intended instant to last token.
+    pub e2e_plan: Distribution,
+    /// Time per output token after the first.
+    pub tpot: Distribution,
+    /// Gaps between token-bearing events.
+    pub icl: Distribution,
+    /// Intended instant to send.
+    pub send_lag: Distribution,
+    /// Kernel's receipt to the agent's read.
+    pub receive_lag: Distribution,
+}
+
+/// A latency described, in milliseconds. Quantiles are by nearest rank.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Distribution {
+    /// Samples.
+    pub count: u64,
+    /// Exact mean.
+    pub mean: Option<Real>,
+    /// Exact smallest.
+    pub min: Option<Real>,
+    /// Exact largest.
+    pub max: Option<Real>,
+    /// Median.
+    pub p50: Option<Real>,
+    /// 90 %.
+    pub p90: Option<Real>,
+    /// 95 %.
+    pub p95: Option<Real>,
+    /// 99 %.
+    pub p99: Option<Real>,
+    /// 99.9 %.
+    pub p999: Option<Real>,
+    /// Above the true p99 with 99 % confidence; `None` below 662 samples.
+    pub p99_certified: Option<Real>,
+}
+
+/// A level as the paper's client would have counted and judged it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Paper {
+    /// Prompt and completion tokens per second.
+    pub total_tok_s: Option<Real>,
+    /// Completion tokens per second.
+    pub output_tok_s: Option<Real>,
+    /// Median latency.
+    pub p50_s: Option<Real>,
+    /// 95th percentile.
+    pub p95_s: Option<Real>,
+    /// 99th percentile.
+    pub p99_s: Option<Real>,
+    /// Share of requests with status 200 and no exception.
+    pub success: Option<Real>,
+    /// The paper's status.
+    pub status: Option<&'static str>,
+    /// Of the first SATURATION level: its status if it is compared with the last SCALING level,
+    /// which the paper leaves open.
+    pub first_level_alternative: Option<&'static str>,
+}
+
+/// The axes of floodmark's own classifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Axes {
+    /// Whether requests succeed.
+    pub reliability: Option<&'static str>,
+    /// Whether they are fast enough.
+    pub latency: Option<&'static str>,
+    /// Whether more load gives more throughput.
+    pub load: Option<&'static str>,
+}
+
+/// The generator's own health during a level.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Client {
+    /// The highest share of a core that a worker used.
+    pub worker_cpu_max: Option<Real>,
+    /// How late event loops woke.
+    pub loop_lag_p99_ms: Option<Real>,
+    /// Kernel's receipt to the agent's read.
+    pub receive_lag_p99_ms: Option<Real>,
+    /// Intended instant to send.
+    pub send_lag_p99_ms: Option<Real>,
+}
+
+/// One agent's contribution to a level; `None` throughout if it left no usable seal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PerAgent {
+    /// Its name.
+    pub agent: String,
+    /// Its users.
+    pub users: u32,
+    /// Its requests.
+    pub requests: Option<Requests>,
+    /// Its tokens.
+    pub tokens: Option<TokenSums>,
+    /// Its mean in flight over the fleet's wall clock.
+    pub in_flight_mean: Option<Real>,
+    /// Its latencies.
+    pub latency_ms: Option<LatencyMs>,
+}
+
+/// The level with the most tok/s, by the paper's count.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Peak {
+    /// Its phase.
+    #[serde(serialize_with = "phase_name")]
+    pub phase: Phase,
+    /// Its name.
+    pub label: String,
+    /// Users asked for.
+    pub users: u32,
+    /// Prompt and completion tokens per second.
+    pub total_tok_s: Option<Real>,
+    /// Completion tokens per second.
+    pub output_tok_s: Option<Real>,
+    /// Whether the level is a result for that many users.
+    pub valid: bool,
+}
+
+/// Where the target saturates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Saturation {
+    /// At how many users.
+    pub users: Option<u32>,
+    /// By which method.
+    pub method: &'static str,
+    /// Confidence interval of the users.
+    pub ci: Option<[Real; 2]>,
+}
+
+impl Real {
+    /// A number; `None` if it is not finite.
+    pub fn new(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Self(value))
+    }
+
+    /// The number.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+impl Serialize for Real {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rounded = format!("{:.5e}", self.0).parse().unwrap_or(self.0);
+        serializer.serialize_f64(rounded)
+    }
+}
+
+impl LevelReport {
+    /// Whether the level is a result for the users asked for.
+    pub fn is_valid(&self) -> bool {
+        self.status.is_some() && self.verdicts.iter().all(|verdict| !verdict.strikes())
+    }
+}
+
+fn phase_name<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(phase.name())
+}
