@@ -2,6 +2,8 @@
 //! agents, merges what they counted exactly, and judges it.
 
 pub mod campaign;
+pub mod cli;
 pub mod clock;
+pub mod pki;
 pub mod plan;
 pub mod record;
