@@ -1,8 +1,23 @@
 //! The floodmark coordinator: parses campaigns, runs the phase state machine over a fleet of
 //! agents, merges what they counted exactly, and judges it.
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | [`cli`] | commands, arguments, exit codes |
+//! | [`campaign`], [`plan`] | what to do: file and flags to levels |
+//! | [`launch`], [`ready`] | a run from its first look at the fleet to its stored end |
+//! | [`machine`] | the phase state machine, a pure value |
+//! | [`driver`] | the one loop that feeds it |
+//! | [`fleet`] | agents: dialled, held, heard, their clocks |
+//! | [`store`], [`record`] | what is kept of a run |
+//! | [`merge`], [`stats`], [`classify`] | totals, statistics, statuses |
+//! | [`report`], [`ui`] | what people and programs read |
+//! | [`pki`] | certificates |
+//! | [`clock`] | the only place where clocks are read |
 
 pub mod campaign;
 pub mod classify;
+pub mod cli;
 pub mod clock;
 pub mod driver;
 pub mod exit;
@@ -10,6 +25,7 @@ pub mod fleet;
 pub mod launch;
 pub mod machine;
 pub mod merge;
+pub mod pki;
 pub mod plan;
 pub mod ready;
 pub mod record;

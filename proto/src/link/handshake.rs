@@ -1,8 +1,10 @@
 //! TLS handshakes of an agent's clients: few at a time, short, and in nobody's way.
 //!
-//! When all places are taken, the newcomer gets the one of the oldest handshake whose client has
-//! not said a word, or else of the oldest. A flood of half-open connections thus displaces itself
-//! and not a coordinator, which speaks as soon as it is connected.
+//! When all places are taken, a newcomer displaces the oldest handshake: of those whose client has
+//! not said a word, if they are the majority, else of the others. Whoever is let in thus keeps its
+//! place for the next 128 newcomers at least, and again for the next 128 that speak. A flood of
+//! half-open connections displaces itself and not a coordinator, which speaks as soon as it is
+//! connected.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,8 +26,9 @@ use super::refusals::Refusal;
 use super::tls::ALPN_H2;
 use crate::message::Role;
 
-/// Handshakes under way at once; rustls buffers at most some 64 KiB for each.
-const HANDSHAKES_MAX: usize = 64;
+/// Handshakes under way at once. A silent one costs a socket; for one that speaks rustls buffers at
+/// most some 64 KiB.
+const HANDSHAKES_MAX: usize = 256;
 
 /// From accept to proved identity.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
@@ -100,7 +103,13 @@ impl Handshakes {
 
     fn displace(&mut self) -> Result<(), Refusal> {
         let silent = |one: &UnderWay| !one.spoke.load(Ordering::Relaxed);
-        let victim = self.under_way.iter().position(silent).unwrap_or(0);
+        let silent_count = self.under_way.iter().filter(|one| silent(one)).count();
+        let displace_silent = silent_count > HANDSHAKES_MAX / 2;
+        let victim = self
+            .under_way
+            .iter()
+            .position(|one| silent(one) == displace_silent)
+            .unwrap_or(0);
         match self.under_way.remove(victim) {
             None => Ok(()),
             Some(one) => {

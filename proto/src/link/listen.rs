@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
@@ -27,29 +27,43 @@ use crate::message::Peer;
 /// Connections open at once.
 const CONNECTIONS_MAX: usize = 32;
 
+/// Connections that the system holds until they are accepted. Past it a client's first packet is
+/// lost, and it waits a whole second before it sends another.
+const BACKLOG: u32 = 4096;
+
 /// Accepts before handshakes get their turn.
-const ACCEPTS_PER_TURN: usize = 8;
+const ACCEPTS_PER_TURN: usize = 32;
 
 /// Pause after the system could not accept, for want of file descriptors above all. The waiting
 /// connection stays ready all the while, so that without a pause the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens at `address`: without certificates on this host only, with an identity anywhere.
-pub async fn listen(
-    address: SocketAddr,
-    identity: Option<Identity>,
-) -> Result<Listener, LinkError> {
+///
+/// Must be called inside a tokio runtime with its I/O driver.
+pub fn listen(address: SocketAddr, identity: Option<Identity>) -> Result<Listener, LinkError> {
     if identity.is_none() && !address.ip().to_canonical().is_loopback() {
         return Err(LinkError::NeedsCertificates { address });
     }
     let cannot = |source| LinkError::Bind { address, source };
-    let socket = TcpListener::bind(address).await.map_err(cannot)?;
+    let socket = bind(address).map_err(cannot)?;
     let local = socket.local_addr().map_err(cannot)?;
     Ok(Listener {
         socket,
         local,
         tls: identity.map(|identity| identity.tls),
     })
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, io::Error> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // An agent that is started again must not wait for its old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// A bound socket of an agent.
