@@ -7,7 +7,7 @@
 //! | Module | What it holds |
 //! |---|---|
 //! | [`ids`] | names and numbers that identify runs, agents, levels, users |
-//! | [`time`] | monotonic ticks |
+//! | [`time`], [`duration`] | monotonic ticks, durations as people write them |
 //! | [`seed`] | one seed per campaign, a generator per request |
 //! | [`phase`] | the five phases |
 //! | [`target`], [`workload`] | what is loaded, with what |
@@ -19,6 +19,7 @@
 pub mod arrivals;
 pub mod assignment;
 pub mod digest;
+pub mod duration;
 pub mod hist;
 pub mod ids;
 pub mod outcome;
