@@ -2,5 +2,7 @@
 //! agents, merges what they counted exactly, and judges it.
 
 pub mod campaign;
+pub mod cli;
+pub mod fleet_spec;
 pub mod plan;
 pub mod record;

@@ -1,0 +1,3 @@
+//! The command line: arguments and environment become values, values become exit codes.
+
+pub mod args;
