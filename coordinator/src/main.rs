@@ -1,1 +1,7 @@
-fn main() {}
+//! `floodmark`: the command line of the coordinator.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coordinator::cli::main()
+}

@@ -66,9 +66,7 @@ async fn serve(config: AgentConfig) -> Result<(), Failure> {
         .transpose()
         .map_err(Failure::usage)?;
     let secure = certificates.is_some();
-    let listener = link::listen(config.listen, certificates)
-        .await
-        .map_err(Failure::usage)?;
+    let listener = link::listen(config.listen, certificates).map_err(Failure::usage)?;
     let identity = Identity {
         name: config.name,
         boot: new_boot(),

@@ -1,5 +1,26 @@
 //! The campaign: what a run is to do, parsed once from file and flags into values that need no
 //! further checking.
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | `raw` | merges file, flags and environment into one tree of values with origins |
+//! | `read` | reads one value of a wanted type and range, or reports a problem |
+//! | `parse`, `phases` | know every key, its default and its limits |
+//! | `problem` | what is wrong, where, and what would be right |
+//! | `text` | writes a campaign back as TOML |
+//!
+//! Nothing here reads a file, the environment or a key.
+
+mod overlay;
+mod parse;
+mod phases;
+mod problem;
+mod raw;
+mod read;
+mod text;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +30,29 @@ use common::phase::Phase;
 use common::seed::Seed;
 use common::target::Target;
 use common::workload::Workload;
+
+pub use overlay::{FlagValue, Overlay};
+pub(crate) use problem::clip;
+pub use problem::{Place, Problem, Problems};
+pub use raw::Source;
+
+/// The campaign that a file and an overlay describe, or everything that is wrong with them.
+///
+/// Precedence: flag, environment, file, default. Without a file the overlay describes levels of
+/// one workload named `default`.
+pub fn resolve(file: Option<Source<'_>>, overlay: &Overlay) -> Result<Campaign, Problems> {
+    let mut collector = raw::Collector {
+        source: file,
+        problems: Problems::default(),
+    };
+    let campaign = overlay
+        .merge(&mut collector)
+        .and_then(|root| parse::read_campaign(&root, &mut collector));
+    match campaign {
+        Some(campaign) if collector.problems.is_empty() => Ok(campaign),
+        Some(_) | None => Err(collector.problems),
+    }
+}
 
 /// A campaign in which every value is valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +82,6 @@ pub struct PhasePlan {
     pub phase: Phase,
     /// Its levels, in order; never empty.
     pub levels: Vec<LevelPlan>,
-    /// The pause after each of its levels.
-    pub cooldown: Duration,
 }
 
 /// One level as a campaign describes it.
@@ -54,6 +96,8 @@ pub struct LevelPlan {
     pub allow_capped: bool,
     /// What requests ask for.
     pub workload: Workload,
+    /// The pause after it, unless it is the last of the run.
+    pub cooldown: Duration,
 }
 
 /// How levels end and how they are judged.
@@ -61,6 +105,18 @@ pub struct LevelPlan {
 pub enum Mode {
     /// As the paper did: a level is a count of requests, and the whole wall clock counts.
     Paper,
+}
+
+impl Mode {
+    /// All modes.
+    pub const ALL: [Self; 1] = [Self::Paper];
+
+    /// The name in campaign files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+        }
+    }
 }
 
 /// How much is measured: a factor on request counts (the paper, section 5.1).
@@ -72,6 +128,39 @@ pub enum Tier {
     Default,
     /// Three times.
     Thorough,
+}
+
+impl Tier {
+    /// All tiers.
+    pub const ALL: [Self; 3] = [Self::Quick, Self::Default, Self::Thorough];
+
+    /// The name in campaign files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Default => "default",
+            Self::Thorough => "thorough",
+        }
+    }
+
+    /// The requests that are made where a campaign states `requests`: a half, rounded up, as many,
+    /// or three times as many.
+    pub fn scale(self, requests: u64) -> u64 {
+        match self {
+            Self::Quick => requests.div_ceil(2),
+            Self::Default => requests,
+            Self::Thorough => requests.saturating_mul(3),
+        }
+    }
+
+    /// The smallest number that a campaign can state so that at least `requests` are made.
+    pub fn least_stated(self, requests: u64) -> u64 {
+        match self {
+            Self::Quick => requests.saturating_mul(2).saturating_sub(1),
+            Self::Default => requests,
+            Self::Thorough => requests.div_ceil(3),
+        }
+    }
 }
 
 /// Where the API key is found. The key itself is read when the run begins and is never stored.

@@ -1,4 +1,160 @@
-//! The commands of `floodmark`, one verb per file: each turns arguments into a call and its outcome
-//! into text.
+//! The command line: each verb turns arguments into a call, and its outcome into text on standard
+//! output and an exit code. Standard output carries results only.
 
+pub mod args;
 pub mod pki;
+
+mod agents;
+mod demo;
+mod plan;
+mod report;
+mod run;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::Exit;
+
+/// A distributed load-generator fleet for LLM servers.
+#[derive(Parser)]
+#[command(name = "floodmark", version, max_term_width = 100, after_help = exit_help())]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log on standard error, for example `info` or `coordinator=debug`
+    #[arg(long, global = true, env = "FLOODMARK_LOG", default_value = "warn")]
+    log: String,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a small campaign against a built-in simulator; needs nothing else
+    Demo(demo::DemoArgs),
+    /// Run a campaign
+    Run(args::RunArgs),
+    /// Print everything that `run` would do, without doing it
+    Plan(args::PlanArgs),
+    /// Print the report of a result directory, finished or not
+    Report(report::ReportArgs),
+    /// Show the agents of a fleet: versions, ceilings, clocks, who holds them
+    Agents(agents::AgentsArgs),
+    /// Make certificates for a fleet
+    Pki(pki::PkiArgs),
+}
+
+fn exit_help() -> String {
+    let mut text = "Exit codes:".to_owned();
+    for exit in Exit::ALL {
+        let _ = write!(text, "\n  {:<4} {}", exit.code(), exit.meaning());
+    }
+    text
+}
+
+/// What a verb leaves: text for standard output, and how the process ends.
+struct Done {
+    text: String,
+    code: u8,
+}
+
+impl Done {
+    fn text(text: String) -> Self {
+        Self {
+            text,
+            code: Exit::Done.code(),
+        }
+    }
+}
+
+/// Why a verb could not do its work.
+struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                let _ = write!(text, ": {cause_text}");
+            }
+            source = cause.source();
+        }
+        Self { exit, text }
+    }
+
+    fn usage(text: impl ToString) -> Self {
+        Self {
+            exit: Exit::Usage,
+            text: text.to_string(),
+        }
+    }
+
+    fn internal(error: &(dyn Error + 'static)) -> Self {
+        Self::new(Exit::Internal, error)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match EnvFilter::builder().parse(&cli.log) {
+        Ok(filter) => filter,
+        Err(error) => return end(Err(Failure::usage(format!("--log {}: {error}", cli.log)))),
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !no_color)
+        .init();
+    end(match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Agents(args) => agents::run(&args),
+        Command::Pki(args) => pki::run(args).map(Done::text).map_err(|error| {
+            let exit = if error.is_usage() {
+                Exit::Usage
+            } else {
+                Exit::Internal
+            };
+            Failure::new(exit, &error)
+        }),
+    })
+}
+
+fn end(result: Result<Done, Failure>) -> ExitCode {
+    let (text, code) = match result {
+        Ok(Done { text, code }) => (text, code),
+        Err(Failure { exit, text }) => {
+            let lines: Vec<String> = text
+                .lines()
+                .map(|line| format!("floodmark: {line}"))
+                .collect();
+            let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+            (String::new(), exit.code())
+        }
+    };
+    // A reader that has gone away, such as `head`, is no failure of ours.
+    let _ = std::io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| std::io::stdout().flush());
+    ExitCode::from(code)
+}
+
+/// A runtime for the control plane: one thread, so that one turn of a loop is one turn.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(&error))
+}

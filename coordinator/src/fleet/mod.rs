@@ -4,6 +4,7 @@
 
 mod clock;
 mod embedded;
+mod spec;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 pub use clock::{Estimate, Sample};
 pub use embedded::{EmbeddedAgent, EmbeddedError};
+pub use spec::{AgentsSpec, HostPort};
 
 use crate::clock::Clock;
 use crate::machine::AgentIx;
@@ -315,7 +317,11 @@ pub async fn survey(addresses: &[Address], clock: Clock) -> Result<(), FleetErro
         };
         problems.extend(why.map(|why| (address.text.clone(), why)));
     }
-    if problems.is_empty() { Ok(()) } else { Err(FleetError(problems)) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(FleetError(problems))
+    }
 }
 
 /// Looks at every agent at once; the answers are in the order of the addresses.
@@ -331,7 +337,9 @@ pub async fn look_at_all(addresses: &[Address], clock: Clock) -> Vec<Result<Look
         }
     }
     let missing = || Err("it could not be looked at".to_owned());
-    (0..addresses.len()).map(|place| looks.remove(&place).unwrap_or_else(missing)).collect()
+    (0..addresses.len())
+        .map(|place| looks.remove(&place).unwrap_or_else(missing))
+        .collect()
 }
 
 /// Dials an agent, asks who it is, and measures its clock.

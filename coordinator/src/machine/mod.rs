@@ -456,7 +456,7 @@ impl Machine {
 
     fn finish(&mut self, outcome: RunOutcome, exit: Exit, because: &str) {
         self.state = State::Finished;
-        let because = because.to_owned();
+        let (exit_code, because) = (exit.code(), because.to_owned());
         self.commands.push_back(Command::Finish {
             outcome,
             exit_code,

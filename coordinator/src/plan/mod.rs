@@ -1,10 +1,18 @@
-//! The plan: a campaign unrolled into the levels of a run, in order.
+//! The plan: a campaign unrolled into the levels of a run, in order. Nothing here can fail on what a
+//! user wrote: the campaign has been parsed.
+
+pub mod render;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use common::assignment::Load;
 use common::phase::Phase;
 use common::workload::Workload;
+
+use crate::campaign::{Campaign, LevelPlan, PhasePlan};
 
 /// The levels of a run, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,4 +40,57 @@ pub struct PlannedLevel {
     pub workload: Workload,
     /// The pause after it.
     pub cooldown: Duration,
+}
+
+impl Plan {
+    /// The levels of `campaign`, in the order in which they run. There is no pause after the last.
+    pub fn of(campaign: &Campaign) -> Self {
+        let mut levels: Vec<PlannedLevel> = campaign.phases.iter().flat_map(unroll).collect();
+        if let Some(last) = levels.last_mut() {
+            last.cooldown = Duration::ZERO;
+        }
+        Self { levels }
+    }
+
+    /// All pauses between levels.
+    pub fn cooldown_total(&self) -> Duration {
+        self.levels.iter().map(|level| level.cooldown).sum()
+    }
+}
+
+impl PlannedLevel {
+    /// Why the level can never hold its users in flight; `None` if it can.
+    pub fn capped(&self) -> Option<String> {
+        let most = self.load.in_flight_max();
+        let users = self.load.users;
+        (most < users.into()).then(|| format!("at most {most} of {users} in flight"))
+    }
+}
+
+fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
+    let mut workloads = phase.levels.iter().map(|level| &level.workload.name);
+    let first = workloads.next();
+    let one_workload = workloads.all(|name| Some(name) == first);
+    let label = move |level: &LevelPlan| {
+        if one_workload {
+            level.users.to_string()
+        } else {
+            format!("{} {}", level.users, level.workload.name)
+        }
+    };
+    (0..)
+        .zip(&phase.levels)
+        .map(move |(place, level)| PlannedLevel {
+            phase: phase.phase,
+            place,
+            repeat: 0,
+            label: label(level),
+            load: Load {
+                users: level.users,
+                requests: level.requests,
+            },
+            allow_capped: level.allow_capped,
+            workload: level.workload.clone(),
+            cooldown: level.cooldown,
+        })
 }

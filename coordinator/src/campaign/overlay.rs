@@ -1,0 +1,222 @@
+//! What the command line and the environment add to a campaign, merged with the file into one raw
+//! tree, so that there is one parser and a problem names what it came from.
+
+use super::problem::clip;
+use super::raw::{Collector, Node, Origin, Table, Value, read_file, read_flag, read_path};
+
+/// What the command line and the environment say. Holds no secret: a key given by mistake is
+/// refused by the parser.
+#[derive(Clone, Default)]
+pub struct Overlay {
+    settings: Vec<Setting>,
+    /// Flags that describe levels of the one workload of a campaign without a file.
+    shape: Vec<Setting>,
+    set: Vec<String>,
+    default_key: Option<String>,
+}
+
+/// A value on the command line or in the environment, not parsed yet.
+#[derive(Clone)]
+pub enum FlagValue {
+    /// A string.
+    Text(String),
+    /// A list of one string.
+    OneOf(String),
+    /// A number, or numbers separated by commas.
+    Numbers(String),
+    /// On or off.
+    Switch(bool),
+}
+
+#[derive(Clone)]
+struct Setting {
+    origin: Origin,
+    path: Vec<String>,
+    value: FlagValue,
+}
+
+impl Overlay {
+    /// What `flag` says about the key at `path`; later flags win.
+    pub fn flag(&mut self, flag: &str, path: &[&str], value: FlagValue) {
+        self.settings
+            .push(Setting::new(Origin::Flag(flag.to_owned()), path, value));
+    }
+
+    /// What `flag` says about the levels of a campaign that has no file; it is refused beside one.
+    pub fn shape(&mut self, flag: &str, path: &[&str], value: FlagValue) {
+        self.shape
+            .push(Setting::new(Origin::Flag(flag.to_owned()), path, value));
+    }
+
+    /// What an environment variable says; every flag wins over it.
+    pub fn environment(&mut self, variable: &str, path: &[&str], value: FlagValue) {
+        let origin = Origin::Environment(variable.to_owned());
+        self.settings.insert(0, Setting::new(origin, path, value));
+    }
+
+    /// `key.path=value`, for any key; wins over the other flags.
+    pub fn set(&mut self, text: String) {
+        self.set.push(text);
+    }
+
+    /// The environment variable that holds the API key where the campaign names none.
+    pub fn default_key(&mut self, variable: &str) {
+        self.default_key = Some(variable.to_owned());
+    }
+
+    /// The merged tree; `None` if there is nothing to read on.
+    pub(super) fn merge(&self, c: &mut Collector<'_>) -> Option<Node> {
+        let mut root = match c.source {
+            Some(source) => read_file(c, source),
+            None => Some(self.without_file()),
+        };
+        if c.source.is_some() {
+            for setting in &self.shape {
+                let what = format!(
+                    "with a campaign file the levels are the file's; use --set {}=…",
+                    setting.path.join(".")
+                );
+                c.add::<()>(&setting.origin, "", None, what);
+            }
+        }
+        for setting in &self.settings {
+            put(
+                root.as_mut(),
+                &setting.origin,
+                &setting.path,
+                setting.node(),
+                c,
+            );
+        }
+        for text in &self.set {
+            set(root.as_mut(), text, c);
+        }
+        let mut root = root?;
+        if let Some(variable) = &self.default_key {
+            use_default_key(&mut root, variable);
+        }
+        Some(root)
+    }
+
+    /// SCALING levels of one workload, in the paper's scaling shape unless flags say otherwise.
+    fn without_file(&self) -> Node {
+        let mut root = Node::implied(Value::Table(Table::new()));
+        let mut put = |path: &[&str], value: Value| {
+            // The tree is made of tables only, so every path has room.
+            let _room = root.put(&owned(path), Node::implied(value));
+        };
+        put(
+            &["workloads", "default", "input_tokens"],
+            Value::Integer(500),
+        );
+        put(
+            &["workloads", "default", "output_tokens"],
+            Value::Integer(200),
+        );
+        if self
+            .shape
+            .iter()
+            .any(|s| s.path.first().is_some_and(|p| p == "phases"))
+        {
+            let name = Value::Text("default".to_owned());
+            put(&["phases", "scaling", "workload"], name);
+        }
+        for setting in &self.shape {
+            let _room = root.put(&setting.path, setting.node());
+        }
+        root
+    }
+}
+
+impl Setting {
+    fn new(origin: Origin, path: &[&str], value: FlagValue) -> Self {
+        Self {
+            origin,
+            path: owned(path),
+            value,
+        }
+    }
+
+    fn node(&self) -> Node {
+        let scalar = |text: &str, value: Value| Node {
+            origin: self.origin.clone(),
+            written: text.to_owned(),
+            value,
+        };
+        match &self.value {
+            FlagValue::Text(text) => scalar(text, Value::Text(text.clone())),
+            FlagValue::OneOf(text) => {
+                let item = scalar(text, Value::Text(text.clone()));
+                scalar(text, Value::List(vec![item]))
+            }
+            FlagValue::Numbers(text) => {
+                let number = |part: &str| {
+                    let value = match part.trim().parse() {
+                        Ok(number) => Value::Integer(number),
+                        Err(_) => Value::Text(part.to_owned()),
+                    };
+                    scalar(part, value)
+                };
+                if text.contains(',') {
+                    scalar(text, Value::List(text.split(',').map(number).collect()))
+                } else {
+                    number(text)
+                }
+            }
+            FlagValue::Switch(on) => scalar(if *on { "on" } else { "off" }, Value::Boolean(*on)),
+        }
+    }
+}
+
+/// `--set key.path=value`. The text is never repeated whole: it may hold a key.
+fn set(root: Option<&mut Node>, text: &str, c: &mut Collector<'_>) {
+    let unnamed = Origin::Flag("--set".to_owned());
+    let Some((key, value)) = text.split_once('=') else {
+        let what = "has no =; write --set key.path=value";
+        return c.add::<()>(&unnamed, "", None, what).unwrap_or_default();
+    };
+    let Some(path) = read_path(key) else {
+        let what = format!(
+            "{} is not a dotted key; write --set key.path=value",
+            clip(key)
+        );
+        return c.add::<()>(&unnamed, "", None, what).unwrap_or_default();
+    };
+    let origin = Origin::Flag(format!("--set {}", key.trim()));
+    let node = read_flag(&origin, value.trim());
+    put(root, &origin, &path, node, c);
+}
+
+fn put(
+    root: Option<&mut Node>,
+    origin: &Origin,
+    path: &[String],
+    node: Node,
+    c: &mut Collector<'_>,
+) {
+    if let Some(root) = root
+        && let Err(step) = root.put(path, node)
+    {
+        let what = format!(
+            "{} leads to no key of a table and no item of a list",
+            clip(&step)
+        );
+        c.add::<()>(origin, "", None, what);
+    }
+}
+
+fn use_default_key(root: &mut Node, variable: &str) {
+    let target = root.table().and_then(|top| top.get("target"));
+    let names_one = target
+        .and_then(|(_, target)| target.table())
+        .is_some_and(|target| target.contains_key("api_key"));
+    if !names_one {
+        let node = Node::implied(Value::Text(variable.to_owned()));
+        // A target that is no table is a problem already.
+        let _room = root.put(&owned(&["target", "api_key", "env"]), node);
+    }
+}
+
+fn owned(path: &[&str]) -> Vec<String> {
+    path.iter().map(|&step| step.to_owned()).collect()
+}

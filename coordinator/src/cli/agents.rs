@@ -1,0 +1,103 @@
+//! `floodmark agents`.
+
+use clap::Args;
+use common::duration::format_duration;
+
+use super::args::{Environment, FleetArgs, TlsArgs};
+use super::run::Agents;
+use super::{Done, Failure};
+use crate::clock::Clock;
+use crate::exit::Exit;
+use crate::fleet::{self, Look};
+
+#[derive(Args)]
+pub(super) struct AgentsArgs {
+    #[command(flatten)]
+    fleet: FleetArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+const HEAD: [&str; 8] = [
+    "ADDRESS",
+    "NAME",
+    "VERSION",
+    "WORKERS",
+    "USERS MAX",
+    "RUN MAX",
+    "CLOCK ERROR",
+    "HELD BY",
+];
+
+pub(super) fn run(args: &AgentsArgs) -> Result<Done, Failure> {
+    let environment = Environment::read();
+    let spec = args.fleet.spec(&environment).map_err(Failure::usage)?;
+    super::runtime()?.block_on(async {
+        let agents = Agents::of(&spec, &args.tls).await?;
+        let looks = fleet::look_at_all(&agents.addresses, Clock::start()).await;
+        let mut rows = vec![HEAD.map(str::to_owned)];
+        let mut failed = 0;
+        for (address, look) in agents.addresses.iter().zip(looks) {
+            rows.push(match look {
+                Ok(look) => row(&address.text, &look),
+                Err(why) => {
+                    failed += 1;
+                    let mut row: [String; HEAD.len()] = Default::default();
+                    for (cell, text) in row.iter_mut().zip([address.text.clone(), why]) {
+                        *cell = text;
+                    }
+                    row
+                }
+            });
+        }
+        let code = if failed > 0 { Exit::Fleet } else { Exit::Done };
+        Ok(Done {
+            text: table(&rows),
+            code: code.code(),
+        })
+    })
+}
+
+fn row(address: &str, look: &Look) -> [String; HEAD.len()] {
+    let greeting = &look.greeting;
+    let users = greeting.ceilings.users;
+    let held = greeting.holder.as_ref().map_or_else(
+        || "-".to_owned(),
+        |holder| format!("run {} of {}", holder.run, holder.coordinator),
+    );
+    [
+        address.to_owned(),
+        greeting.name.to_string(),
+        greeting.build.clone(),
+        greeting.workers.to_string(),
+        if users == u32::MAX {
+            "-".to_owned()
+        } else {
+            users.to_string()
+        },
+        format_duration(greeting.ceilings.run),
+        format!("{:.0} us", look.estimate.error_us()),
+        held,
+    ]
+}
+
+/// Columns as wide as they need; an unreachable agent's reason runs over the rest of its line.
+fn table(rows: &[[String; HEAD.len()]]) -> String {
+    let whole = |row: &&[String; HEAD.len()]| row.iter().skip(2).any(|cell| !cell.is_empty());
+    let mut widths = [0; HEAD.len()];
+    for row in rows.iter().filter(whole) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
