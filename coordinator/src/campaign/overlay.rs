@@ -88,8 +88,8 @@ impl Overlay {
                 c,
             );
         }
-        for text in &self.set {
-            set(root.as_mut(), text, c);
+        for (index, text) in self.set.iter().enumerate() {
+            set(root.as_mut(), index, text, c);
         }
         let mut root = root?;
         if let Some(variable) = &self.default_key {
@@ -168,19 +168,13 @@ impl Setting {
     }
 }
 
-/// `--set key.path=value`. The text is never repeated whole: it may hold a key.
-fn set(root: Option<&mut Node>, text: &str, c: &mut Collector<'_>) {
-    let unnamed = Origin::Flag("--set".to_owned());
-    let Some((key, value)) = text.split_once('=') else {
-        let what = "has no =; write --set key.path=value";
-        return c.add::<()>(&unnamed, "", None, what).unwrap_or_default();
-    };
-    let Some(path) = read_path(key) else {
-        let what = format!(
-            "{} is not a dotted key; write --set key.path=value",
-            clip(key)
-        );
-        return c.add::<()>(&unnamed, "", None, what).unwrap_or_default();
+/// `--set key.path=value`. Text that is not of this form is never repeated: it may hold a secret.
+fn set(root: Option<&mut Node>, index: usize, text: &str, c: &mut Collector<'_>) {
+    let split = text.split_once('=');
+    let Some((key, value, path)) = split.and_then(|(k, v)| Some((k, v, read_path(k)?))) else {
+        let origin = Origin::Flag(format!("--set number {}", index + 1));
+        c.add::<()>(&origin, "", None, "is not of the form key.path=value");
+        return;
     };
     let origin = Origin::Flag(format!("--set {}", key.trim()));
     let node = read_flag(&origin, value.trim());
@@ -198,7 +192,7 @@ fn put(
         && let Err(step) = root.put(path, node)
     {
         let what = format!(
-            "{} leads to no key of a table and no item of a list",
+            "{} has no place there: what comes before it is no table, and no list with such an item",
             clip(&step)
         );
         c.add::<()>(origin, "", None, what);

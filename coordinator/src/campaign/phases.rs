@@ -194,7 +194,7 @@ fn read_workload<'w>(
         Some(workload) => Some((name.to_owned(), workload.as_ref())),
         None => {
             let near = suggestion(name, &names);
-            field.refuse(c, format!("no such workload{near}; {known}"))
+            field.refuse(c, format!("no such workload;{near} {known}"))
         }
     }
 }

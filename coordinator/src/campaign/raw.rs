@@ -164,10 +164,8 @@ impl Node {
             return Ok(());
         };
         let origin = node.origin.clone();
-        let made = || Self {
-            origin: origin.clone(),
-            ..Self::implied(Value::Table(Table::new()))
-        };
+        // Nobody wrote such a table, so nobody is blamed for what it lacks.
+        let made = || Self::implied(Value::Table(Table::new()));
         let next = match &mut self.value {
             Value::Table(table) => {
                 &mut table

@@ -28,7 +28,7 @@ impl<'t> Section<'t> {
         for (key, (origin, _)) in section.table {
             if !valid.contains(&key.as_str()) {
                 let what = format!(
-                    "unknown key{}; valid keys: {}",
+                    "unknown key;{} valid keys: {}",
                     suggestion(key, valid),
                     valid.join(", ")
                 );
@@ -186,11 +186,9 @@ impl<'t> Field<'t> {
             return Some(*value);
         }
         let words: Vec<&str> = valid.iter().map(|(word, _)| *word).collect();
-        let what = format!(
-            "must be one of {}{}",
-            words.join(", "),
-            suggestion(text, &words)
-        );
+        let near = suggestion(text, &words);
+        let then = if near.is_empty() { "" } else { ";" };
+        let what = format!("must be one of {}{then}{near}", words.join(", "));
         self.refuse(c, what)
     }
 
@@ -210,9 +208,9 @@ impl<'t> Field<'t> {
     }
 }
 
-/// `; did you mean …?` where something near is valid.
+/// ` did you mean …?` where something near is valid.
 pub(super) fn suggestion(word: &str, valid: &[&str]) -> String {
     nearest(word, valid.iter().copied())
-        .map(|near| format!("; did you mean {near}?"))
+        .map(|near| format!(" did you mean {near}?"))
         .unwrap_or_default()
 }

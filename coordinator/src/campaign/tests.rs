@@ -1,1 +1,676 @@
+//! Campaign files and overlays: what is read, what is refused, and in which words.
 
+use std::time::Duration;
+
+use common::target::{Endpoint, Timeouts};
+use common::workload::CacheMode;
+use proptest::prelude::*;
+
+use super::*;
+
+const HEAD: &str = r#"
+[target]
+base_urls = ["http://h:1"]
+model = "m"
+[workloads.chat]
+input_tokens = 5
+output_tokens = 2
+"#;
+
+fn read(text: &str) -> Result<Campaign, Problems> {
+    read_with(text, &Overlay::default())
+}
+
+fn read_with(text: &str, overlay: &Overlay) -> Result<Campaign, Problems> {
+    let source = Source {
+        name: "c.toml",
+        text,
+    };
+    resolve(Some(source), overlay)
+}
+
+/// Users and requests of every level.
+fn levels(campaign: &Campaign) -> Vec<(Phase, u32, u64)> {
+    let of = |phase: &PhasePlan| {
+        let of_level = |level: &LevelPlan| (phase.phase, level.users, level.requests);
+        phase.levels.iter().map(of_level).collect::<Vec<_>>()
+    };
+    campaign.phases.iter().flat_map(of).collect()
+}
+
+#[test]
+fn defaults_are_those_of_the_paper() {
+    let text = format!(
+        "{HEAD}[phases]\nsaturation = {{ users = 20, workload = \"chat\" }}\n\
+         warmup = {{ workload = \"chat\" }}\nbaseline = {{ workload = \"chat\" }}"
+    );
+    let campaign = read(&text).unwrap();
+    assert_eq!(campaign.name.as_str(), "default");
+    assert_eq!((campaign.mode, campaign.tier), (Mode::Paper, Tier::Default));
+    assert_eq!(campaign.seed, Seed(42));
+    assert_eq!(campaign.target.endpoint, Endpoint::Chat);
+    assert!(campaign.target.stream);
+    assert_eq!(campaign.target.timeouts, Timeouts::DEFAULT);
+    assert_eq!(campaign.api_key, None);
+    assert_eq!(campaign.ready_timeout, Duration::from_secs(60));
+    assert_eq!(
+        levels(&campaign),
+        [
+            (Phase::Warmup, 1, 1),
+            (Phase::Baseline, 1, 10),
+            (Phase::Saturation, 20, 200)
+        ]
+    );
+    let cooldowns = campaign
+        .phases
+        .iter()
+        .map(|p| p.levels[0].cooldown.as_secs());
+    assert_eq!(cooldowns.collect::<Vec<_>>(), [0, 5, 5]);
+    let workload = &campaign.phases[0].levels[0].workload;
+    assert!(workload.forced_length && workload.cache == CacheMode::Replay);
+}
+
+#[test]
+fn a_tier_multiplies_everything_but_the_warmup() {
+    let text = |tier: &str| {
+        format!(
+            "tier = \"{tier}\"\n{HEAD}[phases]\n\
+             warmup = {{ workload = \"chat\", requests = 3 }}\n\
+             scaling = {{ users = [1, 2], workload = \"chat\", requests = [1, 5] }}"
+        )
+    };
+    let counts = |tier: &str| {
+        let campaign = read(&text(tier)).unwrap();
+        let counts: Vec<u64> = levels(&campaign).iter().map(|level| level.2).collect();
+        counts
+    };
+    assert_eq!(counts("quick"), [3, 1, 3]);
+    assert_eq!(counts("default"), [3, 1, 5]);
+    assert_eq!(counts("thorough"), [3, 3, 15]);
+}
+
+#[test]
+fn a_phase_may_be_a_list_of_tables() {
+    let text = format!(
+        "{HEAD}[workloads.long]\ninput_tokens = 9\noutput_tokens = 9\n\
+         [[phases.stress]]\nusers = 25\nworkload = \"long\"\n\
+         [[phases.stress]]\nusers = [25, 50]\nworkload = \"chat\"\ncooldown = \"1s\""
+    );
+    let campaign = read(&text).unwrap();
+    let stress = &campaign.phases[0];
+    let shown: Vec<_> = stress
+        .levels
+        .iter()
+        .map(|l| (l.users, l.workload.name.as_str(), l.cooldown.as_secs()))
+        .collect();
+    assert_eq!(shown, [(25, "long", 5), (25, "chat", 1), (50, "chat", 1)]);
+}
+
+/// Lines in place of `HEAD` or after it, and the message.
+const REFUSALS: &[(&str, &str)] = &[
+    // HEAD has 6 lines; what follows it starts in line 7.
+    (
+        "{HEAD}",
+        "c.toml: phases: missing; add [phases] with at least one of warmup, baseline, scaling, stress, saturation",
+    ),
+    (
+        "{HEAD}[phases]",
+        "c.toml:7:1: phases: has no phase; add at least one of warmup, baseline, scaling, stress, saturation",
+    ),
+    (
+        "nmae = \"x\"\n{HEAD}{LEVEL}",
+        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, phases",
+    ),
+    (
+        "[slo]\nttft = \"2s\"\n{HEAD}{LEVEL}",
+        "c.toml:1:2: slo: unknown key; valid keys: name, mode, tier, seed, target, workloads, phases",
+    ),
+    (
+        "\"a\\u001bb\" = 1\n{HEAD}{LEVEL}",
+        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, phases",
+    ),
+    (
+        "name = \"a b\"\n{HEAD}{LEVEL}",
+        "c.toml:1:8: name = \"a b\": a name has 1 to 64 characters of A-Z a-z 0-9 . _ - and starts with a letter or a digit",
+    ),
+    (
+        "mode = \"floodmark\"\n{HEAD}{LEVEL}",
+        "c.toml:1:8: mode = \"floodmark\": this version has paper mode only; write \"paper\" or leave mode out",
+    ),
+    (
+        "tier = \"throough\"\n{HEAD}{LEVEL}",
+        "c.toml:1:8: tier = \"throough\": must be one of quick, default, thorough; did you mean thorough?",
+    ),
+    (
+        "seed = -1\n{HEAD}{LEVEL}",
+        "c.toml:1:8: seed = -1: must be an integer from 0 to 18446744073709551615",
+    ),
+    (
+        "seed = \"42\"\n{HEAD}{LEVEL}",
+        "c.toml:1:8: seed = \"42\": must be an integer from 0 to 18446744073709551615, not a string",
+    ),
+    (
+        "target = 5\n{WORKLOAD}{LEVEL}",
+        "c.toml:1:10: target = 5: must be a table, not an integer",
+    ),
+    (
+        "[target]\nmodel = \"m\"\n{WORKLOAD}{LEVEL}",
+        "c.toml:1:1: target.base_urls: missing; say which server to load: base_urls = [\"http://HOST:PORT\"], or --target URL",
+    ),
+    (
+        "[target]\nmodel = \"m\"\nbase_urls = [\"http://a\", \"http://b\"]\n{WORKLOAD}{LEVEL}",
+        "c.toml:3:13: target.base_urls: has 2 URLs; this version loads exactly one server",
+    ),
+    (
+        "[target]\nmodel = \"\"\nbase_urls = [\"127.0.0.1:8000\"]\n{WORKLOAD}{LEVEL}",
+        "c.toml:2:9: target.model = \"\": must have 1 to 512 bytes and no control character\n\
+         c.toml:3:14: target.base_urls.0 = \"127.0.0.1:8000\": a base URL starts with http:// or https://\n\
+         2 problems",
+    ),
+    (
+        "[target]\nmodel = \"m\"\nbase_urls = [\"http://me:secret@h\"]\n{WORKLOAD}{LEVEL}",
+        "c.toml:3:14: target.base_urls.0: user information in a URL is refused; give the key with api_key",
+    ),
+    (
+        "{HEAD}cache = \"shared-prefix\"\nforced_length = \"yes\"\n{LEVEL}",
+        "c.toml:7:9: workloads.chat.cache = \"shared-prefix\": must be one of cold, replay\n\
+         c.toml:8:17: workloads.chat.forced_length = \"yes\": must be true or false, not a string\n\
+         2 problems",
+    ),
+    (
+        "{HEAD}images = { count = 1 }\n{LEVEL}",
+        "c.toml:7:1: workloads.chat.images: unknown key; valid keys: input_tokens, output_tokens, forced_length, cache",
+    ),
+    (
+        "[target]\nmodel = \"m\"\nbase_urls = [\"http://h\"]\nendpoint = \"responses\"\nready_timeout = 60\ntimeouts = { total = \"5\", idle = \"0s\", tls = \"1s\" }\n{WORKLOAD}{LEVEL}",
+        "c.toml:4:12: target.endpoint = \"responses\": must be one of chat, completions\n\
+         c.toml:5:17: target.ready_timeout = 60: must be a duration in quotes, such as \"5s\", not an integer\n\
+         c.toml:6:22: target.timeouts.total = \"5\": \"5\" has no unit; write 5s for seconds or 5ms for milliseconds\n\
+         c.toml:6:34: target.timeouts.idle = \"0s\": must be longer than 0s\n\
+         c.toml:6:40: target.timeouts.tls: unknown key; valid keys: connect, first_byte, idle, total\n\
+         5 problems",
+    ),
+    (
+        "{HEAD}[workloads.other]\ninput_tokens = { uniform = [1, 2] }\n{LEVEL}",
+        "c.toml:7:1: workloads.other.output_tokens: missing; say how many tokens, 1 to 10000000\n\
+         c.toml:8:16: workloads.other.input_tokens: must be an integer from 1 to 10000000, not a table\n\
+         2 problems",
+    ),
+    (
+        "{HEAD}[workloads.\"a b\"]\ninput_tokens = 0\noutput_tokens = 1.5\n{LEVEL}",
+        "c.toml:7:12: workloads.\"a b\": a name has 1 to 64 characters of A-Z a-z 0-9 . _ - and starts with a letter or a digit\n\
+         c.toml:8:16: workloads.\"a b\".input_tokens = 0: must be an integer from 1 to 10000000\n\
+         c.toml:9:17: workloads.\"a b\".output_tokens = 1.5: must be an integer from 1 to 10000000, not a float\n\
+         3 problems",
+    ),
+    (
+        "{HEAD}[phases]\nscaling = { users = [10, 0, \"x\", 10], workload = \"chat\" }",
+        "c.toml:8:26: phases.scaling.users.1 = 0: must be an integer from 1 to 1000000\n\
+         c.toml:8:29: phases.scaling.users.2 = \"x\": must be an integer from 1 to 1000000, not a string\n\
+         c.toml:8:34: phases.scaling.users.3 = 10: the phase has a level of 10 users with workload chat already\n\
+         3 problems",
+    ),
+    (
+        "{HEAD}[phases]\nscaling = { workload = \"chta\", warmup = 1 }\nstress = []\nsaturation = { users = [], workload = \"chat\" }\nwarm_up = {}",
+        "c.toml:8:11: phases.scaling.users: missing; say how many users each level has: users = [1, 10, 100]\n\
+         c.toml:8:24: phases.scaling.workload = \"chta\": no such workload; did you mean chat? workloads: chat\n\
+         c.toml:8:32: phases.scaling.warmup: unknown key; valid keys: users, workload, requests, cooldown, allow_capped\n\
+         c.toml:9:10: phases.stress: a phase without levels; add one or leave the phase out\n\
+         c.toml:10:24: phases.saturation.users: a phase without levels; name a number of users\n\
+         c.toml:11:1: phases.warm_up: unknown key; did you mean warmup? valid keys: warmup, baseline, scaling, stress, saturation\n\
+         6 problems",
+    ),
+    (
+        "{HEAD}[phases]\nscaling = { users = [1, 2], workload = \"chat\", requests = [10, 20, 30] }",
+        "c.toml:8:59: phases.scaling.requests: has 3 numbers for 2 levels; give one for each level, or a single number for all",
+    ),
+    (
+        "{HEAD}[phases]\nsaturation = { users = 1000, workload = \"chat\", requests = 450 }",
+        "c.toml:8:60: phases.saturation.requests = 450: 450 requests cannot hold 1000 users in flight: at most 450 can ever be; ask for at least 1000 requests or set allow_capped = true",
+    ),
+    (
+        "tier = \"quick\"\n{HEAD}[phases]\nsaturation = { users = 150, workload = \"chat\", requests = 150 }",
+        "c.toml:9:59: phases.saturation.requests = 150: tier quick makes 75 of 150 requests; 75 requests cannot hold 150 users in flight: at most 75 can ever be; ask for at least 299 requests or set allow_capped = true",
+    ),
+    (
+        "{HEAD}[phases]\nbaseline = { workload = \"chat\", requests = 1000000001, cooldown = \"5d\", allow_capped = 1 }",
+        "c.toml:8:44: phases.baseline.requests = 1000000001: must be an integer from 1 to 1000000000\n\
+         c.toml:8:67: phases.baseline.cooldown = \"5d\": \"5d\" has the unit \"d\"; use ms, s, m or h\n\
+         c.toml:8:88: phases.baseline.allow_capped = 1: must be true or false, not an integer\n\
+         3 problems",
+    ),
+    (
+        "name = \"é\" \"x\"\n",
+        "c.toml:1:12: not TOML: unexpected key or value, expected newline, `#`",
+    ),
+    (
+        "name = \"a\"\nname = \"b\"\n[target",
+        "c.toml:2:1: not TOML: duplicate key\n\
+         c.toml:3:8: not TOML: unclosed table, expected `]`\n\
+         2 problems",
+    ),
+];
+
+#[test]
+fn every_problem_is_reported_with_its_place_and_what_would_be_right() {
+    let mut differ = Vec::new();
+    for (text, message) in REFUSALS {
+        let text = text
+            .replace("{HEAD}", HEAD.trim_start_matches('\n'))
+            .replace(
+                "{WORKLOAD}",
+                "[workloads.chat]\ninput_tokens = 5\noutput_tokens = 2\n",
+            )
+            .replace("{LEVEL}", "[phases]\nbaseline = { workload = \"chat\" }\n");
+        let refusal = read(&text).unwrap_err().to_string();
+        if refusal != *message {
+            differ.push(format!("{text}\nsays:\n{refusal}\nnot:\n{message}"));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n\n"));
+}
+
+#[test]
+fn a_key_is_never_repeated() {
+    const CANARY: &str = "sk-canary-5417";
+    let level = "[phases]\nbaseline = { workload = \"chat\" }\n";
+    let head = HEAD.trim_start_matches('\n');
+    let target = "[target]\nmodel = \"m\"\nbase_urls = [\"http://h\"]\n";
+    let chat = "[workloads.chat]\ninput_tokens = 5\noutput_tokens = 2\n";
+    for key in [
+        format!("api_key = \"{CANARY}\""),
+        format!("api_key = [\"{CANARY}\"]"),
+        format!("api_key = {{ key = \"{CANARY}\" }}"),
+        format!("api_key = {{ env = \"{CANARY}\" }}"),
+        format!("api_key = {{ env = [\"{CANARY}\"] }}"),
+        format!("api_key = {{ file = \"{CANARY}\\n\" }}"),
+        format!("api_key = {{ env = \"{CANARY}\", file = \"{CANARY}\" }}"),
+        format!("apikey = \"{CANARY}\""),
+        format!("api_key = \"{CANARY}"),
+        format!("api_key = {CANARY}"),
+        format!("api_key = \"{CANARY}\"\napi_key = \"{CANARY}\""),
+    ] {
+        let refusal = read(&format!("{target}{key}\n{chat}{level}")).unwrap_err();
+        assert!(
+            !format!("{refusal}{refusal:?}").contains("canary"),
+            "{refusal}"
+        );
+    }
+    for url in [
+        format!("http://me:{CANARY}@h"),
+        format!("http://{CANARY}@h:x"),
+        format!("me:{CANARY}@h"),
+    ] {
+        let mut overlay = Overlay::default();
+        overlay.flag("--target", &["target", "base_urls"], FlagValue::OneOf(url));
+        let refusal = read_with(&format!("{head}{level}"), &overlay).unwrap_err();
+        assert!(
+            !format!("{refusal}{refusal:?}").contains("canary"),
+            "{refusal}"
+        );
+    }
+    for set in [
+        format!("target.api_key={CANARY}"),
+        format!("target.api_key.env={CANARY}"),
+        format!("target.apikey={CANARY}"),
+        format!("target.api_key:{CANARY}"),
+        format!("target.api_key: {CANARY}=="),
+        format!("target={{api_key=\"{CANARY}\"}}"),
+    ] {
+        let mut overlay = Overlay::default();
+        overlay.set(set);
+        let refusal = read_with(&format!("{head}{level}"), &overlay).unwrap_err();
+        assert!(
+            !format!("{refusal}{refusal:?}").contains("canary"),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn a_key_is_named_by_reference() {
+    let text = |key: &str| {
+        let head = HEAD.replace("[workloads", &format!("{key}\n[workloads"));
+        format!("{head}[phases]\nbaseline = {{ workload = \"chat\" }}")
+    };
+    let mut overlay = Overlay::default();
+    overlay.default_key("OPENAI_API_KEY");
+    let env = |name: &str| Some(KeyRef::Env(name.to_owned()));
+    let key = |line: &str| read_with(&text(line), &overlay).unwrap().api_key;
+    assert_eq!(key(""), env("OPENAI_API_KEY"));
+    assert_eq!(key("api_key = { env = \"MINE\" }"), env("MINE"));
+    assert_eq!(
+        key("api_key = { file = \"/run/key\" }"),
+        Some(KeyRef::File("/run/key".into()))
+    );
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let text =
+        format!("name = \"file\"\nseed = 1\n{HEAD}[phases]\nbaseline = {{ workload = \"chat\" }}");
+    let mut overlay = Overlay::default();
+    let url = |text: &str| FlagValue::OneOf(text.to_owned());
+    let base_urls = ["target", "base_urls"];
+    let target = |overlay: &Overlay| {
+        let campaign = read_with(&text, overlay).unwrap();
+        (campaign.target.base_url.to_string(), campaign.seed.0)
+    };
+    assert_eq!(target(&overlay), ("http://h:1".to_owned(), 1));
+    overlay.environment("FLOODMARK_TARGET", &base_urls, url("http://env"));
+    assert_eq!(target(&overlay), ("http://env".to_owned(), 1));
+    overlay.flag("--target", &base_urls, url("http://flag"));
+    overlay.flag("--seed", &["seed"], FlagValue::Numbers("7".to_owned()));
+    assert_eq!(target(&overlay), ("http://flag".to_owned(), 7));
+    overlay.set("seed=8".to_owned());
+    overlay.set("target.base_urls.0=http://set".to_owned());
+    assert_eq!(target(&overlay), ("http://set".to_owned(), 8));
+}
+
+#[test]
+fn set_reaches_every_key() {
+    let text = format!(
+        "{HEAD}[workloads.\"a.b\"]\ninput_tokens = 1\noutput_tokens = 1\n\
+         [[phases.stress]]\nusers = 3\nworkload = \"a.b\""
+    );
+    let mut overlay = Overlay::default();
+    for set in [
+        "name=42",
+        "tier=thorough",
+        "target.timeouts.total=2m",
+        "target.api_key={ env = \"K\" }",
+        "target.stream=false",
+        "workloads.\"a.b\".input_tokens=1_000",
+        "phases.stress.0.users=[4, 5]",
+        "phases.stress.1={ users = 6, workload = \"chat\" }",
+        "phases.stress.1.cooldown=0s",
+        "phases.scaling.users=9",
+        "phases.scaling.workload=chat",
+    ] {
+        overlay.set(set.to_owned());
+    }
+    let campaign = read_with(&text, &overlay).unwrap();
+    assert_eq!(campaign.name.as_str(), "42");
+    assert_eq!(campaign.target.timeouts.total, Duration::from_secs(120));
+    assert_eq!(campaign.api_key, Some(KeyRef::Env("K".to_owned())));
+    assert!(!campaign.target.stream);
+    assert_eq!(
+        levels(&campaign),
+        [
+            (Phase::Scaling, 9, 270),
+            (Phase::Stress, 4, 120),
+            (Phase::Stress, 5, 150),
+            (Phase::Stress, 6, 180)
+        ]
+    );
+    assert_eq!(campaign.phases[1].levels[0].workload.input_tokens, 1000);
+}
+
+#[test]
+fn a_problem_names_the_flag_or_variable_it_came_from() {
+    let text = format!("{HEAD}[phases]\nbaseline = {{ workload = \"chat\" }}");
+    let mut overlay = Overlay::default();
+    overlay.flag("--seed", &["seed"], FlagValue::Numbers("x".to_owned()));
+    overlay.flag("--tier", &["tier"], FlagValue::Text("slow".to_owned()));
+    overlay.shape(
+        "--users",
+        &["phases", "scaling", "users"],
+        FlagValue::Numbers("1,2".to_owned()),
+    );
+    let url = FlagValue::OneOf("localhost".to_owned());
+    overlay.environment("FLOODMARK_TARGET", &["target", "base_urls"], url);
+    for set in [
+        "modle=x",
+        "target.model.size=7",
+        "phases.baseline.users=[0]",
+        "nothing",
+        "a b=1",
+        "phases.baseline.requests=1,2",
+    ] {
+        overlay.set(set.to_owned());
+    }
+    assert_eq!(
+        read_with(&text, &overlay).unwrap_err().to_string(),
+        r#"--seed: seed = x: must be an integer from 0 to 18446744073709551615, not a string
+--set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, phases
+--set number 4: is not of the form key.path=value
+--set number 5: is not of the form key.path=value
+--set phases.baseline.requests: phases.baseline.requests = 1,2: must be an integer from 1 to 1000000000, not a string
+--set phases.baseline.users: phases.baseline.users.0 = 0: must be an integer from 1 to 1000000
+--set target.model.size: size has no place there: what comes before it is no table, and no list with such an item
+--tier: tier = slow: must be one of quick, default, thorough
+--users: with a campaign file the levels are the file's; use --set phases.scaling.users=…
+environment variable FLOODMARK_TARGET: target.base_urls.0 = localhost: a base URL starts with http:// or https://
+10 problems"#
+    );
+}
+
+#[test]
+fn flags_alone_make_a_campaign() {
+    let mut overlay = Overlay::default();
+    let url = FlagValue::OneOf("http://h".to_owned());
+    overlay.flag("--target", &["target", "base_urls"], url);
+    assert_eq!(
+        resolve(None, &overlay).unwrap_err().to_string(),
+        "target.model: missing; say which model to ask for: model = \"NAME\", or --model NAME\n\
+         phases: missing; say how many users: --users 1,10,100, or name a campaign file\n\
+         2 problems"
+    );
+    overlay.flag(
+        "--model",
+        &["target", "model"],
+        FlagValue::Text("m".to_owned()),
+    );
+    overlay.shape(
+        "--users",
+        &["phases", "scaling", "users"],
+        FlagValue::Numbers("1,10, 100".to_owned()),
+    );
+    let campaign = resolve(None, &overlay).unwrap();
+    assert_eq!(
+        levels(&campaign),
+        [
+            (Phase::Scaling, 1, 10),
+            (Phase::Scaling, 10, 100),
+            (Phase::Scaling, 100, 1000)
+        ]
+    );
+    let workload = &campaign.phases[0].levels[0].workload;
+    assert_eq!((workload.input_tokens, workload.output_tokens), (500, 200));
+    assert!(workload.forced_length && workload.name.as_str() == "default");
+    overlay.shape(
+        "--requests",
+        &["phases", "scaling", "requests"],
+        FlagValue::Numbers("50".to_owned()),
+    );
+    assert_eq!(
+        resolve(None, &overlay).unwrap_err().to_string(),
+        "--requests: phases.scaling.requests = 50: 50 requests cannot hold 100 users in flight: \
+         at most 50 can ever be; ask for at least 100 requests or add \
+         --set phases.scaling.allow_capped=true"
+    );
+    overlay.set("phases.scaling.allow_capped=true".to_owned());
+    assert_eq!(
+        levels(&resolve(None, &overlay).unwrap())[2],
+        (Phase::Scaling, 100, 50)
+    );
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let text = format!(
+        "{HEAD}[phases]\nscaling = {{ users = [{}], workload = \"chat\" }}",
+        (1..=1001)
+            .map(|n| n.to_string())
+            .collect::<Vec<_>>()
+            .join(",")
+    );
+    assert_eq!(
+        read(&text).unwrap_err().to_string(),
+        "c.toml:9:21: phases.scaling.users: more than 1000 levels in the campaign"
+    );
+    assert_eq!(
+        read(&"#".repeat(Source::BYTES_MAX + 1))
+            .unwrap_err()
+            .to_string(),
+        "c.toml: larger than 1048576 bytes, the most that is read"
+    );
+}
+
+fn arb_name() -> impl Strategy<Value = String> {
+    "[a-z0-9][a-zA-Z0-9._-]{0,12}"
+}
+
+fn arb_wait() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[1-9][0-9]{0,3}ms",
+        "[1-9][0-9]?\\.[0-9]{1,9}s",
+        "[1-9][0-9]?m",
+        "[1-9]h"
+    ]
+}
+
+fn arb_key() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::new()),
+        "[A-Z_][A-Z0-9_]{0,9}".prop_map(|name| format!("api_key = {{ env = \"{name}\" }}\n")),
+        "[a-z/ 'é.]{1,9}".prop_map(|path| format!("api_key = {{ file = \"{path}\" }}\n")),
+    ]
+}
+
+fn arb_target() -> impl Strategy<Value = String> {
+    (
+        "https?://[a-z]{1,5}(:[1-9][0-9]{0,3})?(/[a-z/]{0,4}|/v1|/v1/v1|/x//v1)?",
+        "[a-zA-Z0-9/. é-]{1,20}",
+        prop_oneof!["chat", "completions"],
+        any::<bool>(),
+        arb_key(),
+        (arb_wait(), arb_wait(), arb_wait(), arb_wait(), arb_wait()),
+    )
+        .prop_map(|(url, model, endpoint, stream, key, waits)| {
+            let (connect, first_byte, idle, total, ready) = waits;
+            format!(
+                "[target]\nbase_urls = [\"{url}\"]\nmodel = \"{model}\"\n\
+                 endpoint = \"{endpoint}\"\nstream = {stream}\n{key}\
+                 timeouts = {{ connect = \"{connect}\", first_byte = \"{first_byte}\", \
+                 idle = \"{idle}\", total = \"{total}\" }}\nready_timeout = \"{ready}\"\n"
+            )
+        })
+}
+
+/// An entry of a phase whose users are all at least `least`, so that entries do not collide.
+fn arb_entry(
+    least: u32,
+    workloads: usize,
+) -> impl Strategy<Value = (u32, Vec<u32>, usize, u64, String, bool)> {
+    (
+        Just(least),
+        proptest::collection::vec(1u32..50, 1..4),
+        0..workloads,
+        1u64..2000,
+        arb_wait(),
+        any::<bool>(),
+    )
+}
+
+/// The text of a valid campaign.
+fn arb_campaign() -> impl Strategy<Value = String> {
+    let names = proptest::collection::btree_set(arb_name(), 1..4);
+    let phase = proptest::sample::select(Phase::ALL.to_vec());
+    let phases = proptest::collection::btree_set(phase, 1..5);
+    (names, phases)
+        .prop_flat_map(|(names, phases)| {
+            let workloads = names.len();
+            let entries = (0u32..3).map(|n| arb_entry(1 + 1000 * n, workloads));
+            let entries = entries.collect::<Vec<_>>();
+            let per_phase = proptest::collection::vec(entries, phases.len());
+            (
+                Just(names),
+                Just(phases),
+                per_phase,
+                (arb_name(), proptest::sample::select(Tier::ALL.to_vec()), any::<u64>()),
+                arb_target(),
+                (1u32..=10_000_000, 1u32..=10_000_000, any::<bool>(), any::<bool>()),
+            )
+        })
+        .prop_map(|(names, phases, per_phase, (name, tier, seed), target, shape)| {
+            let (input, output, forced, cold) = shape;
+            let cache = if cold { "cold" } else { "replay" };
+            let mut text = format!(
+                "name = \"{name}\"\ntier = \"{}\"\nseed = {seed}\n{target}",
+                tier.name()
+            );
+            for name in &names {
+                text += &format!(
+                    "[workloads.\"{name}\"]\ninput_tokens = {input}\noutput_tokens = {output}\n\
+                     forced_length = {forced}\ncache = \"{cache}\"\n"
+                );
+            }
+            let names: Vec<&String> = names.iter().collect();
+            for (phase, entries) in phases.iter().zip(per_phase) {
+                for (least, steps, workload, requests, cooldown, capped) in entries {
+                    let mut users = least;
+                    let mut all = Vec::new();
+                    for step in steps {
+                        users += step;
+                        all.push(users);
+                    }
+                    // Enough for every level in every tier, unless fewer are allowed.
+                    let requests = if capped { requests } else { requests + 20_000 };
+                    text += &format!(
+                        "[[phases.{}]]\nusers = {all:?}\nworkload = \"{}\"\n\
+                         requests = {requests}\ncooldown = \"{cooldown}\"\nallow_capped = {capped}\n",
+                        phases::key(*phase),
+                        names[workload]
+                    );
+                }
+            }
+            text
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_campaign_survives_being_written(text in arb_campaign()) {
+        let campaign = read(&text).map_err(|p| TestCaseError::fail(format!("{p}\n{text}")))?;
+        let written = campaign.to_toml();
+        let again = read(&written);
+        prop_assert_eq!(again.as_ref(), Ok(&campaign), "{}", written);
+        prop_assert_eq!(again.map(|c| c.to_toml()), Ok(written));
+    }
+
+    #[test]
+    fn a_broken_campaign_is_refused_with_a_reason(
+        text in arb_campaign(),
+        at in any::<proptest::sample::Index>(),
+        length in 0usize..20,
+        junk in "[\\[\\]{}=\"',.\n a-z0-9é#-]{0,6}",
+    ) {
+        let chars: Vec<char> = text.chars().collect();
+        let at = at.index(chars.len());
+        let rest = chars.iter().skip(at + length);
+        let broken: String = chars[..at].iter().copied().chain(junk.chars()).chain(rest.copied()).collect();
+        if let Err(problems) = read(&broken) {
+            prop_assert!(!problems.is_empty());
+            prop_assert!(!problems.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_set_is_answered(set in "[a-z.\"0-9]{0,20}=?[ \\[\\]{}=\"',a-z0-9\n]{0,20}") {
+        let mut overlay = Overlay::default();
+        overlay.set(set);
+        prop_assert!(!resolve(None, &overlay).unwrap_err().is_empty());
+    }
+
+    #[test]
+    fn the_least_number_that_a_tier_needs(requests in 1u64..1_000_000) {
+        for tier in Tier::ALL {
+            let least = tier.least_stated(requests);
+            prop_assert!(least >= 1 && tier.scale(least) >= requests);
+            prop_assert!(least == 1 || tier.scale(least - 1) < requests);
+        }
+    }
+}

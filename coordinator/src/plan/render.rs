@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use common::assignment::Load;
+use common::workload::CHARS_PER_TOKEN;
 use serde::Serialize;
 
 use super::{Plan, PlannedLevel};
@@ -238,16 +239,26 @@ fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
     let totals = &view.totals;
     let timeouts = campaign.target.timeouts;
     let mut lines = vec![
-        format!("{} levels, {} requests", totals.levels, totals.requests),
         format!(
-            "{} input tokens (at 4 characters each) and {} output tokens asked for",
-            totals.input_tokens, totals.output_tokens
+            "{}, {}",
+            counted(totals.levels as u64, "level"),
+            counted(totals.requests, "request")
+        ),
+        format!(
+            "{} input tokens (at {CHARS_PER_TOKEN} characters each) and {}{} output tokens asked for",
+            totals.input_tokens,
+            if view.levels.iter().all(|level| level.forced_length) {
+                ""
+            } else {
+                "at most "
+            },
+            totals.output_tokens
         ),
     ];
     if totals.capped_levels > 0 {
         lines.push(format!(
-            "{} levels have fewer requests than users and can never hold their users in flight",
-            totals.capped_levels
+            "{} with fewer requests than users: the users can never all be in flight",
+            counted(totals.capped_levels as u64, "level")
         ));
     }
     lines.push(format!(
@@ -288,6 +299,11 @@ fn share_table(view: &View<'_>) -> Vec<String> {
     lines
 }
 
+fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// The least and the most, once if they are the same.
 fn range(values: impl Iterator<Item = u64> + Clone) -> String {
     let least = values.clone().min().unwrap_or(0);
@@ -308,7 +324,7 @@ fn short(label: &str) -> String {
     label.chars().take(CHARS_MAX - 1).chain(['…']).collect()
 }
 
-/// A duration in its two largest units: a plan is read by people.
+/// A duration in every unit that it has: a plan is read by people.
 fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let parts = [
@@ -320,8 +336,6 @@ fn duration(duration: Duration) -> String {
     ];
     let shown: Vec<String> = parts
         .iter()
-        .skip_while(|(count, _)| *count == 0)
-        .take(2)
         .filter(|(count, _)| *count > 0)
         .map(|(count, unit)| format!("{count}{unit}"))
         .collect();
