@@ -16,21 +16,13 @@ pub struct Clock {
 
 impl Clock {
     /// A clock whose [`Tick::ZERO`] is this moment.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock module of agent processes"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module of agent processes")]
     pub fn start() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self { origin: Instant::now() }
     }
 
     /// This moment.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock module of agent processes"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module of agent processes")]
     pub fn now(&self) -> Tick {
         Tick::ZERO + Instant::now().saturating_duration_since(self.origin)
     }
@@ -48,9 +40,7 @@ impl Clock {
         let time = clock_gettime(BOOTTIME);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
-        seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(nanoseconds)
+        seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
     }
 }
 
@@ -73,9 +63,6 @@ mod tests {
         assert!(copy.now() >= first);
         assert!(Clock::boottime_ns() >= boot && boot > 0);
         let later = first + Duration::from_millis(250);
-        assert_eq!(
-            clock.instant(later) - clock.instant(first),
-            Duration::from_millis(250)
-        );
+        assert_eq!(clock.instant(later) - clock.instant(first), Duration::from_millis(250));
     }
 }

@@ -56,9 +56,7 @@ pub struct Request<'a> {
 impl Composer {
     /// Prepares the bytes of a level's requests.
     pub fn new(assignment: &Assignment, api_key: Option<&SecretString>) -> Self {
-        let Assignment {
-            workload, target, ..
-        } = assignment;
+        let Assignment { workload, target, .. } = assignment;
         let nonce = match workload.cache {
             CacheMode::Cold => Some(NonceSource {
                 seed: assignment.seed,
@@ -95,12 +93,7 @@ impl Composer {
             }
             nonce_len = NONCE_LEN;
         }
-        Request {
-            before: &self.before,
-            nonce,
-            nonce_len,
-            after: &self.after,
-        }
+        Request { before: &self.before, nonce, nonce_len, after: &self.after }
     }
 
     /// Bytes held for the level.
@@ -110,11 +103,7 @@ impl Composer {
 }
 
 fn head(target: &Target, length: usize, api_key: Option<&SecretString>) -> Vec<u8> {
-    let accept = if target.stream {
-        "text/event-stream"
-    } else {
-        "application/json"
-    };
+    let accept = if target.stream { "text/event-stream" } else { "application/json" };
     let mut head = format!(
         "POST {}{} HTTP/1.1\r\nhost: {}\r\nuser-agent: floodmark/{}\r\naccept: {accept}\r\n\
          accept-encoding: identity\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n",
@@ -137,11 +126,7 @@ fn body(workload: &Workload, target: &Target, nonce_len: usize) -> (String, Stri
     // A character that JSON leaves alone and that no field holds marks the nonce's place.
     const MARK: &str = "\u{fdd0}";
     let text = prompt(workload.input_tokens, nonce_len);
-    let prompt = if nonce_len > 0 {
-        format!("{MARK} {text}")
-    } else {
-        text
-    };
+    let prompt = if nonce_len > 0 { format!("{MARK} {text}") } else { text };
     let mut body = json!({
         "model": target.model,
         "max_tokens": workload.output_tokens,
@@ -175,11 +160,7 @@ fn body(workload: &Workload, target: &Target, nonce_len: usize) -> (String, Stri
 fn prompt(input_tokens: u32, nonce_len: usize) -> String {
     let chars = input_tokens as usize * CHARS_PER_TOKEN as usize;
     let taken = if nonce_len > 0 { nonce_len + 1 } else { 0 };
-    PASSAGE
-        .chars()
-        .cycle()
-        .take(chars.saturating_sub(taken).max(1))
-        .collect()
+    PASSAGE.chars().cycle().take(chars.saturating_sub(taken).max(1)).collect()
 }
 
 #[cfg(test)]
@@ -190,12 +171,7 @@ mod tests {
     use crate::testing::assignment;
 
     fn bytes(request: &Request<'_>) -> Vec<u8> {
-        [
-            request.before,
-            &request.nonce[..request.nonce_len],
-            request.after,
-        ]
-        .concat()
+        [request.before, &request.nonce[..request.nonce_len], request.after].concat()
     }
 
     fn parse(bytes: &[u8]) -> (String, Value) {

@@ -91,10 +91,7 @@ impl AgentConfig {
         cores: u32,
     ) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let at = file.map_or_else(
-            || "flags".to_owned(),
-            |(path, _)| path.display().to_string(),
-        );
+        let at = file.map_or_else(|| "flags".to_owned(), |(path, _)| path.display().to_string());
         let raw = match file {
             None => File::default(),
             Some((_, text)) => toml::from_str(text).unwrap_or_else(|error: toml::de::Error| {
@@ -102,38 +99,17 @@ impl AgentConfig {
                 File::default()
             }),
         };
-        let mut keep = Keep {
-            at: &at,
-            problems: &mut problems,
-        };
-        let listen = overlay
-            .listen
-            .or(raw.listen)
-            .unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
-        let listen = keep.parsed(
-            "listen",
-            &listen,
-            "an address and a port such as 0.0.0.0:7070",
-        );
+        let mut keep = Keep { at: &at, problems: &mut problems };
+        let listen = overlay.listen.or(raw.listen).unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
+        let listen = keep.parsed("listen", &listen, "an address and a port such as 0.0.0.0:7070");
         let name = overlay.name.or(raw.name).unwrap_or_else(|| name_of(host));
         let name = keep.parsed("name", &name, "1 to 64 letters, digits, dots, dashes");
         let workers = overlay.workers.or(raw.workers).unwrap_or(cores.max(1));
-        let workers = keep.that(
-            "workers",
-            workers,
-            (1..=1024).contains(&workers),
-            "1 to 1024",
-        );
+        let workers = keep.that("workers", workers, (1..=1024).contains(&workers), "1 to 1024");
         let targets = raw.targets.unwrap_or_default();
         let targets: Option<Vec<AllowedTarget>> = targets
             .iter()
-            .map(|text| {
-                keep.parsed(
-                    "targets",
-                    text,
-                    "such as \"10.0.0.5:8000\" or \"10.0.0.0/8\"",
-                )
-            })
+            .map(|text| keep.parsed("targets", text, "such as \"10.0.0.5:8000\" or \"10.0.0.0/8\""))
             .collect();
         let users_max = raw.users_max.unwrap_or(USERS_MAX_DEFAULT);
         let users_max = keep.that("users_max", users_max, users_max > 0, "at least 1");
@@ -144,17 +120,10 @@ impl AgentConfig {
         };
         let coordinators = raw.coordinators.map(|names| {
             let names = names.iter();
-            names
-                .filter_map(|n| keep.parsed("coordinators", n, "names of coordinators"))
-                .collect()
+            names.filter_map(|n| keep.parsed("coordinators", n, "names of coordinators")).collect()
         });
         let tls = match (raw.tls_cert, raw.tls_key, raw.tls_ca) {
-            (Some(cert), Some(key), Some(ca)) => Some(TlsFiles {
-                cert,
-                key,
-                ca,
-                coordinators,
-            }),
+            (Some(cert), Some(key), Some(ca)) => Some(TlsFiles { cert, key, ca, coordinators }),
             (None, None, None) => None,
             (Some(_) | None, Some(_) | None, Some(_) | None) => {
                 keep.problem("tls_cert, tls_key, tls_ca", "give all three or none")
@@ -166,17 +135,9 @@ impl AgentConfig {
                 users_max: users_max?,
                 run_max: run_max?,
             };
-            Some(Self {
-                listen: listen?,
-                name: name?,
-                workers: workers?,
-                tls,
-                policy,
-            })
+            Some(Self { listen: listen?, name: name?, workers: workers?, tls, policy })
         })();
-        config
-            .filter(|_| problems.is_empty())
-            .ok_or(ConfigError(problems))
+        config.filter(|_| problems.is_empty()).ok_or(ConfigError(problems))
     }
 }
 
@@ -199,11 +160,7 @@ impl Keep<'_> {
     }
 
     fn that<T: std::fmt::Display>(&mut self, key: &str, v: T, ok: bool, want: &str) -> Option<T> {
-        if ok {
-            Some(v)
-        } else {
-            self.problem(key, &format!("{v} is not {want}"))
-        }
+        if ok { Some(v) } else { self.problem(key, &format!("{v} is not {want}")) }
     }
 }
 
@@ -211,21 +168,11 @@ impl Keep<'_> {
 fn name_of(host: &str) -> String {
     let name: String = host
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '.' {
-                c
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .skip_while(|c| !c.is_ascii_alphanumeric())
         .take(Name::LEN_MAX)
         .collect();
-    if name.is_empty() {
-        "agent".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { "agent".to_owned() } else { name }
 }
 
 #[cfg(test)]
@@ -243,12 +190,7 @@ mod tests {
         assert_eq!(config.listen.to_string(), LISTEN_DEFAULT);
         assert_eq!(config.name.as_str(), "host-1.example");
         assert_eq!((config.workers, config.tls.is_none()), (4, true));
-        assert!(
-            config
-                .policy
-                .permits("10.0.0.1:80".parse().unwrap())
-                .is_err()
-        );
+        assert!(config.policy.permits("10.0.0.1:80".parse().unwrap()).is_err());
     }
 
     #[test]
@@ -264,10 +206,7 @@ mod tests {
             name: Some("b".to_owned()),
             workers: Some(2),
         };
-        let file = Some((
-            Path::new("x"),
-            "listen = \"0.0.0.0:1\"\nname = \"a\"\nworkers = 7",
-        ));
+        let file = Some((Path::new("x"), "listen = \"0.0.0.0:1\"\nname = \"a\"\nworkers = 7"));
         let config = AgentConfig::resolve(file, overlay, "h", 1).unwrap();
         assert_eq!(config.listen.port(), 9);
         assert_eq!((config.name.as_str(), config.workers), ("b", 2));
@@ -280,11 +219,7 @@ mod tests {
              users_max = 0\nrun_max = \"5\"\ntls_cert = \"x\"\ncoordinators = [\"a b\"]",
         )
         .unwrap_err();
-        let keys: Vec<&str> = error
-            .0
-            .iter()
-            .map(|p| p.split(": ").nth(1).unwrap())
-            .collect();
+        let keys: Vec<&str> = error.0.iter().map(|p| p.split(": ").nth(1).unwrap()).collect();
         assert_eq!(
             keys,
             [
@@ -298,11 +233,6 @@ mod tests {
                 "tls_cert, tls_key, tls_ca"
             ]
         );
-        assert!(
-            resolve("lisden = 1")
-                .unwrap_err()
-                .to_string()
-                .contains("lisden")
-        );
+        assert!(resolve("lisden = 1").unwrap_err().to_string().contains("lisden"));
     }
 }

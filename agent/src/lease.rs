@@ -54,11 +54,7 @@ impl Lease {
     pub fn grant(boottime_ns: u64) -> Self {
         let deadline = boottime_ns.saturating_add(duration_ns(LEASE));
         let deadline = Deadline(Arc::new(AtomicU64::new(deadline)));
-        Self {
-            deadline,
-            next_nonce: 1,
-            asked: Vec::with_capacity(ASKED_MAX),
-        }
+        Self { deadline, next_nonce: 1, asked: Vec::with_capacity(ASKED_MAX) }
     }
 
     /// The deadline.

@@ -142,11 +142,7 @@ mod tests {
 
     fn policy(targets: &[&str]) -> Policy {
         let list = targets.iter().map(|t| t.parse().unwrap()).collect();
-        Policy {
-            targets: Allowed::List(list),
-            users_max: 1,
-            run_max: Duration::from_secs(1),
-        }
+        Policy { targets: Allowed::List(list), users_max: 1, run_max: Duration::from_secs(1) }
     }
 
     #[test]
@@ -160,11 +156,7 @@ mod tests {
             ("8.8.8.8:80", false),
             ("[2001:db8::1]:80", false),
         ] {
-            assert_eq!(
-                policy.permits(address.parse().unwrap()).is_ok(),
-                open,
-                "{address}"
-            );
+            assert_eq!(policy.permits(address.parse().unwrap()).is_ok(), open, "{address}");
         }
     }
 
@@ -182,11 +174,7 @@ mod tests {
             ("[64:ff9b::a00:1]:8000", true),
             ("[64:ff9b::a01:1]:8001", false),
         ] {
-            assert_eq!(
-                policy.permits(address.parse().unwrap()).is_ok(),
-                open,
-                "{address}"
-            );
+            assert_eq!(policy.permits(address.parse().unwrap()).is_ok(), open, "{address}");
         }
     }
 
@@ -206,25 +194,15 @@ mod tests {
                 "255.255.255.255:80",
                 "[fe80::1]:80",
             ] {
-                assert!(
-                    policy.permits(address.parse().unwrap()).is_err(),
-                    "{address}"
-                );
+                assert!(policy.permits(address.parse().unwrap()).is_err(), "{address}");
             }
         }
     }
 
     #[test]
     fn malformed_entries_are_refused() {
-        for text in [
-            "",
-            "host",
-            "10.0.0.0/33",
-            "10.0.0.1:99999",
-            "10.0.0.1x",
-            "[::1",
-            "10.0.0.1/",
-        ] {
+        for text in ["", "host", "10.0.0.0/33", "10.0.0.1:99999", "10.0.0.1x", "[::1", "10.0.0.1/"]
+        {
             assert!(text.parse::<AllowedTarget>().is_err(), "{text:?}");
         }
     }

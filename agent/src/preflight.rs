@@ -60,11 +60,7 @@ pub(crate) async fn check(assignment: &Assignment, policy: &Policy) -> Result<Ro
         reasons.push(reason);
         Vec::new()
     });
-    reasons.extend(
-        addresses
-            .iter()
-            .filter_map(|address| policy.permits(*address).err()),
-    );
+    reasons.extend(addresses.iter().filter_map(|address| policy.permits(*address).err()));
     if let Some((low, high)) = local_ports() {
         let ports = f64::from(high.saturating_sub(low)) + 1.0;
         if f64::from(users) > ports * PORTS_SHARE {
@@ -82,11 +78,7 @@ pub(crate) async fn check(assignment: &Assignment, policy: &Policy) -> Result<Ro
     } else {
         None
     };
-    if reasons.is_empty() {
-        Ok(Route { addresses, tls })
-    } else {
-        Err(reasons)
-    }
+    if reasons.is_empty() { Ok(Route { addresses, tls }) } else { Err(reasons) }
 }
 
 async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
@@ -100,11 +92,7 @@ async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
     match tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await {
         Ok(Ok(found)) => {
             let addresses: Vec<_> = found.take(16).collect();
-            if addresses.is_empty() {
-                Err(format!("{name} has no address"))
-            } else {
-                Ok(addresses)
-            }
+            if addresses.is_empty() { Err(format!("{name} has no address")) } else { Ok(addresses) }
         }
         Ok(Err(error)) => Err(format!("{name} does not resolve on this agent: {error}")),
         Err(_) => Err(format!("{name} did not resolve on this agent within 3 s")),
@@ -117,9 +105,7 @@ fn tls(base_url: &BaseUrl) -> Result<Tls, String> {
         Host::V4(address) => ServerName::IpAddress((*address).into()),
         Host::V6(address) => ServerName::IpAddress((*address).into()),
     };
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -127,10 +113,7 @@ fn tls(base_url: &BaseUrl) -> Result<Tls, String> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Tls {
-        connector: TlsConnector::from(Arc::new(config)),
-        name,
-    })
+    Ok(Tls { connector: TlsConnector::from(Arc::new(config)), name })
 }
 
 /// The range of local ports; `None` where the system does not say.

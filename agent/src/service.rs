@@ -57,15 +57,8 @@ struct Hold {
 impl AgentService {
     /// An idle agent.
     pub fn new(identity: Identity, clock: Clock) -> Self {
-        let inner = Inner {
-            identity,
-            clock,
-            hold: Mutex::new(None),
-            epochs: AtomicU64::new(1),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { identity, clock, hold: Mutex::new(None), epochs: AtomicU64::new(1) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Stops whatever runs, and gives the run that was stopped.
@@ -106,13 +99,7 @@ impl Inner {
                 });
             }
             let epoch = Epoch(self.epochs.fetch_add(1, Ordering::Relaxed));
-            *hold = Some(Hold {
-                run,
-                coordinator: peer.to_string(),
-                epoch,
-                lease,
-                abort,
-            });
+            *hold = Some(Hold { run, coordinator: peer.to_string(), epoch, lease, abort });
             Ok(epoch)
         })
     }
@@ -130,17 +117,10 @@ impl Inner {
 /// Whether a peer may command agents. The link has checked certificates; this checks roles.
 fn authorise(peer: &Peer) -> Result<(), Refusal> {
     match peer {
-        Peer::Embedded
-        | Peer::Loopback(_)
-        | Peer::Certified {
-            role: Role::Coordinator,
-            ..
-        } => Ok(()),
-        Peer::Certified {
-            role: Role::Agent,
-            name,
-            ..
-        } => Err(Refusal::NotAllowed(format!(
+        Peer::Embedded | Peer::Loopback(_) | Peer::Certified { role: Role::Coordinator, .. } => {
+            Ok(())
+        }
+        Peer::Certified { role: Role::Agent, name, .. } => Err(Refusal::NotAllowed(format!(
             "{name}'s certificate is an agent's; only coordinators command agents"
         ))),
     }
@@ -150,10 +130,7 @@ impl AgentApi for AgentService {
     fn hello(&self, peer: &Peer, hello: &Hello) -> Result<Greeting, Refusal> {
         authorise(peer)?;
         if hello.protocol.major != PROTOCOL.major {
-            return Err(Refusal::Protocol {
-                agent: PROTOCOL,
-                coordinator: hello.protocol,
-            });
+            return Err(Refusal::Protocol { agent: PROTOCOL, coordinator: hello.protocol });
         }
         let identity = &self.inner.identity;
         let holder = self.inner.with_hold(|hold| {
@@ -169,10 +146,7 @@ impl AgentApi for AgentService {
             name: identity.name.clone(),
             boot: identity.boot,
             workers: identity.workers,
-            ceilings: Ceilings {
-                users: identity.policy.users_max,
-                run: identity.policy.run_max,
-            },
+            ceilings: Ceilings { users: identity.policy.users_max, run: identity.policy.run_max },
             holder,
             clock: self.inner.clock.now(),
         })
@@ -186,10 +160,7 @@ impl AgentApi for AgentService {
         authorise(&peer)?;
         let (reports, outbox) = mpsc::channel(REPORTS_QUEUE);
         let inner = Arc::clone(&self.inner);
-        #[expect(
-            clippy::let_underscore_future,
-            reason = "a session ends with its stream or lease"
-        )]
+        #[expect(clippy::let_underscore_future, reason = "a session ends with its stream or lease")]
         let _ = tokio::spawn(begin(inner, peer, orders, reports));
         Ok(outbox)
     }

@@ -98,9 +98,7 @@ impl Session {
             Ok(workers) => workers,
             Err(error) => {
                 inner.release(epoch);
-                return Err(Refusal::Invalid(format!(
-                    "it cannot start its workers: {error}"
-                )));
+                return Err(Refusal::Invalid(format!("it cannot start its workers: {error}")));
             }
         };
         let since = inner.clock.now();
@@ -121,11 +119,8 @@ impl Session {
 
     /// Serves the run until it is released, aborted or lost.
     pub(crate) async fn run(mut self, mut orders: Orders) {
-        let acquired = Report::Acquired {
-            boot: self.inner.identity.boot,
-            epoch: self.epoch,
-            lease: LEASE,
-        };
+        let acquired =
+            Report::Acquired { boot: self.inner.identity.boot, epoch: self.epoch, lease: LEASE };
         self.send(acquired).await;
         let mut attached = true;
         let mut renew = tokio::time::interval(RENEW_EVERY);
@@ -164,14 +159,7 @@ impl Session {
     }
 
     async fn finish(self, refusal: Option<Refusal>) {
-        let Self {
-            inner,
-            run,
-            epoch,
-            reports,
-            workers,
-            ..
-        } = self;
+        let Self { inner, run, epoch, reports, workers, .. } = self;
         // Joining the workers' threads must not hold up this thread's other work.
         let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
         inner.release(epoch);
@@ -201,19 +189,12 @@ impl Session {
             | Order::Release { epoch } => *epoch,
         };
         if epoch != self.epoch {
-            let refusal = Refusal::Fenced {
-                order: epoch,
-                agent: self.epoch,
-            };
+            let refusal = Refusal::Fenced { order: epoch, agent: self.epoch };
             return Turn::Over(Some(refusal));
         }
         match order {
             Order::Acquire { .. } => {}
-            Order::Arm {
-                assignment,
-                api_key,
-                ..
-            } => self.arm(*assignment, api_key).await,
+            Order::Arm { assignment, api_key, .. } => self.arm(*assignment, api_key).await,
             Order::Fire { level, at, .. } => self.fire(level, at).await,
             Order::Stop { level, grace, .. } => self.stop(level, grace),
             Order::SealStored { level, .. } => self.forget(level),
@@ -263,23 +244,16 @@ impl Session {
         let Some(plan) = armed.filter(|_| self.inner.clock.now() < at) else {
             return self.send(Report::TooLate { level }).await;
         };
-        let ordered = self.workers.iter().all(|worker| {
-            worker.order(WorkerOrder::Run {
-                plan: Arc::clone(&plan),
-                fire: at,
-            })
-        });
+        let ordered = self
+            .workers
+            .iter()
+            .all(|worker| worker.order(WorkerOrder::Run { plan: Arc::clone(&plan), fire: at }));
         if !ordered {
             self.stop_workers(Duration::ZERO);
             return self.send(Report::TooLate { level }).await;
         }
         let parts = vec![Part::default(); self.workers.len()];
-        self.level = Level::Running(Running {
-            level,
-            sequence: 0,
-            parts,
-            cpu_max: 0.0,
-        });
+        self.level = Level::Running(Running { level, sequence: 0, parts, cpu_max: 0.0 });
         self.send(Report::Fired { level }).await;
     }
 
@@ -323,9 +297,7 @@ impl Session {
         let _ = self.reports.try_send(Ok(Report::Renew { nonce, sent_at }));
         if let Level::Running(running) = &mut self.level {
             let snapshot = running.snapshot(&self.inner, self.epoch, false);
-            let _ = self
-                .reports
-                .try_send(Ok(Report::Snapshot(Box::new(snapshot))));
+            let _ = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
         } else if !self.lease.deadline().holds_at(boottime) {
             let reason = "the lease ran out: the coordinator did not answer for 5 s";
             return Turn::Over(Some(Refusal::Invalid(reason.to_owned())));
@@ -351,11 +323,7 @@ impl Session {
         running.cpu_max = running.cpu_max.max(report.cpu);
         let faulted = matches!(report.end, Some(LevelEnd::Faulted(_)));
         if let Some(part) = running.parts.get_mut(report.worker as usize) {
-            *part = Part {
-                tally: *report.tally,
-                cpu: report.cpu,
-                end: report.end,
-            };
+            *part = Part { tally: *report.tally, cpu: report.cpu, end: report.end };
         }
         if faulted {
             self.stop_workers(Duration::ZERO);
@@ -398,11 +366,7 @@ impl Running {
         }
         self.sequence += 1;
         Snapshot {
-            origin: Origin {
-                boot: inner.identity.boot,
-                epoch,
-                level: self.level,
-            },
+            origin: Origin { boot: inner.identity.boot, epoch, level: self.level },
             sequence: self.sequence,
             at: inner.clock.now(),
             tally,

@@ -13,16 +13,10 @@ use uuid::Uuid;
 
 /// Two users, six requests, forced to four tokens.
 pub(crate) fn assignment(base_url: &str) -> Assignment {
-    let load = Load {
-        users: 2,
-        requests: 6,
-    };
+    let load = Load { users: 2, requests: 6 };
     Assignment {
         run: RunId(Uuid::from_u128(1)),
-        level: LevelId {
-            ordinal: 0,
-            attempt: 0,
-        },
+        level: LevelId { ordinal: 0, attempt: 0 },
         phase: Phase::Scaling,
         place: 0,
         seed: Seed(1),

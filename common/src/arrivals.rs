@@ -29,9 +29,6 @@ mod tests {
     fn a_closed_loop_sends_when_its_user_is_free_and_never_before_fire() {
         assert_eq!(Arrivals::Closed.intended(Tick(10), None), Tick(10));
         assert_eq!(Arrivals::Closed.intended(Tick(10), Some(Tick(4))), Tick(10));
-        assert_eq!(
-            Arrivals::Closed.intended(Tick(10), Some(Tick(14))),
-            Tick(14)
-        );
+        assert_eq!(Arrivals::Closed.intended(Tick(10), Some(Tick(14))), Tick(14));
     }
 }

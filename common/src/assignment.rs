@@ -71,27 +71,15 @@ impl Load {
     pub fn last_wave_fill(self) -> f64 {
         let users = u64::from(self.users).max(1);
         let rest = self.requests % users;
-        if rest == 0 && self.requests > 0 {
-            1.0
-        } else {
-            rest as f64 / users as f64
-        }
+        if rest == 0 && self.requests > 0 { 1.0 } else { rest as f64 / users as f64 }
     }
 
     /// The share of agent number `index` of `agents`: users `index`, `index + agents`, … .
     /// The shares of all agents are disjoint and together hold every user.
     pub fn share(self, index: u32, agents: u32) -> Share {
         let agents = agents.max(1);
-        let count = if index < self.users {
-            (self.users - index - 1) / agents + 1
-        } else {
-            0
-        };
-        Share {
-            first: UserId(index),
-            step: agents,
-            count,
-        }
+        let count = if index < self.users { (self.users - index - 1) / agents + 1 } else { 0 };
+        Share { first: UserId(index), step: agents, count }
     }
 }
 
@@ -110,9 +98,7 @@ impl Share {
     /// The users, in rising order. Numbers beyond `u32` are left out.
     pub fn users(self) -> impl Iterator<Item = UserId> {
         (0..self.count).filter_map(move |k| {
-            k.checked_mul(self.step)
-                .and_then(|d| self.first.0.checked_add(d))
-                .map(UserId)
+            k.checked_mul(self.step).and_then(|d| self.first.0.checked_add(d)).map(UserId)
         })
     }
 

@@ -35,9 +35,7 @@ pub enum DurationError {
 
 /// Reads a duration: a decimal number and one of `ms`, `s`, `m`, `h`, up to [`DURATION_MAX`].
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
     let pointed = number.contains('.');
@@ -48,10 +46,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         return Err(DurationError::NoUnit(text.to_owned()));
     }
     let Some(unit) = Unit::ALL.into_iter().find(|u| u.suffix() == unit) else {
-        return Err(DurationError::Unit {
-            text: text.to_owned(),
-            unit: unit.to_owned(),
-        });
+        return Err(DurationError::Unit { text: text.to_owned(), unit: unit.to_owned() });
     };
     let decimals = decimals.trim_end_matches('0');
     let whole = whole.trim_start_matches('0');
@@ -204,26 +199,14 @@ mod tests {
     #[test]
     fn refusals_say_what_to_write() {
         for (text, message) in [
-            (
-                "5",
-                r#""5" has no unit; write 5s for seconds or 5ms for milliseconds"#,
-            ),
+            ("5", r#""5" has no unit; write 5s for seconds or 5ms for milliseconds"#),
             ("5d", r#""5d" has the unit "d"; use ms, s, m or h"#),
             ("5 s", r#""5 s" has the unit " s"; use ms, s, m or h"#),
             ("1000.1h", r#""1000.1h" is longer than 1000h"#),
-            (
-                "99999999999999999999s",
-                r#""99999999999999999999s" is longer than 1000h"#,
-            ),
-            (
-                "0.0000001ms",
-                r#""0.0000001ms" is finer than a nanosecond; use fewer decimals"#,
-            ),
+            ("99999999999999999999s", r#""99999999999999999999s" is longer than 1000h"#),
+            ("0.0000001ms", r#""0.0000001ms" is finer than a nanosecond; use fewer decimals"#),
         ] {
-            assert_eq!(
-                parse_duration(text).map_err(|e| e.to_string()),
-                Err(message.to_owned())
-            );
+            assert_eq!(parse_duration(text).map_err(|e| e.to_string()), Err(message.to_owned()));
         }
         for text in ["", "s", "-1s", "+1s", ".5s", "1.s", "1.2.3s", ".", "1e3s"] {
             assert!(parse_duration(text).is_err(), "{text:?}");

@@ -76,21 +76,11 @@ impl Default for LatencyHist {
 
 impl LatencyHist {
     /// An empty histogram; about 190 kB.
-    #[expect(
-        clippy::expect_used,
-        reason = "the bounds are constants and a test makes one"
-    )]
+    #[expect(clippy::expect_used, reason = "the bounds are constants and a test makes one")]
     pub fn new() -> Self {
         let buckets = Histogram::new_with_bounds(VALUE_MIN_US, VALUE_MAX_US, DIGITS)
             .expect("the constant bounds are valid");
-        Self {
-            buckets,
-            below: 0,
-            above: 0,
-            sum_us: 0,
-            min_us: u64::MAX,
-            max_us: 0,
-        }
+        Self { buckets, below: 0, above: 0, sum_us: 0, min_us: u64::MAX, max_us: 0 }
     }
 
     /// Adds one value in nanoseconds, rounded to the nearest microsecond.
@@ -124,10 +114,7 @@ impl LatencyHist {
 
     /// Values recorded, those outside the buckets included.
     pub fn count(&self) -> u64 {
-        self.buckets
-            .len()
-            .saturating_add(self.below)
-            .saturating_add(self.above)
+        self.buckets.len().saturating_add(self.below).saturating_add(self.above)
     }
 
     /// No value recorded.
@@ -174,9 +161,7 @@ impl LatencyHist {
     /// ⌈q·n⌉, at least the first. `None` if empty or if that sample is above one hour.
     pub fn quantile_us(&self, q: f64) -> Option<f64> {
         let count = self.count();
-        let rank = (q * count as f64)
-            .ceil()
-            .clamp(1.0, (count as f64).max(1.0)) as u64;
+        let rank = (q * count as f64).ceil().clamp(1.0, (count as f64).max(1.0)) as u64;
         self.value_at_rank(rank)
     }
 
@@ -213,10 +198,7 @@ impl LatencyHist {
             return Err(SparseError::TooMany);
         }
         let mut hist = Self::new();
-        let mut total = sparse
-            .below
-            .checked_add(sparse.above)
-            .ok_or(SparseError::Overflow)?;
+        let mut total = sparse.below.checked_add(sparse.above).ok_or(SparseError::Overflow)?;
         let (mut sum_min, mut sum_max) = (0u128, 0u128);
         let mut previous = 0;
         for &(value, count) in &sparse.buckets {
@@ -234,9 +216,7 @@ impl LatencyHist {
             total = total.checked_add(count).ok_or(SparseError::Overflow)?;
             sum_min += u128::from(value) * u128::from(count);
             sum_max += u128::from(hist.buckets.highest_equivalent(value)) * u128::from(count);
-            hist.buckets
-                .record_n(value, count)
-                .map_err(|_| SparseError::Value(value))?;
+            hist.buckets.record_n(value, count).map_err(|_| SparseError::Value(value))?;
             previous = value;
         }
         hist.check_summary(sparse, total, (sum_min, sum_max))?;
@@ -274,11 +254,7 @@ impl LatencyHist {
         let above_min = u128::from(sparse.above) * u128::from(VALUE_MAX_US);
         let above_max = u128::from(sparse.above) * u128::from(sparse.max_us);
         let sum_fits = (sum_min + above_min..=sum_max + above_max).contains(&sparse.sum_us);
-        if min_fits && max_fits && sum_fits {
-            Ok(())
-        } else {
-            Err(SparseError::Summary)
-        }
+        if min_fits && max_fits && sum_fits { Ok(()) } else { Err(SparseError::Summary) }
     }
 }
 
@@ -299,13 +275,8 @@ impl Eq for LatencyHist {}
 impl SparseHist {
     /// Appends the canonical bytes: equal histograms give equal bytes.
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
-        for number in [
-            self.below,
-            self.above,
-            self.min_us,
-            self.max_us,
-            self.buckets.len() as u64,
-        ] {
+        for number in [self.below, self.above, self.min_us, self.max_us, self.buckets.len() as u64]
+        {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.sum_us.to_le_bytes());
@@ -375,10 +346,7 @@ mod tests {
     fn out_of_range_is_counted_and_never_clamped() {
         let hist = filled(&[0, 0, 5, VALUE_MAX_US + 1]);
         let sparse = hist.to_sparse();
-        assert_eq!(
-            (sparse.below, sparse.above, sparse.buckets.len()),
-            (2, 1, 1)
-        );
+        assert_eq!((sparse.below, sparse.above, sparse.buckets.len()), (2, 1, 1));
         assert_eq!(hist.quantile_us(0.5), Some(0.0));
         assert_eq!(hist.quantile_us(0.75), Some(5.0));
         assert_eq!(hist.quantile_us(1.0), None);
@@ -389,55 +357,16 @@ mod tests {
     fn contradicting_summaries_are_refused() {
         let good = filled(&[10, 2000, 70_000]).to_sparse();
         for (change, error) in [
+            (SparseHist { min_us: 11, ..good.clone() }, SparseError::Summary),
+            (SparseHist { max_us: 1, ..good.clone() }, SparseError::Summary),
+            (SparseHist { sum_us: 1, ..good.clone() }, SparseError::Summary),
+            (SparseHist { buckets: vec![(2049, 1)], ..good.clone() }, SparseError::Value(2049)),
+            (SparseHist { buckets: vec![(10, 0)], ..good.clone() }, SparseError::Empty(10)),
             (
-                SparseHist {
-                    min_us: 11,
-                    ..good.clone()
-                },
-                SparseError::Summary,
-            ),
-            (
-                SparseHist {
-                    max_us: 1,
-                    ..good.clone()
-                },
-                SparseError::Summary,
-            ),
-            (
-                SparseHist {
-                    sum_us: 1,
-                    ..good.clone()
-                },
-                SparseError::Summary,
-            ),
-            (
-                SparseHist {
-                    buckets: vec![(2049, 1)],
-                    ..good.clone()
-                },
-                SparseError::Value(2049),
-            ),
-            (
-                SparseHist {
-                    buckets: vec![(10, 0)],
-                    ..good.clone()
-                },
-                SparseError::Empty(10),
-            ),
-            (
-                SparseHist {
-                    buckets: vec![(10, 1), (10, 1)],
-                    ..good.clone()
-                },
+                SparseHist { buckets: vec![(10, 1), (10, 1)], ..good.clone() },
                 SparseError::Order(10),
             ),
-            (
-                SparseHist {
-                    buckets: vec![(10, u64::MAX), (11, 1)],
-                    ..good
-                },
-                SparseError::Overflow,
-            ),
+            (SparseHist { buckets: vec![(10, u64::MAX), (11, 1)], ..good }, SparseError::Overflow),
         ] {
             assert_eq!(LatencyHist::from_sparse(&change), Err(error));
         }

@@ -20,13 +20,8 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order in which they run.
-    pub const ALL: [Self; 5] = [
-        Self::Warmup,
-        Self::Baseline,
-        Self::Scaling,
-        Self::Stress,
-        Self::Saturation,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Warmup, Self::Baseline, Self::Scaling, Self::Stress, Self::Saturation];
 
     /// The phase's place in the order, from 0.
     pub fn number(self) -> u8 {
@@ -66,10 +61,7 @@ impl FromStr for Phase {
     type Err = UnknownPhase;
 
     fn from_str(text: &str) -> Result<Self, UnknownPhase> {
-        Self::ALL
-            .into_iter()
-            .find(|phase| phase.name() == text)
-            .ok_or(UnknownPhase)
+        Self::ALL.into_iter().find(|phase| phase.name() == text).ok_or(UnknownPhase)
     }
 }
 

@@ -101,9 +101,6 @@ mod tests {
         let normals: Vec<f64> = (0..n).map(|_| generator.normal()).collect();
         let mean = normals.iter().sum::<f64>() / f64::from(n);
         let var = normals.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / f64::from(n);
-        assert!(
-            mean.abs() < 0.03 && (var - 1.0).abs() < 0.05,
-            "{mean} {var}"
-        );
+        assert!(mean.abs() < 0.03 && (var - 1.0).abs() < 0.05, "{mean} {var}");
     }
 }

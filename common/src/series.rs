@@ -42,10 +42,7 @@ pub enum SeriesError {
 
 impl Default for InFlight {
     fn default() -> Self {
-        Self {
-            slot_ns: SLOT_NS,
-            slots: VecDeque::new(),
-        }
+        Self { slot_ns: SLOT_NS, slots: VecDeque::new() }
     }
 }
 
@@ -63,10 +60,7 @@ impl InFlight {
         if let Some(place) = slots.iter().position(too_full) {
             return Err(SeriesError::Area(place));
         }
-        Ok(Self {
-            slot_ns,
-            slots: slots.into(),
-        })
+        Ok(Self { slot_ns, slots: slots.into() })
     }
 
     /// Width of a slot in nanoseconds.
@@ -154,11 +148,9 @@ impl InFlight {
 
     /// Share of the time between two instants in which the mean of a slot lies below `floor`.
     pub fn share_below(&self, floor: f64, from_ns: u64, to_ns: u64) -> Option<f64> {
-        let (below, time) = self
-            .parts(from_ns, to_ns)
-            .fold((0.0, 0.0), |(b, t), (mean, ns)| {
-                (b + if mean < floor { ns } else { 0.0 }, t + ns)
-            });
+        let (below, time) = self.parts(from_ns, to_ns).fold((0.0, 0.0), |(b, t), (mean, ns)| {
+            (b + if mean < floor { ns } else { 0.0 }, t + ns)
+        });
         (time > 0.0).then(|| below / time)
     }
 
@@ -170,10 +162,7 @@ impl InFlight {
         (first..=last).filter_map(move |place| {
             let start = (place * self.slot_ns).max(from_ns);
             let end = ((place + 1) * self.slot_ns).min(to_ns);
-            let area = self
-                .slots
-                .get(place as usize)
-                .map_or(0, |slot| slot.area_ns);
+            let area = self.slots.get(place as usize).map_or(0, |slot| slot.area_ns);
             (end > start).then(|| (area as f64 / (end - start) as f64, (end - start) as f64))
         })
     }
@@ -226,13 +215,7 @@ mod tests {
         let mut series = InFlight::default();
         series.add(0, 10 * SLOT_NS + SLOT_NS / 4, 8);
         assert_eq!(series.mean(0, 10 * SLOT_NS + SLOT_NS / 4), Some(8.0));
-        assert_eq!(
-            series.share_below(7.6, 0, 10 * SLOT_NS + SLOT_NS / 4),
-            Some(0.0)
-        );
-        assert_eq!(
-            series.share_below(7.6, 0, 20 * SLOT_NS).map(|s| s > 0.45),
-            Some(true)
-        );
+        assert_eq!(series.share_below(7.6, 0, 10 * SLOT_NS + SLOT_NS / 4), Some(0.0));
+        assert_eq!(series.share_below(7.6, 0, 20 * SLOT_NS).map(|s| s > 0.45), Some(true));
     }
 }

@@ -266,15 +266,10 @@ impl Tally {
         self.counts.end(outcome.ending);
         let marks = &outcome.marks;
         if let Some(sent) = marks.sent {
-            self.latencies
-                .send_lag
-                .record_ns(sent.ns_since(marks.intended));
+            self.latencies.send_lag.record_ns(sent.ns_since(marks.intended));
             let sent_ns = sent.ns_since(fire);
             let done_ns = marks.done.ns_since(fire);
-            self.widen_span(Span {
-                first_sent_ns: sent_ns,
-                last_done_ns: done_ns,
-            });
+            self.widen_span(Span { first_sent_ns: sent_ns, last_done_ns: done_ns });
         }
         let usage = outcome.usage.unwrap_or_default();
         if outcome.paper_success
@@ -310,14 +305,10 @@ impl Tally {
         latencies.e2e_plan.record_ns(end.ns_since(marks.intended));
         if let (Some(first), Some(last)) = (marks.first_token, marks.last_token) {
             latencies.ttft.record_ns(first.ns_since(sent));
-            latencies
-                .ttft_plan
-                .record_ns(first.ns_since(marks.intended));
+            latencies.ttft_plan.record_ns(first.ns_since(marks.intended));
             let tokens = outcome.usage.map_or(0, |usage| usage.completion);
             if tokens >= 2 && last > first {
-                latencies
-                    .tpot
-                    .record_ns(last.ns_since(first) / (tokens - 1));
+                latencies.tpot.record_ns(last.ns_since(first) / (tokens - 1));
             }
         }
         for &gap in &outcome.gaps_us {
@@ -371,11 +362,7 @@ impl Tally {
             ("paper latency", &self.paper.latency, self.paper.succeeded),
         ] {
             if hist.count() != requests {
-                return Err(ConservationError::Samples {
-                    name,
-                    samples: hist.count(),
-                    requests,
-                });
+                return Err(ConservationError::Samples { name, samples: hist.count(), requests });
             }
         }
         Ok(())
@@ -384,11 +371,7 @@ impl Tally {
     /// [`Tally::check`], and no request is open.
     pub fn check_sealed(&self) -> Result<(), ConservationError> {
         self.check()?;
-        if self.counts.open > 0 {
-            Err(ConservationError::Open(self.counts.open))
-        } else {
-            Ok(())
-        }
+        if self.counts.open > 0 { Err(ConservationError::Open(self.counts.open)) } else { Ok(()) }
     }
 
     /// The canonical bytes of all histograms, in the order of [`Latencies::NAMES`], the paper's

@@ -134,10 +134,7 @@ impl FromStr for BaseUrl {
         } else {
             return Err(UrlError::Scheme);
         };
-        if rest
-            .bytes()
-            .any(|b| !b.is_ascii_graphic() || matches!(b, b'?' | b'#' | b'\\'))
-        {
+        if rest.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'?' | b'#' | b'\\')) {
             return Err(UrlError::Character);
         }
         let (authority, path) = match rest.find('/') {
@@ -186,18 +183,14 @@ fn parse_host(host: &str) -> Result<Host, UrlError> {
     }
     let label_ok = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
     // A last label of digits (or 0x..) is a numeric address to many resolvers, not a name.
     let numeric = |label: &str| {
         label.bytes().all(|b| b.is_ascii_digit())
-            || label
-                .strip_prefix("0x")
-                .is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
+            || label.strip_prefix("0x").is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
     };
     let last = host.rsplit('.').next().unwrap_or_default();
     if host.len() <= 253 && host.split('.').all(label_ok) && !numeric(last) {
@@ -239,12 +232,7 @@ impl fmt::Display for BaseUrl {
 
 impl Target {
     pub(crate) fn feed(&self, digest: &mut DigestWriter) {
-        let Timeouts {
-            connect,
-            first_byte,
-            idle,
-            total,
-        } = self.timeouts;
+        let Timeouts { connect, first_byte, idle, total } = self.timeouts;
         digest
             .text(&self.base_url.to_string())
             .text(&self.model)
@@ -266,19 +254,12 @@ mod tests {
             ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
             ("http://127.0.0.1:8000/v1/", "http://127.0.0.1:8000"),
             ("https://Example.com", "https://example.com"),
-            (
-                "https://example.com:443/proxy/v1",
-                "https://example.com/proxy",
-            ),
+            ("https://example.com:443/proxy/v1", "https://example.com/proxy"),
             ("http://[::1]:9/x", "http://[::1]:9/x"),
             ("http://[::1]", "http://[::1]"),
             ("http://localhost:80", "http://localhost"),
         ] {
-            assert_eq!(
-                text.parse::<BaseUrl>().unwrap().to_string(),
-                printed,
-                "{text}"
-            );
+            assert_eq!(text.parse::<BaseUrl>().unwrap().to_string(), printed, "{text}");
         }
     }
 

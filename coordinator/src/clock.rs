@@ -22,9 +22,7 @@ impl Clock {
         reason = "the coordinator's monotonic clock is read here and nowhere else"
     )]
     pub fn start() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self { origin: Instant::now() }
     }
 
     /// The time since the clock was started.
@@ -39,9 +37,7 @@ impl Clock {
     reason = "the coordinator's wall clock is read here and nowhere else"
 )]
 pub fn wall_now() -> UnixMs {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMs(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -78,10 +78,7 @@ impl<'a> Driver<'a> {
         let names = fleet.records().iter().map(name).collect();
         let machine = Machine::new(setup.plan.clone(), names, clock.now());
         let planned = u32::try_from(setup.plan.levels.len()).unwrap_or(u32::MAX);
-        let view = View {
-            planned,
-            ..View::default()
-        };
+        let view = View { planned, ..View::default() };
         Self {
             setup,
             fleet,
@@ -154,8 +151,7 @@ impl<'a> Driver<'a> {
             because: because.clone(),
             finished_at: wall_now(),
         };
-        self.store
-            .set_fate(self.machine.level(), &LevelFate::Stopped(because))?;
+        self.store.set_fate(self.machine.level(), &LevelFate::Stopped(because))?;
         self.store.finish(&end)?;
         Ok((end, Vec::new()))
     }
@@ -175,8 +171,7 @@ impl<'a> Driver<'a> {
         };
         Ok(match report {
             Report::Renew { nonce, .. } => {
-                self.fleet
-                    .order(agent, |epoch| Order::RenewEcho { epoch, nonce });
+                self.fleet.order(agent, |epoch| Order::RenewEcho { epoch, nonce });
                 None
             }
             Report::Snapshot(snapshot) => {
@@ -188,11 +183,9 @@ impl<'a> Driver<'a> {
                 None
             }
             Report::Armed { level, digest } => Some(self.armed(agent, level, digest)),
-            Report::NotArmed { level, reasons } => Some(Event::NotArmed {
-                agent,
-                level,
-                reason: reasons.join("; "),
-            }),
+            Report::NotArmed { level, reasons } => {
+                Some(Event::NotArmed { agent, level, reason: reasons.join("; ") })
+            }
             Report::Fired { level } => Some(Event::Fired { agent, level }),
             Report::TooLate { level } => {
                 self.at_work.remove(&agent);
@@ -208,11 +201,7 @@ impl<'a> Driver<'a> {
             Some((expected, ours)) if *expected == level && *ours != digest => {
                 let reason = "it understood another assignment; run the same version of \
                               floodmark on both sides";
-                Event::NotArmed {
-                    agent,
-                    level,
-                    reason: reason.to_owned(),
-                }
+                Event::NotArmed { agent, level, reason: reason.to_owned() }
             }
             Some(_) | None => Event::Armed { agent, level },
         }
@@ -224,51 +213,28 @@ impl<'a> Driver<'a> {
         if let Some(why) = self.contradiction(agent, &seal) {
             return Ok(Event::Lost { agent, why });
         }
-        if let Some(view) = self
-            .view
-            .level
-            .as_mut()
-            .filter(|_| level == self.machine.level())
-        {
+        if let Some(view) = self.view.level.as_mut().filter(|_| level == self.machine.level()) {
             view.absorb(agent, &seal.snapshot);
         }
-        if let Some(name) = self
-            .fleet
-            .records()
-            .get(agent.0 as usize)
-            .map(|r| r.name.clone())
-        {
+        if let Some(name) = self.fleet.records().get(agent.0 as usize).map(|r| r.name.clone()) {
             self.store.put_seal(level, &name, &seal)?;
         }
         self.at_work.remove(&agent);
-        Ok(Event::Sealed {
-            agent,
-            level,
-            end: seal.end,
-        })
+        Ok(Event::Sealed { agent, level, end: seal.end })
     }
 
     fn contradiction(&self, agent: AgentIx, seal: &Seal) -> Option<String> {
-        let planned = self
-            .setup
-            .plan
-            .levels
-            .get(seal.snapshot.origin.level.ordinal as usize)?;
+        let planned = self.setup.plan.levels.get(seal.snapshot.origin.level.ordinal as usize)?;
         let share = planned.load.share(agent.0, self.fleet.len());
-        let (ordered, started) = (
-            share.requests(planned.load),
-            seal.snapshot.tally.counts.started,
-        );
+        let (ordered, started) = (share.requests(planned.load), seal.snapshot.tally.counts.started);
         match seal.end {
-            LevelEnd::Completed if started != ordered => Some(format!(
-                "it sealed {started} requests of {ordered} as complete"
-            )),
+            LevelEnd::Completed if started != ordered => {
+                Some(format!("it sealed {started} requests of {ordered} as complete"))
+            }
             LevelEnd::Stopped | LevelEnd::LeaseExpired | LevelEnd::Faulted(_)
                 if started > ordered =>
             {
-                Some(format!(
-                    "it sealed {started} requests, more than the {ordered} ordered"
-                ))
+                Some(format!("it sealed {started} requests, more than the {ordered} ordered"))
             }
             LevelEnd::Completed
             | LevelEnd::Stopped
@@ -283,12 +249,7 @@ impl<'a> Driver<'a> {
             .zip(&events)
             .map(|(seq, event)| {
                 let (kind, body) = event.to_stored();
-                StoredInput {
-                    seq,
-                    tick: now,
-                    kind: kind.to_owned(),
-                    body,
-                }
+                StoredInput { seq, tick: now, kind: kind.to_owned(), body }
             })
             .collect();
         if !stored.is_empty() {
@@ -310,29 +271,15 @@ impl<'a> Driver<'a> {
                 Command::Fire { level, ahead } => self.fire(now, level, ahead)?,
                 Command::Stop { level, grace } => {
                     for agent in self.agents() {
-                        self.fleet.order(agent, |epoch| Order::Stop {
-                            epoch,
-                            level,
-                            grace,
-                        });
+                        self.fleet.order(agent, |epoch| Order::Stop { epoch, level, grace });
                     }
                 }
                 Command::AckSeal { agent, level } => {
-                    self.fleet
-                        .order(agent, |epoch| Order::SealStored { epoch, level });
+                    self.fleet.order(agent, |epoch| Order::SealStored { epoch, level });
                 }
                 Command::LevelOver { level, fate } => self.level_over(now, level, &fate)?,
-                Command::Finish {
-                    outcome,
-                    exit_code,
-                    because,
-                } => {
-                    let end = RunEnd {
-                        outcome,
-                        exit_code,
-                        because,
-                        finished_at: wall_now(),
-                    };
+                Command::Finish { outcome, exit_code, because } => {
+                    let end = RunEnd { outcome, exit_code, because, finished_at: wall_now() };
                     self.store.finish(&end)?;
                     self.end = Some(end);
                 }
@@ -350,9 +297,7 @@ impl<'a> Driver<'a> {
             return Ok(());
         };
         let names = self.fleet.records();
-        let shares = self
-            .agents()
-            .map(|agent| planned.load.share(agent.0, self.fleet.len()));
+        let shares = self.agents().map(|agent| planned.load.share(agent.0, self.fleet.len()));
         let shares: Vec<_> = shares.collect();
         self.store.begin_level(&LevelRecord {
             id: level,
@@ -404,11 +349,7 @@ impl<'a> Driver<'a> {
         for agent in self.agents() {
             let theirs = self.fleet.instant_on(agent, at);
             self.at_work.insert(agent);
-            self.fleet.order(agent, |epoch| Order::Fire {
-                epoch,
-                level,
-                at: theirs,
-            });
+            self.fleet.order(agent, |epoch| Order::Fire { epoch, level, at: theirs });
         }
         if let Some(planned) = self.setup.plan.levels.get(level.ordinal as usize) {
             self.view.level = Some(LevelView::new(planned, at));
@@ -423,15 +364,10 @@ impl<'a> Driver<'a> {
         fate: &LevelFate,
     ) -> Result<(), StoreError> {
         self.store.set_fate(level, fate)?;
-        let title = self
-            .setup
-            .plan
-            .levels
-            .get(level.ordinal as usize)
-            .map_or_else(
-                || level.to_string(),
-                |planned| format!("{} {}", planned.phase, planned.label),
-            );
+        let title = self.setup.plan.levels.get(level.ordinal as usize).map_or_else(
+            || level.to_string(),
+            |planned| format!("{} {}", planned.phase, planned.label),
+        );
         let View { place, planned, .. } = self.view;
         let how = match (fate, self.view.level.take()) {
             (LevelFate::Completed, Some(view)) => format!(

@@ -70,28 +70,16 @@ pub async fn launch(
     ui: &mut Plain,
     interrupts: &mut mpsc::Receiver<()>,
 ) -> Result<RunEnd, LaunchError> {
-    let Launch {
-        run,
-        campaign,
-        agents,
-        dir,
-        clock,
-    } = launch;
+    let Launch { run, campaign, agents, dir, clock } = launch;
     let api_key = campaign.api_key.as_ref().map(read_key).transpose()?;
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
     let mut waiting = false;
-    let ready = ready::wait(
-        &target,
-        api_key.as_ref(),
-        campaign.ready_timeout,
-        clock,
-        |why| {
-            if !std::mem::replace(&mut waiting, true) {
-                ui.say(&format!("waiting for {}: {why}", target.base_url));
-            }
-        },
-    );
+    let ready = ready::wait(&target, api_key.as_ref(), campaign.ready_timeout, clock, |why| {
+        if !std::mem::replace(&mut waiting, true) {
+            ui.say(&format!("waiting for {}: {why}", target.base_url));
+        }
+    });
     tokio::select! {
         ready = ready => ready?,
         Some(()) = interrupts.recv() => {
@@ -105,18 +93,10 @@ pub async fn launch(
     let mut store = Store::create(&dir, &header(run, &campaign, &plan))?;
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
     store.put_agents(&fleet.records())?;
-    let setup = Setup {
-        run,
-        seed: campaign.seed,
-        target: campaign.target,
-        api_key,
-        plan,
-    };
+    let setup = Setup { run, seed: campaign.seed, target: campaign.target, api_key, plan };
     let driver = Driver::new(&setup, &mut fleet, &mut store, ui, clock);
     let driven = driver.run(interrupts).await;
-    let at_work = driven
-        .as_ref()
-        .map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
+    let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
     fleet.release(&at_work).await;
     Ok(driven?.0)
 }

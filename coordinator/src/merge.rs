@@ -101,12 +101,12 @@ impl<'a> LevelTotals<'a> {
             faults: Vec::new(),
         };
         match &level.fate {
-            Some(LevelFate::Quarantined(because)) => totals.faults.push(Fault::Quarantined {
-                because: because.clone(),
-            }),
-            Some(LevelFate::Failed(because)) => totals.faults.push(Fault::Failed {
-                because: because.clone(),
-            }),
+            Some(LevelFate::Quarantined(because)) => {
+                totals.faults.push(Fault::Quarantined { because: because.clone() })
+            }
+            Some(LevelFate::Failed(because)) => {
+                totals.faults.push(Fault::Failed { because: because.clone() })
+            }
             Some(LevelFate::Completed | LevelFate::Stopped(_)) | None => {}
         }
         for share in &level.shares {
@@ -121,11 +121,7 @@ impl<'a> LevelTotals<'a> {
                     None
                 }
             };
-            totals.parts.push(Part {
-                agent: &share.agent,
-                users: share.users,
-                seal,
-            });
+            totals.parts.push(Part { agent: &share.agent, users: share.users, seal });
         }
         if totals.parts.iter().any(|part| part.seal.is_none()) {
             let planned = level.planned.load.requests;
@@ -142,9 +138,7 @@ impl<'a> LevelTotals<'a> {
     /// The highest share of a core that any worker of the fleet used.
     pub fn worker_cpu_max(&self) -> Option<f64> {
         let seals = self.parts.iter().filter_map(|part| part.seal);
-        seals
-            .map(|seal| seal.snapshot.vitals.worker_cpu_max)
-            .reduce(f64::max)
+        seals.map(|seal| seal.snapshot.vitals.worker_cpu_max).reduce(f64::max)
     }
 }
 
@@ -176,27 +170,15 @@ fn fits(sum: &Tally, more: &Tally) -> bool {
     let below_max = |a: u64, b: u64| a.checked_add(b).is_some_and(|all| all <= COUNT_MAX);
     let counts = numbers(sum).into_iter().zip(numbers(more));
     let hists = hists(sum).zip(hists(more));
-    let area = sum
-        .in_flight
-        .area_ns()
-        .checked_add(more.in_flight.area_ns());
+    let area = sum.in_flight.area_ns().checked_add(more.in_flight.area_ns());
     counts.into_iter().all(|(a, b)| below_max(a, b))
-        && hists
-            .into_iter()
-            .all(|(a, b)| below_max(a.count(), b.count()))
+        && hists.into_iter().all(|(a, b)| below_max(a.count(), b.count()))
         && area.is_some_and(|ns| u64::try_from(ns).is_ok())
 }
 
 fn numbers(tally: &Tally) -> [u64; 11] {
-    let Tokens {
-        prompt,
-        completion,
-        reasoning,
-        cached_prompt,
-        wasted,
-        events,
-        without_usage,
-    } = tally.tokens;
+    let Tokens { prompt, completion, reasoning, cached_prompt, wasted, events, without_usage } =
+        tally.tokens;
     // The endings of a checked tally sum to the requests begun.
     let started = tally.counts.started;
     let paper = &tally.paper;
@@ -225,10 +207,9 @@ fn end_fault(agent: &Name, end: &LevelEnd) -> Option<Fault> {
     match end {
         LevelEnd::Completed | LevelEnd::Stopped => None,
         LevelEnd::LeaseExpired => Some(Fault::LeaseExpired { agent }),
-        LevelEnd::Faulted(because) => Some(Fault::GeneratorFailed {
-            agent,
-            because: because.clone(),
-        }),
+        LevelEnd::Faulted(because) => {
+            Some(Fault::GeneratorFailed { agent, because: because.clone() })
+        }
     }
 }
 

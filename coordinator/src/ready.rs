@@ -56,11 +56,7 @@ pub async fn wait(
             Ok(Answer::Ready) => return Ok(()),
             Ok(Answer::Wait(why)) => why,
             Ok(Answer::Never(why)) => {
-                return Err(NotReady {
-                    url,
-                    why,
-                    waited: clock.now().since(began),
-                });
+                return Err(NotReady { url, why, waited: clock.now().since(began) });
             }
             Err(error) => error.to_string(),
         };
@@ -91,23 +87,12 @@ fn ask(url: &str, key: Option<&SecretString>) -> Answer {
     };
     let status = response.status().as_u16();
     let mut said = || {
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(4096)
-            .read_to_string();
+        let body = response.body_mut().with_config().limit(4096).read_to_string();
         let body = body.unwrap_or_default();
-        let body: String = body
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(BODY_MAX)
-            .collect();
+        let body: String =
+            body.chars().map(|c| if c.is_control() { ' ' } else { c }).take(BODY_MAX).collect();
         let body = body.trim().to_owned();
-        if body.is_empty() {
-            format!("HTTP {status}")
-        } else {
-            format!("HTTP {status}: {body}")
-        }
+        if body.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {body}") }
     };
     match status {
         401 | 403 => Answer::Never(format!(

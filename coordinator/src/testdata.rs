@@ -36,13 +36,8 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub(crate) const QUICK: Self = Self {
-        ttft_us: 20_000,
-        itl_us: 2_000,
-        prompt: 50,
-        completion: 5,
-        fail_every: 4,
-    };
+    pub(crate) const QUICK: Self =
+        Self { ttft_us: 20_000, itl_us: 2_000, prompt: 50, completion: 5, fail_every: 4 };
 
     /// All requests of a closed loop, user by user.
     pub(crate) fn outcomes(self, users: u32, requests: u64) -> Vec<Outcome> {
@@ -80,11 +75,7 @@ impl Shape {
         Outcome {
             user,
             request,
-            ending: if failed {
-                Failure::Http503.into()
-            } else {
-                Ending::Succeeded
-            },
+            ending: if failed { Failure::Http503.into() } else { Ending::Succeeded },
             status: Some(if failed { 503 } else { 200 }),
             paper_success: !failed,
             marks,
@@ -95,11 +86,7 @@ impl Shape {
                 cached_prompt: 0,
             }),
             events: if failed { 0 } else { self.completion },
-            gaps_us: if failed {
-                vec![]
-            } else {
-                vec![gap as u32; self.completion as usize - 1]
-            },
+            gaps_us: if failed { vec![] } else { vec![gap as u32; self.completion as usize - 1] },
         }
     }
 }
@@ -123,23 +110,11 @@ pub(crate) fn seal_of(outcomes: &[Outcome]) -> Seal {
     let origin = Origin {
         boot: BootId(Uuid::from_u128(1)),
         epoch: Epoch(1),
-        level: LevelId {
-            ordinal: 0,
-            attempt: 0,
-        },
+        level: LevelId { ordinal: 0, attempt: 0 },
     };
-    let vitals = Vitals {
-        worker_cpu: 0.125,
-        worker_cpu_max: 0.25,
-    };
+    let vitals = Vitals { worker_cpu: 0.125, worker_cpu_max: 0.25 };
     Seal {
-        snapshot: Snapshot {
-            origin,
-            sequence: 9,
-            at: Tick(1_000_000_000),
-            tally,
-            vitals,
-        },
+        snapshot: Snapshot { origin, sequence: 9, at: Tick(1_000_000_000), tally, vitals },
         end: LevelEnd::Completed,
     }
 }
@@ -167,10 +142,7 @@ pub(crate) fn level(
         })
         .collect();
     LevelRecord {
-        id: LevelId {
-            ordinal: 0,
-            attempt: 0,
-        },
+        id: LevelId { ordinal: 0, attempt: 0 },
         planned: PlannedLevel {
             phase,
             place: 0,
@@ -219,34 +191,13 @@ fn name(text: &str) -> Name {
 /// requests are too few for its users.
 pub(crate) fn run() -> RunRecord {
     let toml = "name = \"nightly\"\nmode = \"paper\"\n";
-    let slower = |factor: u64| Shape {
-        ttft_us: 20_000 * factor,
-        fail_every: 0,
-        ..Shape::QUICK
-    };
+    let slower = |factor: u64| Shape { ttft_us: 20_000 * factor, fail_every: 0, ..Shape::QUICK };
     let levels = [
         (Phase::Warmup, 1, 1, slower(1)),
         (Phase::Baseline, 1, 10, slower(1)),
         (Phase::Scaling, 10, 700, slower(1)),
-        (
-            Phase::Scaling,
-            50,
-            500,
-            Shape {
-                fail_every: 50,
-                ..slower(3)
-            },
-        ),
-        (
-            Phase::Stress,
-            25,
-            100,
-            Shape {
-                prompt: 8000,
-                fail_every: 10,
-                ..slower(9)
-            },
-        ),
+        (Phase::Scaling, 50, 500, Shape { fail_every: 50, ..slower(3) }),
+        (Phase::Stress, 25, 100, Shape { prompt: 8000, fail_every: 10, ..slower(9) }),
         (Phase::Saturation, 150, 450, slower(4)),
         (Phase::Saturation, 1000, 450, slower(12)),
     ];

@@ -39,10 +39,7 @@ pub enum CallError {
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
         let text: String = status.message().chars().map(visible).take(500).collect();
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "gRPC codes are a foreign enum"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "gRPC codes are a foreign enum")]
         match status.code() {
             Code::FailedPrecondition
             | Code::ResourceExhausted
@@ -91,15 +88,9 @@ impl AgentConn {
     /// # Errors
     /// As [`CallError`] says.
     pub async fn abort(&mut self, reason: &str) -> Result<Option<RunId>, CallError> {
-        let request = pb::AbortRequest {
-            reason: reason.to_owned(),
-        };
+        let request = pb::AbortRequest { reason: reason.to_owned() };
         let reply = within(self.0.abort(request)).await?;
-        let run = reply
-            .into_inner()
-            .run
-            .map(|bytes| Uuid::from_slice(&bytes))
-            .transpose();
+        let run = reply.into_inner().run.map(|bytes| Uuid::from_slice(&bytes)).transpose();
         run.map(|run| run.map(RunId))
             .map_err(|_| CallError::Nonsense(WireError::new("abort.run", "not 16 bytes")))
     }
@@ -108,10 +99,7 @@ impl AgentConn {
 async fn within<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(CallError::Lost(format!(
-            "no answer for {} s",
-            CALL_TIMEOUT.as_secs()
-        ))),
+        Err(_) => Err(CallError::Lost(format!("no answer for {} s", CALL_TIMEOUT.as_secs()))),
     }
 }
 

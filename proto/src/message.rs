@@ -57,12 +57,7 @@ impl fmt::Display for Peer {
         match self {
             Self::Embedded => f.write_str("this process"),
             Self::Loopback(address) => write!(f, "{address} (no certificate)"),
-            Self::Certified {
-                role,
-                name,
-                address,
-                ..
-            } => write!(f, "{role} {name} at {address}"),
+            Self::Certified { role, name, address, .. } => write!(f, "{role} {name} at {address}"),
         }
     }
 }

@@ -114,17 +114,10 @@ impl<A: AgentApi> Agent for Adapter<A> {
         request: Request<pb::AbortRequest>,
     ) -> Result<Response<pb::AbortReply>, Status> {
         let peer = peer(&request)?;
-        let reason: String = request
-            .into_inner()
-            .reason
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(200)
-            .collect();
+        let reason: String =
+            request.into_inner().reason.chars().filter(|c| !c.is_control()).take(200).collect();
         let run = self.0.abort(&peer, &reason)?;
-        Ok(Response::new(pb::AbortReply {
-            run: run.map(|run| run.0.as_bytes().to_vec()),
-        }))
+        Ok(Response::new(pb::AbortReply { run: run.map(|run| run.0.as_bytes().to_vec()) }))
     }
 }
 

@@ -34,17 +34,11 @@ struct Failure {
 
 impl Failure {
     fn usage(error: impl ToString) -> Self {
-        Self {
-            code: 2,
-            text: error.to_string(),
-        }
+        Self { code: 2, text: error.to_string() }
     }
 
     fn internal(error: impl ToString) -> Self {
-        Self {
-            code: 1,
-            text: error.to_string(),
-        }
+        Self { code: 1, text: error.to_string() }
     }
 }
 

@@ -38,15 +38,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
                 Failure::usage(format!("cannot read {}: {error}", path.display()))
             })?),
         };
-    let overlay = Overlay {
-        listen: args.listen,
-        name: args.name,
-        workers: args.workers,
-    };
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
+    let overlay = Overlay { listen: args.listen, name: args.name, workers: args.workers };
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let file = args.config.as_deref().zip(text.as_deref());
     let cores = u32::try_from(cores).unwrap_or(u32::MAX);
@@ -94,10 +87,7 @@ async fn serve(config: AgentConfig) -> Result<(), Failure> {
         .map_err(Failure::internal)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a boot's identity is made at the rim"
-)]
+#[expect(clippy::disallowed_methods, reason = "a boot's identity is made at the rim")]
 fn new_boot() -> BootId {
     BootId(Uuid::new_v4())
 }

@@ -59,11 +59,8 @@ impl Conn {
     /// Writes a request.
     pub(super) async fn write(&mut self, request: &Request<'_>) -> io::Result<()> {
         let nonce = request.nonce.get(..request.nonce_len).unwrap_or_default();
-        let mut parts = [
-            IoSlice::new(request.before),
-            IoSlice::new(nonce),
-            IoSlice::new(request.after),
-        ];
+        let mut parts =
+            [IoSlice::new(request.before), IoSlice::new(nonce), IoSlice::new(request.after)];
         let mut parts = &mut parts[..];
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {

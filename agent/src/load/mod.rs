@@ -41,20 +41,9 @@ pub(crate) struct Tls {
 
 /// The part of an agent's share that one of its workers takes.
 pub(crate) fn worker_share(share: Share, worker: u32, workers: u32) -> Share {
-    let count = if worker < share.count {
-        (share.count - worker - 1) / workers + 1
-    } else {
-        0
-    };
-    let first = share
-        .first
-        .0
-        .saturating_add(worker.saturating_mul(share.step));
-    Share {
-        first: common::ids::UserId(first),
-        step: share.step.saturating_mul(workers),
-        count,
-    }
+    let count = if worker < share.count { (share.count - worker - 1) / workers + 1 } else { 0 };
+    let first = share.first.0.saturating_add(worker.saturating_mul(share.step));
+    Share { first: common::ids::UserId(first), step: share.step.saturating_mul(workers), count }
 }
 
 /// A level's plan, shared by the workers.

@@ -15,12 +15,7 @@ pub(super) struct Recorder {
 impl Recorder {
     /// An empty record of a level that fires at `fire`.
     pub(super) fn new(fire: Tick) -> Self {
-        Self {
-            tally: Tally::default(),
-            fire,
-            in_flight: 0,
-            changed: fire,
-        }
+        Self { tally: Tally::default(), fire, in_flight: 0, changed: fire }
     }
 
     /// When the level fires.

@@ -133,11 +133,7 @@ impl User {
             Ok(reusable) => reusable,
             Err(failure) => {
                 let stale = reused && failure == Failure::Reset && !self.answered;
-                self.reply.fail(if stale {
-                    Failure::StaleConnection
-                } else {
-                    failure
-                });
+                self.reply.fail(if stale { Failure::StaleConnection } else { failure });
                 false
             }
         };
@@ -162,9 +158,7 @@ impl User {
     async fn read_reply(&mut self, conn: &mut Conn, mut waits: Waits) -> Result<bool, Failure> {
         let shared = Rc::clone(&self.shared);
         let clock = shared.clock;
-        self.timer
-            .as_mut()
-            .reset(clock.instant(waits.deadline(false)));
+        self.timer.as_mut().reset(clock.instant(waits.deadline(false)));
         std::future::poll_fn(|cx| {
             loop {
                 match self.poll_read_once(cx, conn, &shared, &mut waits) {
@@ -242,11 +236,7 @@ impl Waits {
     }
 
     fn deadline(&self, has_body: bool) -> Tick {
-        let step = if has_body {
-            self.last_read + self.idle
-        } else {
-            self.first_byte
-        };
+        let step = if has_body { self.last_read + self.idle } else { self.first_byte };
         step.min(self.total)
     }
 
@@ -274,14 +264,7 @@ struct Open<'a> {
 impl<'a> Open<'a> {
     fn start(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
         shared.recorder.borrow_mut().start();
-        Self {
-            shared,
-            user,
-            number,
-            intended,
-            sent: None,
-            ended: false,
-        }
+        Self { shared, user, number, intended, sent: None, ended: false }
     }
 
     /// The first byte is about to be handed to the socket.

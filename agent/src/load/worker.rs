@@ -71,25 +71,14 @@ impl Worker {
         clock: Clock,
         reports: mpsc::Sender<WorkerReport>,
     ) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (orders, inbox) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{index}"))
-            .spawn(move || {
-                let place = Place {
-                    index,
-                    workers,
-                    clock,
-                    reports,
-                };
+        let thread =
+            std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                let place = Place { index, workers, clock, reports };
                 LocalSet::new().block_on(&runtime, place.run(inbox));
             })?;
-        Ok(Self {
-            orders,
-            thread: Some(thread),
-        })
+        Ok(Self { orders, thread: Some(thread) })
     }
 
     /// Gives an order; `false` if the worker is gone or its queue is full.
@@ -148,14 +137,7 @@ impl<'a> Level<'a> {
             users.spawn_local(User::new(id, Rc::clone(&shared)).run());
         }
         let cpu = CpuMeter::start(place.clock.now());
-        Self {
-            place,
-            shared,
-            users,
-            end: None,
-            cut_at: None,
-            cpu,
-        }
+        Self { place, shared, users, end: None, cut_at: None, cpu }
     }
 
     async fn run(mut self, inbox: &mut mpsc::Receiver<WorkerOrder>) {
@@ -259,10 +241,7 @@ impl<'a> Level<'a> {
         let level = self.shared.plan.assignment.level;
         let cpu = self.cpu.share(now);
         let fire = self.shared.recorder.borrow().fire();
-        let recorder = self
-            .shared
-            .recorder
-            .replace(super::recorder::Recorder::new(fire));
+        let recorder = self.shared.recorder.replace(super::recorder::Recorder::new(fire));
         let report = WorkerReport {
             worker: self.place.index,
             level,
@@ -282,10 +261,7 @@ struct CpuMeter {
 
 impl CpuMeter {
     fn start(now: Tick) -> Self {
-        Self {
-            at: now,
-            used_ns: thread_cpu_ns(),
-        }
+        Self { at: now, used_ns: thread_cpu_ns() }
     }
 
     /// Share of a core since the last call, 0 to 1.
@@ -294,18 +270,12 @@ impl CpuMeter {
         let wall = now.ns_since(self.at);
         let used = used_ns.saturating_sub(self.used_ns);
         *self = Self { at: now, used_ns };
-        if wall == 0 {
-            0.0
-        } else {
-            (used as f64 / wall as f64).min(1.0)
-        }
+        if wall == 0 { 0.0 } else { (used as f64 / wall as f64).min(1.0) }
     }
 }
 
 fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }

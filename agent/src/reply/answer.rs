@@ -38,29 +38,19 @@ impl Answer {
     pub(super) fn reset(&mut self, keep: usize) {
         let mut timeline = std::mem::take(&mut self.timeline);
         timeline.reset(keep);
-        *self = Self {
-            timeline,
-            ..Self::default()
-        };
+        *self = Self { timeline, ..Self::default() };
     }
 
     /// Notes a failure, with the bytes in which the server explains it, unless one is known.
     pub(super) fn fail(&mut self, failure: Failure, words: &[u8]) {
         if self.fault.is_none() {
-            self.fault = Some(Fault {
-                failure,
-                detail: explain(words),
-            });
+            self.fault = Some(Fault { failure, detail: explain(words) });
         }
     }
 
     /// Adds the server's words about a failure that is known without any.
     pub(super) fn elaborate(&mut self, words: &[u8]) {
-        if let Some(Fault {
-            detail: detail @ None,
-            ..
-        }) = &mut self.fault
-        {
+        if let Some(Fault { detail: detail @ None, .. }) = &mut self.fault {
             *detail = explain(words);
         }
     }
@@ -90,8 +80,7 @@ impl Answer {
             self.timeline.choices(now);
         }
         if delta.bears_token() {
-            self.timeline
-                .token(now, delta.content || delta.tool_call || delta.refusal);
+            self.timeline.token(now, delta.content || delta.tool_call || delta.refusal);
         }
     }
 

@@ -159,10 +159,7 @@ fn payload<'a>(left: &mut u64, rest: &mut &'a [u8]) -> Piece<'a> {
 }
 
 fn hex_digit(byte: u8) -> Result<u64, Malformed> {
-    char::from(byte)
-        .to_digit(16)
-        .map(u64::from)
-        .ok_or(Malformed)
+    char::from(byte).to_digit(16).map(u64::from).ok_or(Malformed)
 }
 
 #[cfg(test)]
@@ -243,11 +240,7 @@ mod tests {
             "0\r\n\rx",
             "ffffffffffffffff0\r\n",
         ] {
-            assert_eq!(
-                read(wire.as_bytes(), &[usize::MAX]),
-                Err(Malformed),
-                "{wire:?}"
-            );
+            assert_eq!(read(wire.as_bytes(), &[usize::MAX]), Err(Malformed), "{wire:?}");
         }
         assert!(read(b"ffffffffffffffff\r\nx", &[usize::MAX]).is_ok());
     }

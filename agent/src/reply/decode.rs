@@ -64,10 +64,7 @@ pub(super) fn decode(endpoint: Endpoint, json: &[u8]) -> Result<Delta<'_>, BadEv
     let choices = object.choices;
     let error = match object.error {
         Some(error) => Some(error.get()),
-        None => object
-            .object
-            .filter(|kind| kind.get() == "\"error\"")
-            .map(|_| json),
+        None => object.object.filter(|kind| kind.get() == "\"error\"").map(|_| json),
     };
     let (chat, text) = match endpoint {
         Endpoint::Chat => (choices.chat, false),
@@ -123,10 +120,7 @@ impl Counts {
         Some(Usage {
             prompt: or_zero(self.prompt_tokens),
             completion: u64::from(self.completion_tokens?),
-            reasoning: or_zero(
-                self.completion_tokens_details
-                    .and_then(|d| d.reasoning_tokens),
-            ),
+            reasoning: or_zero(self.completion_tokens_details.and_then(|d| d.reasoning_tokens)),
             cached_prompt: or_zero(self.prompt_tokens_details.and_then(|d| d.cached_tokens)),
         })
     }
@@ -233,10 +227,8 @@ fn filled(value: Option<&RawValue>) -> Result<bool, &'static str> {
     let Some(json) = value.map(RawValue::get) else {
         return Ok(false);
     };
-    let inner = |close: char| {
-        json.get(1..)
-            .is_some_and(|s| !s.trim_ascii_start().starts_with(close))
-    };
+    let inner =
+        |close: char| json.get(1..).is_some_and(|s| !s.trim_ascii_start().starts_with(close));
     match json.as_bytes().first() {
         Some(b'"') => Ok(json != "\"\""),
         Some(b'[') => Ok(inner(']')),
@@ -273,10 +265,7 @@ where
     T: Deserialize<'de>,
     F: FnMut(T) -> Result<(), &'static str>,
 {
-    deserializer.deserialize_any(Fold {
-        each,
-        element: PhantomData,
-    })
+    deserializer.deserialize_any(Fold { each, element: PhantomData })
 }
 
 struct Fold<T, F> {
@@ -331,10 +320,7 @@ mod tests {
                 .collect();
                 words.extend(delta.finish.map(|finish| format!("{finish:?}")));
                 words.extend(delta.usage.map(|u| {
-                    format!(
-                        "{}+{} r{} c{}",
-                        u.prompt, u.completion, u.reasoning, u.cached_prompt
-                    )
+                    format!("{}+{} r{} c{}", u.prompt, u.completion, u.reasoning, u.cached_prompt)
                 }));
                 words.extend(delta.error.map(|error| format!("error {error}")));
                 words.join(" ")
@@ -354,17 +340,11 @@ mod tests {
         chat(r#"{"content":null}"#, "choices");
         chat(r#"{"content":"\n"}"#, "choices content");
         chat(r#"{"content":"\ud800"}"#, "choices content");
-        chat(
-            r#"{"content":[{"type":"text","text":"a"}]}"#,
-            "choices content",
-        );
+        chat(r#"{"content":[{"type":"text","text":"a"}]}"#, "choices content");
         chat(r#"{"content":[ ]}"#, "choices");
         chat(r#"{"reasoning_content":"a"}"#, "choices reasoning");
         chat(r#"{"reasoning":"a","content":""}"#, "choices reasoning");
-        chat(
-            r#"{"reasoning":"a","reasoning_content":"a"}"#,
-            "choices reasoning",
-        );
+        chat(r#"{"reasoning":"a","reasoning_content":"a"}"#, "choices reasoning");
         chat(r#"{"refusal":"no"}"#, "choices refusal");
         chat(r#"{"tool_calls":[]}"#, "choices");
         chat(r#"{"tool_calls":null}"#, "choices");
@@ -376,31 +356,16 @@ mod tests {
             r#"{"tool_calls":[{"function":{"arguments":""}},{"function":{"arguments":"{"}}]}"#,
             "choices tool",
         );
-        chat(
-            r#"{"tool_calls":[{"index":0,"function":{"arguments":""}}]}"#,
-            "choices",
-        );
+        chat(r#"{"tool_calls":[{"index":0,"function":{"arguments":""}}]}"#, "choices");
         chat(r#"{"function_call":{"name":"f"}}"#, "choices tool");
         chat(r#"{"content":7}"#, "bad");
         chat(r#"{"content":true}"#, "bad");
         chat("7", "bad");
         chat("null", "choices");
         check(Endpoint::Chat, r#"{"choices":[{"text":"a"}]}"#, "choices");
-        check(
-            Endpoint::Completions,
-            r#"{"choices":[{"text":"a"}]}"#,
-            "choices content",
-        );
-        check(
-            Endpoint::Completions,
-            r#"{"choices":[{"text":""}]}"#,
-            "choices",
-        );
-        check(
-            Endpoint::Completions,
-            r#"{"choices":[{"delta":{"content":"a"}}]}"#,
-            "choices",
-        );
+        check(Endpoint::Completions, r#"{"choices":[{"text":"a"}]}"#, "choices content");
+        check(Endpoint::Completions, r#"{"choices":[{"text":""}]}"#, "choices");
+        check(Endpoint::Completions, r#"{"choices":[{"delta":{"content":"a"}}]}"#, "choices");
         check(
             Endpoint::Chat,
             r#"{"choices":[{"index":0},{"message":{"content":"a"},"finish_reason":"stop"}]}"#,
@@ -447,21 +412,13 @@ mod tests {
             (r#"{"completion_tokens":18446744073709551615}"#, "bad"),
             ("7", "bad"),
         ] {
-            check(
-                Endpoint::Chat,
-                &format!(r#"{{"choices":[],"usage":{usage}}}"#),
-                want,
-            );
+            check(Endpoint::Chat, &format!(r#"{{"choices":[],"usage":{usage}}}"#), want);
         }
     }
 
     #[test]
     fn errors() {
-        check(
-            Endpoint::Chat,
-            r#"{"error":{"message":"a"}}"#,
-            r#"error {"message":"a"}"#,
-        );
+        check(Endpoint::Chat, r#"{"error":{"message":"a"}}"#, r#"error {"message":"a"}"#);
         check(Endpoint::Chat, r#"{"error":null}"#, "");
         check(
             Endpoint::Chat,
@@ -494,20 +451,9 @@ mod tests {
     #[test]
     fn deep_nesting_is_survived() {
         let deep = |open: &str, close: &str| open.repeat(400_000) + &close.repeat(400_000);
-        check(
-            Endpoint::Chat,
-            &format!(r#"{{"x":{}}}"#, deep("[", "]")),
-            "",
-        );
-        check(
-            Endpoint::Chat,
-            &format!(r#"{{"error":{}}}"#, deep("[", "")),
-            "bad",
-        );
-        chat(
-            &format!(r#"{{"content":{}}}"#, deep("[", "]")),
-            "choices content",
-        );
+        check(Endpoint::Chat, &format!(r#"{{"x":{}}}"#, deep("[", "]")), "");
+        check(Endpoint::Chat, &format!(r#"{{"error":{}}}"#, deep("[", "")), "bad");
+        chat(&format!(r#"{{"content":{}}}"#, deep("[", "]")), "choices content");
     }
 
     proptest! {

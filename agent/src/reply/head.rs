@@ -179,10 +179,7 @@ mod tests {
 
     #[test]
     fn the_end_is_found_wherever_the_scan_stopped() {
-        for head in [
-            "HTTP/1.1 200 OK\r\na: b\r\n\r\n",
-            "HTTP/1.1 200 OK\na: b\n\n",
-        ] {
+        for head in ["HTTP/1.1 200 OK\r\na: b\r\n\r\n", "HTTP/1.1 200 OK\na: b\n\n"] {
             let bytes = [head, "rest\r\n\r\n"].concat();
             for cut in 0..head.len() {
                 assert_eq!(end(&bytes.as_bytes()[..cut], 0), None, "{cut}");
@@ -213,48 +210,20 @@ mod tests {
         for (version, lines, want) in [
             ("1.1", &["Transfer-Encoding: Chunked"][..], "chunked, kept"),
             ("1.1", &["content-length: 7"], "7, kept"),
-            (
-                "1.1",
-                &["content-length: 7", "Content-Length: 7"],
-                "7, kept",
-            ),
+            ("1.1", &["content-length: 7", "Content-Length: 7"], "7, kept"),
             ("1.1", &["content-length: 7, 7"], "7, kept"),
-            (
-                "1.1",
-                &["content-length: 7", "connection: Upgrade, CLOSE"],
-                "7, closed",
-            ),
+            ("1.1", &["content-length: 7", "connection: Upgrade, CLOSE"], "7, closed"),
             ("1.1", &["x: y"], "until close, closed"),
             ("1.0", &["content-length: 7"], "7, closed"),
-            (
-                "1.0",
-                &["content-length: 7", "connection: keep-alive"],
-                "7, kept",
-            ),
-            (
-                "1.1",
-                &["content-length: 7", "content-length: 8"],
-                "http_malformed",
-            ),
+            ("1.0", &["content-length: 7", "connection: keep-alive"], "7, kept"),
+            ("1.1", &["content-length: 7", "content-length: 8"], "http_malformed"),
             ("1.1", &["content-length: 7, 8"], "http_malformed"),
             ("1.1", &["content-length: "], "http_malformed"),
             ("1.1", &["content-length: +7"], "http_malformed"),
             ("1.1", &["content-length: -7"], "http_malformed"),
-            (
-                "1.1",
-                &["content-length: 99999999999999999999"],
-                "http_malformed",
-            ),
-            (
-                "1.1",
-                &["content-length: 7", "transfer-encoding: chunked"],
-                "http_malformed",
-            ),
-            (
-                "1.1",
-                &["transfer-encoding: gzip, chunked"],
-                "http_malformed",
-            ),
+            ("1.1", &["content-length: 99999999999999999999"], "http_malformed"),
+            ("1.1", &["content-length: 7", "transfer-encoding: chunked"], "http_malformed"),
+            ("1.1", &["transfer-encoding: gzip, chunked"], "http_malformed"),
             (
                 "1.1",
                 &["transfer-encoding: chunked", "transfer-encoding: chunked"],
@@ -272,10 +241,7 @@ mod tests {
 
     #[test]
     fn media_types() {
-        assert_eq!(
-            content(b"Text/Event-Stream; charset=utf-8"),
-            Content::EventStream
-        );
+        assert_eq!(content(b"Text/Event-Stream; charset=utf-8"), Content::EventStream);
         assert_eq!(content(b"application/problem+json"), Content::Json);
         assert_eq!(content(b"application/json"), Content::Json);
         assert_eq!(content(b"text/html"), Content::Other);

@@ -65,13 +65,8 @@ pub struct Limits {
 
 impl Limits {
     /// 1 MiB a line, 4 MiB an event, 64 MiB a response, 64 KiB of heads, 1,048,576 events.
-    pub const DEFAULT: Self = Self {
-        line: 1 << 20,
-        event: 4 << 20,
-        response: 64 << 20,
-        head: 64 << 10,
-        events: 1 << 20,
-    };
+    pub const DEFAULT: Self =
+        Self { line: 1 << 20, event: 4 << 20, response: 64 << 20, head: 64 << 10, events: 1 << 20 };
 }
 
 impl Default for Limits {
@@ -202,11 +197,7 @@ impl Reply {
     /// the caller may know it to be a stale connection.
     pub fn closed(&mut self, now: Tick) -> Progress {
         match self.stage {
-            Stage::Body {
-                framing: Framing::UntilClose,
-                handling,
-                ..
-            } => {
+            Stage::Body { framing: Framing::UntilClose, handling, .. } => {
                 self.complete(now, handling, false);
             }
             Stage::Head if self.received == 0 => self.break_off(now, Failure::Reset),
@@ -240,10 +231,7 @@ impl Reply {
             None => Failure::Truncated.into(),
         };
         let usage = self.answer.usage;
-        let marks = self
-            .answer
-            .timeline
-            .marks(usage.is_some_and(|usage| usage.completion > 0));
+        let marks = self.answer.timeline.marks(usage.is_some_and(|usage| usage.completion > 0));
         Conclusion {
             ending,
             status: self.status,
@@ -289,11 +277,7 @@ impl Reply {
         if carried > 0 {
             self.carry.extend_from_slice(rest);
         }
-        let block = if carried > 0 {
-            self.carry.as_slice()
-        } else {
-            *rest
-        };
+        let block = if carried > 0 { self.carry.as_slice() } else { *rest };
         if !head::plausible(block) {
             return Err(Failure::HttpMalformed);
         }
@@ -327,11 +311,7 @@ impl Reply {
             Some(failure) if head.status < 200 => return Err(failure),
             Some(failure) => {
                 self.answer.fail(failure, &[]);
-                if head.encoded {
-                    Handling::Skip
-                } else {
-                    Handling::Refusal
-                }
+                if head.encoded { Handling::Skip } else { Handling::Refusal }
             }
             None if head.encoded => return Err(Failure::HttpMalformed),
             None if self.expect.stream => match head.content {
@@ -341,28 +321,16 @@ impl Reply {
             },
             None => Handling::Object,
         };
-        self.stage = Stage::Body {
-            framing: head.framing,
-            handling,
-            keep_alive: head.keep_alive,
-        };
+        self.stage = Stage::Body { framing: head.framing, handling, keep_alive: head.keep_alive };
         Ok(())
     }
 
     fn read_body(&mut self, now: Tick, rest: &mut &[u8]) -> Result<(), Failure> {
         loop {
-            let Stage::Body {
-                framing,
-                handling,
-                keep_alive,
-            } = &mut self.stage
-            else {
+            let Stage::Body { framing, handling, keep_alive } = &mut self.stage else {
                 return Ok(());
             };
-            match framing
-                .next(rest)
-                .map_err(|Malformed| Failure::HttpMalformed)?
-            {
+            match framing.next(rest).map_err(|Malformed| Failure::HttpMalformed)? {
                 Piece::Starved => return Ok(()),
                 Piece::End => {
                     let (handling, keep_alive) = (*handling, *keep_alive);
@@ -385,8 +353,7 @@ impl Reply {
                         Handling::Object => self.carry.extend_from_slice(bytes),
                         Handling::Refusal => {
                             let room = REFUSAL_MAX.saturating_sub(self.carry.len());
-                            self.carry
-                                .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+                            self.carry.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
                         }
                         Handling::Skip => {}
                     }
@@ -414,11 +381,7 @@ impl Reply {
     }
 
     fn stop(&mut self, failure: Failure) {
-        if let Stage::Body {
-            handling: Handling::Refusal,
-            ..
-        } = self.stage
-        {
+        if let Stage::Body { handling: Handling::Refusal, .. } = self.stage {
             self.answer.elaborate(&self.carry);
         }
         self.answer.fail(failure, &[]);

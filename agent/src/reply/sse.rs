@@ -42,11 +42,7 @@ impl Splitter {
             buffer.clear();
             buffer.shrink_to(keep);
         }
-        *self = Self {
-            line,
-            data,
-            ..Self::default()
-        };
+        *self = Self { line, data, ..Self::default() };
     }
 
     /// Takes the next bytes of the body and hands every event they complete to `sink`.
@@ -119,9 +115,7 @@ impl Splitter {
         if mem::replace(&mut self.begun, true) {
             Ok(Field::of(line))
         } else {
-            Ok(Field::of(
-                line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
-            ))
+            Ok(Field::of(line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)))
         }
     }
 
@@ -146,10 +140,7 @@ impl Splitter {
             if self.events > limits.events {
                 return Err(TooLarge);
             }
-            sink(Event {
-                data: held.take().unwrap_or(&self.data),
-                error,
-            });
+            sink(Event { data: held.take().unwrap_or(&self.data), error });
             self.data.clear();
         }
         Ok(())
@@ -175,9 +166,7 @@ impl<'a> Field<'a> {
         } else if let Some(value) = value(line, b"data") {
             Self::Data(value)
         } else if let Some(value) = value(line, b"event") {
-            Self::Event {
-                error: value == b"error",
-            }
+            Self::Event { error: value == b"error" }
         } else {
             Self::Other
         }
@@ -215,10 +204,7 @@ mod tests {
             let (slice, tail) = left.split_at(size);
             left = tail;
             splitter.feed(slice, limits, |event| {
-                events.push((
-                    String::from_utf8_lossy(event.data).into_owned(),
-                    event.error,
-                ));
+                events.push((String::from_utf8_lossy(event.data).into_owned(), event.error));
             })?;
         }
         Ok(events)
@@ -335,9 +321,7 @@ mod tests {
     #[test]
     fn buffers_do_not_stay_large() {
         let mut splitter = Splitter::default();
-        splitter
-            .feed(&vec![b'x'; 900_000], &Limits::default(), |_| {})
-            .unwrap();
+        splitter.feed(&vec![b'x'; 900_000], &Limits::default(), |_| {}).unwrap();
         splitter.reset(1000);
         assert!(splitter.line.capacity() <= 1000);
         assert!(splitter.line.is_empty());

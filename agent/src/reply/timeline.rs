@@ -30,10 +30,7 @@ impl Timeline {
         let mut gaps_us = self.take_gaps();
         gaps_us.clear();
         gaps_us.shrink_to(keep);
-        *self = Self {
-            gaps_us,
-            ..Self::default()
-        };
+        *self = Self { gaps_us, ..Self::default() };
     }
 
     /// An event with choices came, whether or not they bear anything.
@@ -121,10 +118,7 @@ mod tests {
         timeline.choices(Tick(5));
         assert_eq!(timeline.marks(false), TokenMarks::default());
         let marks = timeline.marks(true);
-        assert_eq!(
-            (marks.first_token, marks.last_token),
-            (Some(Tick(1)), Some(Tick(5)))
-        );
+        assert_eq!((marks.first_token, marks.last_token), (Some(Tick(1)), Some(Tick(5))));
         assert_eq!(marks.first_answer, None);
     }
 

@@ -52,14 +52,9 @@ impl Ask {
         let Some(characters): Option<u64> = prompt else {
             return Err(format!("{name} is missing"));
         };
-        let tokens = body
-            .max_completion_tokens
-            .or(body.max_tokens)
-            .unwrap_or(TOKENS_DEFAULT);
+        let tokens = body.max_completion_tokens.or(body.max_tokens).unwrap_or(TOKENS_DEFAULT);
         if tokens == 0 || tokens > TOKENS_MAX {
-            return Err(format!(
-                "max_tokens is {tokens}; it must be from 1 to {TOKENS_MAX}"
-            ));
+            return Err(format!("max_tokens is {tokens}; it must be from 1 to {TOKENS_MAX}"));
         }
         Ok(Self {
             stream: body.stream.unwrap_or(false),
@@ -230,14 +225,12 @@ impl Reply {
 
     fn delta(&self, out: &mut Vec<u8>, text: &str, reason: Option<Reason>) {
         let (before, after) = match self.endpoint {
-            Endpoint::Chat => (
-                r#"{"index":0,"delta":{"content":""#,
-                r#""},"logprobs":null,"finish_reason":"#,
-            ),
-            Endpoint::Completions => (
-                r#"{"index":0,"text":""#,
-                r#"","logprobs":null,"finish_reason":"#,
-            ),
+            Endpoint::Chat => {
+                (r#"{"index":0,"delta":{"content":""#, r#""},"logprobs":null,"finish_reason":"#)
+            }
+            Endpoint::Completions => {
+                (r#"{"index":0,"text":""#, r#"","logprobs":null,"finish_reason":"#)
+            }
         };
         let reason = match reason {
             None => "null}]}",
@@ -249,15 +242,7 @@ impl Reply {
 
     /// The event that states the usage.
     pub(super) fn usage(&self, out: &mut Vec<u8>, tokens: u32) {
-        event(
-            out,
-            &[
-                &self.stream_head,
-                r#"],"usage":"#,
-                &self.usage_object(tokens),
-                "}",
-            ],
-        );
+        event(out, &[&self.stream_head, r#"],"usage":"#, &self.usage_object(tokens), "}"]);
     }
 
     /// The body of a reply in one piece.
@@ -293,10 +278,7 @@ impl Reply {
     /// Words need no escaping in JSON.
     fn word(&self, place: u32) -> &'static str {
         let turn = self.sequence.wrapping_add(place.into()) % WORDS.len() as u64;
-        usize::try_from(turn)
-            .ok()
-            .and_then(|turn| WORDS.get(turn))
-            .unwrap_or(&" and")
+        usize::try_from(turn).ok().and_then(|turn| WORDS.get(turn)).unwrap_or(&" and")
     }
 }
 
@@ -376,11 +358,7 @@ mod tests {
     fn prompts_of_every_form_have_their_characters() {
         for (endpoint, body, tokens) in [
             (Endpoint::Chat, r#"{"messages":[]}"#, 0),
-            (
-                Endpoint::Chat,
-                r#"{"messages":[{"role":"user","content":"12345"}]}"#,
-                2,
-            ),
+            (Endpoint::Chat, r#"{"messages":[{"role":"user","content":"12345"}]}"#, 2),
             (
                 Endpoint::Chat,
                 r#"{"messages":[{"role":"system","content":"äöü\n"},{"role":"user","content":"1"}]}"#,
@@ -416,12 +394,7 @@ mod tests {
         );
         assert_eq!(
             full,
-            Ok(Ask {
-                stream: true,
-                include_usage: true,
-                tokens: 7,
-                prompt_tokens: 0
-            })
+            Ok(Ask { stream: true, include_usage: true, tokens: 7, prompt_tokens: 0 })
         );
         let least = ask(Endpoint::Completions, r#"{"prompt":"","max_tokens":null}"#).unwrap();
         assert!(!least.stream && !least.include_usage);

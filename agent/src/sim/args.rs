@@ -79,12 +79,8 @@ async fn serve(
     profile: Profile,
     truth: Option<PathBuf>,
 ) -> Result<(), SimError> {
-    let handler = |kind| {
-        signal(kind).map_err(|source| SimError::Start {
-            what: "signal handler",
-            source,
-        })
-    };
+    let handler =
+        |kind| signal(kind).map_err(|source| SimError::Start { what: "signal handler", source });
     let mut interrupt = handler(SignalKind::interrupt())?;
     let mut terminate = handler(SignalKind::terminate())?;
     let sim = Sim::bind(listen, profile).await?;
@@ -145,10 +141,7 @@ async fn write(ledger: &LedgerHandle, path: &Path) -> Result<(), SimError> {
     let written = tokio::task::spawn_blocking(move || ledger.write_file(&file)).await;
     written
         .unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)))
-        .map_err(|source| SimError::Truth {
-            path: path.to_path_buf(),
-            source,
-        })
+        .map_err(|source| SimError::Truth { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]
@@ -193,10 +186,7 @@ mod tests {
     fn the_help_names_every_fault() {
         let help = Command::command().render_long_help().to_string();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(
-            help.contains(&Fault::ALL.map(Fault::name).join(", ")),
-            "{help}"
-        );
+        assert!(help.contains(&Fault::ALL.map(Fault::name).join(", ")), "{help}");
     }
 
     #[tokio::test]

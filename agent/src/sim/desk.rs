@@ -49,10 +49,7 @@ impl Desk {
             clock,
             model_name: profile.model.clone(),
             ledger: LedgerHandle::new(clock),
-            hall: Mutex::new(Hall {
-                model: Model::new(profile),
-                waiters: HashMap::new(),
-            }),
+            hall: Mutex::new(Hall { model: Model::new(profile), waiters: HashMap::new() }),
             active: AtomicU32::new(0),
             prefilled: AtomicU64::new(0),
             generated: AtomicU64::new(0),
@@ -129,12 +126,7 @@ impl OpenRequest {
         let mut entry = entry(sequence, arrival, body);
         entry.prompt_tokens = ask.prompt_tokens;
         entry.stream = ask.stream;
-        let mut open = Self {
-            desk: Arc::clone(desk),
-            entry,
-            granted: None,
-            injected: None,
-        };
+        let mut open = Self { desk: Arc::clone(desk), entry, granted: None, injected: None };
         let mut hall = desk.hall();
         let turn = match hall.model.arrive(sequence, ask.tokens, arrival) {
             Admission::Refused(refusal) => Turn::Refused(refusal),

@@ -118,9 +118,8 @@ impl Head {
             }
             self.body = BodyLength::Chunked;
         } else if named("connection") {
-            self.keep_alive &= !value
-                .split(',')
-                .any(|option| option.trim().eq_ignore_ascii_case("close"));
+            self.keep_alive &=
+                !value.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
         } else if named("expect") {
             self.expects_continue = value.eq_ignore_ascii_case("100-continue");
         }
@@ -132,10 +131,7 @@ fn length(value: &str) -> Result<usize, HttpError> {
     if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
         return Err(HttpError::Malformed);
     }
-    usize::from_str(value)
-        .ok()
-        .filter(|&length| length <= BODY_MAX)
-        .ok_or(HttpError::BodyTooLarge)
+    usize::from_str(value).ok().filter(|&length| length <= BODY_MAX).ok_or(HttpError::BodyTooLarge)
 }
 
 /// A body in chunks, as far as it has come.
@@ -154,11 +150,7 @@ impl ChunkedBody {
     pub(super) fn advance(&mut self, input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, HttpError> {
         loop {
             let rest = input.get(self.at..).unwrap_or_default();
-            let step = if self.in_trailer {
-                trailer_line(rest)?
-            } else {
-                self.chunk(rest)?
-            };
+            let step = if self.in_trailer { trailer_line(rest)? } else { self.chunk(rest)? };
             let Some(length) = step else {
                 return Ok(None);
             };
@@ -226,10 +218,7 @@ mod tests {
         for (text, keep_alive) in [
             ("GET / HTTP/1.0\r\n\r\n", false),
             ("GET / HTTP/1.1\r\nConnection: Close\r\n\r\n", false),
-            (
-                "GET / HTTP/1.1\r\nConnection: keep-alive, close\r\n\r\n",
-                false,
-            ),
+            ("GET / HTTP/1.1\r\nConnection: keep-alive, close\r\n\r\n", false),
             ("GET / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n", true),
         ] {
             assert_eq!(check(text).unwrap().keep_alive, keep_alive, "{text}");
@@ -247,10 +236,7 @@ mod tests {
         let many = "a: b\r\n".repeat(HEADERS_MAX + 1);
         for (text, error) in [
             ("hello\r\n\r\n", HttpError::Malformed),
-            (
-                "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
-                HttpError::Malformed,
-            ),
+            ("POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", HttpError::Malformed),
             (
                 "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
                 HttpError::Malformed,
@@ -259,22 +245,13 @@ mod tests {
                 "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
                 HttpError::Malformed,
             ),
-            (
-                "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
-                HttpError::Malformed,
-            ),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", HttpError::Malformed),
             (
                 "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
                 HttpError::BodyTooLarge,
             ),
-            (
-                &format!("GET / HTTP/1.1\r\n{many}\r\n"),
-                HttpError::HeadTooLarge,
-            ),
-            (
-                &format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(HEAD_MAX)),
-                HttpError::HeadTooLarge,
-            ),
+            (&format!("GET / HTTP/1.1\r\n{many}\r\n"), HttpError::HeadTooLarge),
+            (&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(HEAD_MAX)), HttpError::HeadTooLarge),
         ] {
             assert_eq!(check(text), Err(error), "{text:.60}");
         }

@@ -134,10 +134,7 @@ struct Book {
 
 impl LedgerHandle {
     pub(super) fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            book: Arc::default(),
-        }
+        Self { clock, book: Arc::default() }
     }
 
     /// The sums at this moment.
@@ -149,12 +146,7 @@ impl LedgerHandle {
     /// At most `count` entries from place `from` on, in the order in which the requests ended.
     pub fn entries(&self, from: usize, count: usize) -> Vec<Entry> {
         let book = self.book();
-        book.entries
-            .iter()
-            .skip(from)
-            .take(count)
-            .cloned()
-            .collect()
+        book.entries.iter().skip(from).take(count).cloned().collect()
     }
 
     /// The ledger as JSON, in pieces of bounded size: `{"schema_version":1,"totals":{…},
@@ -168,19 +160,13 @@ impl LedgerHandle {
         let ledger = self.clone();
         let batches = (0..count).step_by(BATCH).map(move |from| {
             let mut piece = Vec::new();
-            for (place, entry) in ledger
-                .entries(from, BATCH.min(count - from))
-                .iter()
-                .enumerate()
-            {
+            for (place, entry) in ledger.entries(from, BATCH.min(count - from)).iter().enumerate() {
                 piece.extend_from_slice(if from + place == 0 { b"\n" } else { b",\n" });
                 write_json(&mut piece, entry);
             }
             piece
         });
-        std::iter::once(head)
-            .chain(batches)
-            .chain(std::iter::once(b"\n]}\n".to_vec()))
+        std::iter::once(head).chain(batches).chain(std::iter::once(b"\n]}\n".to_vec()))
     }
 
     /// Writes [`json`](Self::json) to `path`, which never holds half a ledger: the text goes to a

@@ -96,11 +96,7 @@ pub struct Schedule {
 impl Model {
     /// An idle server.
     pub fn new(profile: Profile) -> Self {
-        Self {
-            profile,
-            serving: BTreeSet::new(),
-            waiting: BTreeMap::new(),
-        }
+        Self { profile, serving: BTreeSet::new(), waiting: BTreeMap::new() }
     }
 
     /// A request for `tokens` tokens arrives. Unless it is refused, it must [`leave`](Self::leave).
@@ -235,20 +231,12 @@ impl Schedule {
     }
 
     fn stretch(&self, active: u32) -> f64 {
-        if self.slowdown == 0 {
-            1.0
-        } else {
-            1.0 + f64::from(active) / f64::from(self.slowdown)
-        }
+        if self.slowdown == 0 { 1.0 } else { 1.0 + f64::from(active) / f64::from(self.slowdown) }
     }
 
     fn factor(&mut self) -> f64 {
         let sigma = self.jitter.sigma();
-        if sigma == 0.0 {
-            1.0
-        } else {
-            (sigma * self.generator.normal()).exp()
-        }
+        if sigma == 0.0 { 1.0 } else { (sigma * self.generator.normal()).exp() }
     }
 }
 
@@ -273,9 +261,7 @@ mod tests {
 
     fn granted(profile: Profile, sequence: u64) -> Plan {
         let admission = Model::new(profile).arrive(Sequence(sequence), 10, Tick(5));
-        let Admission::Granted(plan) = admission else {
-            panic!("{admission:?}")
-        };
+        let Admission::Granted(plan) = admission else { panic!("{admission:?}") };
         plan
     }
 
@@ -379,10 +365,7 @@ mod tests {
 
     #[test]
     fn jitter_keeps_the_median() {
-        let profile = Profile {
-            jitter: "0.4".parse().unwrap(),
-            ..Profile::default()
-        };
+        let profile = Profile { jitter: "0.4".parse().unwrap(), ..Profile::default() };
         let mut schedule = granted(profile, 3).schedule;
         let mut at = schedule.next(1);
         let below = (0..2000)

@@ -16,17 +16,11 @@ pub(super) const JSON: &str = "application/json";
 
 impl Page {
     pub(super) fn health() -> Self {
-        Self {
-            content_type: "text/plain; charset=utf-8",
-            body: String::new(),
-        }
+        Self { content_type: "text/plain; charset=utf-8", body: String::new() }
     }
 
     pub(super) fn models(desk: &Desk) -> Self {
-        Self {
-            content_type: JSON,
-            body: api::models(&desk.model_name),
-        }
+        Self { content_type: JSON, body: api::models(&desk.model_name) }
     }
 
     /// The ledger's totals.
@@ -88,16 +82,11 @@ impl Page {
             );
             debug_assert!(written.is_ok());
         }
-        Self {
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-            body,
-        }
+        Self { content_type: "text/plain; version=0.0.4; charset=utf-8", body }
     }
 }
 
 /// A label's value, escaped as Prometheus wants it.
 fn label(text: &str) -> String {
-    text.replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('\n', r"\n")
+    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }

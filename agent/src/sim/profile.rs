@@ -167,10 +167,7 @@ impl FromStr for FaultRate {
             .ok()
             .filter(|rate| (0.0..=1.0).contains(rate))
             .map(|rate| Self { fault, rate })
-            .ok_or_else(|| ProfileError::Rate {
-                fault,
-                rate: rate.to_owned(),
-            })
+            .ok_or_else(|| ProfileError::Rate { fault, rate: rate.to_owned() })
     }
 }
 

@@ -39,22 +39,8 @@ pub(super) async fn answer(
     let model = &desk.model_name;
     // There is no calendar here: `created` is the simulator's age in seconds.
     let created_s = request.arrival.0 / 1_000_000_000;
-    let reply = Reply::new(
-        endpoint,
-        open.sequence(),
-        model,
-        created_s,
-        ask.prompt_tokens,
-    );
-    let mut job = Job {
-        desk,
-        wire,
-        open: &mut open,
-        reply,
-        ask,
-        keep,
-        out: Vec::new(),
-    };
+    let reply = Reply::new(endpoint, open.sequence(), model, created_s, ask.prompt_tokens);
+    let mut job = Job { desk, wire, open: &mut open, reply, ask, keep, out: Vec::new() };
     let end = job.run(turn).await;
     match end {
         Ok(_) => open.complete(),
@@ -106,23 +92,16 @@ impl Job<'_> {
     }
 
     async fn serve(&mut self, plan: Plan) -> Result<After, Left> {
-        if self.ask.stream {
-            self.stream(plan).await
-        } else {
-            self.whole(plan).await
-        }
+        if self.ask.stream { self.stream(plan).await } else { self.whole(plan).await }
     }
 
     async fn refuse(&mut self, refusal: Refusal) -> Result<After, Left> {
         let (status, kind, message, more): (_, _, _, &[&str]) = match refusal {
             Refusal::Error => (500, "internal_error", "the engine failed", &[]),
             Refusal::Busy => (503, "service_unavailable", "the server is overloaded", &[]),
-            Refusal::RateLimit => (
-                429,
-                "rate_limit_exceeded",
-                "too many requests",
-                &["retry-after: 1"],
-            ),
+            Refusal::RateLimit => {
+                (429, "rate_limit_exceeded", "too many requests", &["retry-after: 1"])
+            }
         };
         self.open.inject(refusal.fault());
         self.open.status(status);
@@ -140,17 +119,13 @@ impl Job<'_> {
                 self.reply.role(&mut self.out);
                 self.send(plan.drip).await?;
             }
-            let reason = (place + 1 == plan.tokens)
-                .then(|| reason(plan.finish))
-                .flatten();
+            let reason = (place + 1 == plan.tokens).then(|| reason(plan.finish)).flatten();
             self.reply.token(&mut self.out, place, reason);
             self.open.wrote(1, now);
             self.send(plan.drip).await?;
         }
         if plan.tokens == 0 {
-            self.wire
-                .wait(plan.schedule.next(self.desk.active()))
-                .await?;
+            self.wire.wait(plan.schedule.next(self.desk.active())).await?;
             self.reply.role(&mut self.out);
             self.send(plan.drip).await?;
         }
@@ -204,10 +179,7 @@ impl Job<'_> {
             now = self.next_token(&mut plan).await?;
         }
         if plan.tokens == 0 {
-            now = self
-                .wire
-                .wait(plan.schedule.next(self.desk.active()))
-                .await?;
+            now = self.wire.wait(plan.schedule.next(self.desk.active())).await?;
         }
         self.open.status(200);
         let reason = reason(plan.finish).unwrap_or(Reason::Length);

@@ -83,11 +83,7 @@ impl Sim {
         let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let desk = Arc::new(Desk::new(Clock::start(), profile));
-        Ok(Self {
-            listener,
-            address,
-            desk,
-        })
+        Ok(Self { listener, address, desk })
     }
 
     /// Where it listens.
@@ -184,15 +180,7 @@ async fn route(desk: &Arc<Desk>, wire: &mut Wire, request: &Request) -> Result<A
             return refuse(wire, 404, &format!("there is no {path} here"), keep).await;
         }
     };
-    simple(
-        wire,
-        200,
-        page.content_type,
-        &[],
-        page.body.as_bytes(),
-        keep,
-    )
-    .await
+    simple(wire, 200, page.content_type, &[], page.body.as_bytes(), keep).await
 }
 
 /// The whole ledger, in pieces, so that a long one holds up nobody.

@@ -15,18 +15,11 @@ const CHAT: &str = "/v1/chat/completions";
 const TEXT: &str = "/v1/completions";
 
 fn quick() -> Profile {
-    Profile {
-        ttft: Duration::from_millis(5),
-        itl: Duration::from_millis(1),
-        ..Profile::default()
-    }
+    Profile { ttft: Duration::from_millis(5), itl: Duration::from_millis(1), ..Profile::default() }
 }
 
 fn faulty(fault: Fault) -> SimThread {
-    start(Profile {
-        faults: Faults::always(fault),
-        ..quick()
-    })
+    start(Profile { faults: Faults::always(fault), ..quick() })
 }
 
 fn start(profile: Profile) -> SimThread {
@@ -73,9 +66,7 @@ impl Client {
     fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         // Only a broken simulator lets it run out.
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self(BufReader::new(stream))
     }
 
@@ -116,10 +107,7 @@ impl Client {
             let (name, value) = line.split_once(": ")?;
             Some((name.to_owned(), value.to_owned()))
         });
-        Answer {
-            status,
-            fields: fields.collect(),
-        }
+        Answer { status, fields: fields.collect() }
     }
 
     fn body(&mut self, answer: &Answer) -> String {
@@ -159,9 +147,7 @@ impl Client {
         let answer = self.head();
         assert_eq!(answer.status, 200);
         assert!(answer.fields["content-type"].starts_with("text/event-stream"));
-        std::iter::from_fn(|| self.chunk())
-            .map(|c| word(&c))
-            .collect()
+        std::iter::from_fn(|| self.chunk()).map(|c| word(&c)).collect()
     }
 
     /// What is left to read until the server closes.
@@ -207,15 +193,7 @@ fn a_chat_stream_has_role_tokens_usage_and_an_end() {
     client.post(CHAT, &chat(4));
     assert_eq!(
         client.stream(),
-        [
-            "role",
-            "token",
-            "token",
-            "token",
-            "token:length",
-            "usage 3+4=7",
-            "done"
-        ]
+        ["role", "token", "token", "token", "token:length", "usage 3+4=7", "done"]
     );
     let entry = only_entry(sim);
     assert_eq!(entry.ending, Ending::Completed);
@@ -235,10 +213,7 @@ fn a_chat_stream_has_role_tokens_usage_and_an_end() {
 fn a_completions_stream_states_usage_only_when_asked() {
     let sim = start(quick());
     let mut client = Client::connect(&sim);
-    client.post(
-        TEXT,
-        &json!({"prompt": "12345", "max_tokens": 2, "stream": true}),
-    );
+    client.post(TEXT, &json!({"prompt": "12345", "max_tokens": 2, "stream": true}));
     assert_eq!(client.stream(), ["token", "token:length", "done"]);
 }
 
@@ -308,10 +283,7 @@ fn a_client_that_asks_may_send_its_body() {
 
 #[test]
 fn one_slot_serves_one_after_the_other_and_a_leaver_frees_it() {
-    let sim = start(Profile {
-        slots: 1,
-        ..quick()
-    });
+    let sim = start(Profile { slots: 1, ..quick() });
     let mut first = Client::connect(&sim);
     first.post(CHAT, &chat(1_000_000));
     assert_eq!(first.head().status, 200);
@@ -345,11 +317,7 @@ fn one_slot_serves_one_after_the_other_and_a_leaver_frees_it() {
 
 #[test]
 fn refusals_are_answered_at_once_and_keep_the_connection() {
-    for (fault, status) in [
-        (Fault::Error, 500),
-        (Fault::Busy, 503),
-        (Fault::RateLimit, 429),
-    ] {
+    for (fault, status) in [(Fault::Error, 500), (Fault::Busy, 503), (Fault::RateLimit, 429)] {
         let sim = faulty(fault);
         let mut client = Client::connect(&sim);
         client.post(CHAT, &chat(3));
@@ -366,26 +334,10 @@ fn refusals_are_answered_at_once_and_keep_the_connection() {
 #[test]
 fn replies_with_another_shape_end_as_they_should() {
     for (fault, events, tokens) in [
-        (
-            Fault::Empty,
-            &["role", ":stop", "usage 3+0=3", "done"][..],
-            0,
-        ),
-        (
-            Fault::NoUsage,
-            &["role", "token", "token", "token", "token:length", "done"],
-            4,
-        ),
-        (
-            Fault::Short,
-            &["role", "token", "token:stop", "usage 3+2=5", "done"],
-            2,
-        ),
-        (
-            Fault::ErrorInStream,
-            &["role", "token", "token", "error", "done"],
-            2,
-        ),
+        (Fault::Empty, &["role", ":stop", "usage 3+0=3", "done"][..], 0),
+        (Fault::NoUsage, &["role", "token", "token", "token", "token:length", "done"], 4),
+        (Fault::Short, &["role", "token", "token:stop", "usage 3+2=5", "done"], 2),
+        (Fault::ErrorInStream, &["role", "token", "token", "error", "done"], 2),
     ] {
         let sim = faulty(fault);
         let mut client = Client::connect(&sim);
@@ -413,10 +365,7 @@ fn the_same_faults_in_one_piece() {
         let (pointer, value) = check.split_once('=').unwrap();
         assert_eq!(status, 200);
         assert_eq!(reply.pointer(pointer).unwrap().to_string(), value);
-        assert_eq!(
-            reply.get("usage").is_some(),
-            matches!(fault, Fault::Empty | Fault::Short)
-        );
+        assert_eq!(reply.get("usage").is_some(), matches!(fault, Fault::Empty | Fault::Short));
         assert_eq!(only_entry(sim).ending, Ending::Injected(fault));
     }
 }
@@ -445,11 +394,7 @@ fn broken_off_replies_end_half_way() {
 
 #[test]
 fn a_stall_is_silent_and_holds_its_slot_until_the_client_leaves() {
-    let sim = start(Profile {
-        slots: 1,
-        faults: Faults::always(Fault::Stall),
-        ..quick()
-    });
+    let sim = start(Profile { slots: 1, faults: Faults::always(Fault::Stall), ..quick() });
     let mut client = Client::connect(&sim);
     client.post(CHAT, &chat(4));
     assert_eq!(client.head().status, 200);
@@ -502,10 +447,7 @@ fn what_cannot_be_answered_is_said_so() {
     client.send("hello\r\n\r\n");
     assert_eq!(client.head().status, 400);
     let entry = only_entry(sim);
-    assert_eq!(
-        (entry.ending, entry.status),
-        (Ending::BadRequest, Some(400))
-    );
+    assert_eq!((entry.ending, entry.status), (Ending::BadRequest, Some(400)));
 }
 
 #[test]
@@ -552,11 +494,8 @@ fn the_ledger_adds_up_to_what_was_sent() {
         slowdown: 4,
         jitter: "0.3".parse().unwrap(),
         ttft: Duration::from_millis(1),
-        faults: Faults::new(vec![
-            "error=0.2".parse().unwrap(),
-            "short=0.2".parse().unwrap(),
-        ])
-        .unwrap(),
+        faults: Faults::new(vec!["error=0.2".parse().unwrap(), "short=0.2".parse().unwrap()])
+            .unwrap(),
         ..quick()
     });
     let sent: Vec<(String, bool)> = std::thread::scope(|scope| {
@@ -581,10 +520,7 @@ fn the_ledger_adds_up_to_what_was_sent() {
                 })
             })
             .collect();
-        users
-            .into_iter()
-            .flat_map(|user| user.join().unwrap())
-            .collect()
+        users.into_iter().flat_map(|user| user.join().unwrap()).collect()
     });
     let (_, truth) = Client::connect(&sim).get("/truth");
     let truth: Value = serde_json::from_str(&truth).unwrap();
@@ -595,10 +531,7 @@ fn the_ledger_adds_up_to_what_was_sent() {
 
     let all = u64::from(USERS * EACH);
     assert_eq!((totals.received, totals.entries), (all, all));
-    assert_eq!(
-        (totals.in_flight, totals.connections),
-        (0, u64::from(USERS) + 1)
-    );
+    assert_eq!((totals.in_flight, totals.connections), (0, u64::from(USERS) + 1));
     assert!(totals.in_flight_peak <= u64::from(USERS));
     let by_ending = |ending| totals.by_ending.get(&ending).copied().unwrap_or_default();
     let whole = by_ending(Ending::Completed);
@@ -611,23 +544,14 @@ fn the_ledger_adds_up_to_what_was_sent() {
     assert_eq!(totals.completed, whole.requests);
     assert_eq!(whole.completion_tokens, 3 * whole.requests);
     assert_eq!(short.completion_tokens, short.requests);
-    assert_eq!(
-        totals.completion_tokens,
-        entries.iter().map(|e| u64::from(e.tokens)).sum::<u64>()
-    );
+    assert_eq!(totals.completion_tokens, entries.iter().map(|e| u64::from(e.tokens)).sum::<u64>());
     assert_eq!(totals.prompt_tokens, 3 * all);
     assert_eq!(
         totals.in_flight_integral_ns,
-        entries
-            .iter()
-            .map(|e| e.end.ns_since(e.arrival))
-            .sum::<u64>()
+        entries.iter().map(|e| e.end.ns_since(e.arrival)).sum::<u64>()
     );
 
-    let mut hashes: Vec<String> = entries
-        .iter()
-        .map(|e| format!("{:016x}", e.body_hash))
-        .collect();
+    let mut hashes: Vec<String> = entries.iter().map(|e| format!("{:016x}", e.body_hash)).collect();
     let mut expected: Vec<String> = sent
         .iter()
         .map(|(body, _)| Digest::of(body.as_bytes()).to_string()[..16].to_owned())

@@ -26,17 +26,9 @@ pub fn spawn(address: SocketAddr, profile: Profile) -> Result<SimThread, SimErro
     let thread = std::thread::Builder::new()
         .name("sim".to_owned())
         .spawn(move || run(address, profile, &ready, stopped))
-        .map_err(|source| SimError::Start {
-            what: "thread",
-            source,
-        })?;
+        .map_err(|source| SimError::Start { what: "thread", source })?;
     let (address, ledger) = started.recv().map_err(|_| SimError::Ended)??;
-    Ok(SimThread {
-        address,
-        ledger,
-        stop: Some(stop),
-        thread: Some(thread),
-    })
+    Ok(SimThread { address, ledger, stop: Some(stop), thread: Some(thread) })
 }
 
 impl SimThread {
@@ -102,8 +94,5 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, SimError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|source| SimError::Start {
-            what: "runtime",
-            source,
-        })
+        .map_err(|source| SimError::Start { what: "runtime", source })
 }

@@ -93,11 +93,7 @@ impl Wire {
         };
         // A large request should not hold its memory for the connection's life.
         self.inbox.shrink_to(AHEAD_MAX);
-        Ok(Ok(Request {
-            head,
-            body,
-            arrival: self.clock.now(),
-        }))
+        Ok(Ok(Request { head, body, arrival: self.clock.now() }))
     }
 
     async fn known_body(&mut self, length: usize) -> Result<Vec<u8>, Left> {

@@ -94,21 +94,11 @@ fn a_lost_or_doubled_request_is_noticed() {
     assert_eq!(tally.check(), Ok(()));
     assert_eq!(tally.check_sealed(), Err(ConservationError::Open(1)));
     tally.counts.started += 1;
-    assert!(matches!(
-        tally.check(),
-        Err(ConservationError::Endings {
-            started: 2,
-            open: 1,
-            ..
-        })
-    ));
+    assert!(matches!(tally.check(), Err(ConservationError::Endings { started: 2, open: 1, .. })));
     tally.counts.started = 1;
     tally.counts.open = 0;
     tally.counts.succeeded = 1;
-    assert!(matches!(
-        tally.check(),
-        Err(ConservationError::Samples { name: "e2e", .. })
-    ));
+    assert!(matches!(tally.check(), Err(ConservationError::Samples { name: "e2e", .. })));
     tally.counts.failed[0] = u64::MAX;
     assert_eq!(tally.check(), Err(ConservationError::Overflow));
 }
@@ -117,11 +107,7 @@ fn a_lost_or_doubled_request_is_noticed() {
 fn every_class_is_counted_under_its_own_name() {
     let endings = Failure::ALL.map(Ending::Failed).into_iter();
     for ending in endings.chain(Censor::ALL.map(Ending::Censored)) {
-        let mut counts = Counts {
-            started: 1,
-            open: 1,
-            ..Counts::default()
-        };
+        let mut counts = Counts { started: 1, open: 1, ..Counts::default() };
         counts.end(ending);
         assert_eq!(counts.by_class().collect::<Vec<_>>(), [(ending.name(), 1)]);
     }

@@ -41,13 +41,9 @@ pub use raw::Source;
 /// Precedence: flag, environment, file, default. Without a file the overlay describes levels of
 /// one workload named `default`.
 pub fn resolve(file: Option<Source<'_>>, overlay: &Overlay) -> Result<Campaign, Problems> {
-    let mut collector = raw::Collector {
-        source: file,
-        problems: Problems::default(),
-    };
-    let campaign = overlay
-        .merge(&mut collector)
-        .and_then(|root| parse::read_campaign(&root, &mut collector));
+    let mut collector = raw::Collector { source: file, problems: Problems::default() };
+    let campaign =
+        overlay.merge(&mut collector).and_then(|root| parse::read_campaign(&root, &mut collector));
     match campaign {
         Some(campaign) if collector.problems.is_empty() => Ok(campaign),
         Some(_) | None => Err(collector.problems),

@@ -38,14 +38,12 @@ struct Setting {
 impl Overlay {
     /// What `flag` says about the key at `path`; later flags win.
     pub fn flag(&mut self, flag: &str, path: &[&str], value: FlagValue) {
-        self.settings
-            .push(Setting::new(Origin::Flag(flag.to_owned()), path, value));
+        self.settings.push(Setting::new(Origin::Flag(flag.to_owned()), path, value));
     }
 
     /// What `flag` says about the levels of a campaign that has no file; it is refused beside one.
     pub fn shape(&mut self, flag: &str, path: &[&str], value: FlagValue) {
-        self.shape
-            .push(Setting::new(Origin::Flag(flag.to_owned()), path, value));
+        self.shape.push(Setting::new(Origin::Flag(flag.to_owned()), path, value));
     }
 
     /// What an environment variable says; every flag wins over it.
@@ -80,13 +78,7 @@ impl Overlay {
             }
         }
         for setting in &self.settings {
-            put(
-                root.as_mut(),
-                &setting.origin,
-                &setting.path,
-                setting.node(),
-                c,
-            );
+            put(root.as_mut(), &setting.origin, &setting.path, setting.node(), c);
         }
         for (index, text) in self.set.iter().enumerate() {
             set(root.as_mut(), index, text, c);
@@ -105,19 +97,9 @@ impl Overlay {
             // The tree is made of tables only, so every path has room.
             let _room = root.put(&owned(path), Node::implied(value));
         };
-        put(
-            &["workloads", "default", "input_tokens"],
-            Value::Integer(500),
-        );
-        put(
-            &["workloads", "default", "output_tokens"],
-            Value::Integer(200),
-        );
-        if self
-            .shape
-            .iter()
-            .any(|s| s.path.first().is_some_and(|p| p == "phases"))
-        {
+        put(&["workloads", "default", "input_tokens"], Value::Integer(500));
+        put(&["workloads", "default", "output_tokens"], Value::Integer(200));
+        if self.shape.iter().any(|s| s.path.first().is_some_and(|p| p == "phases")) {
             let name = Value::Text("default".to_owned());
             put(&["phases", "scaling", "workload"], name);
         }
@@ -130,11 +112,7 @@ impl Overlay {
 
 impl Setting {
     fn new(origin: Origin, path: &[&str], value: FlagValue) -> Self {
-        Self {
-            origin,
-            path: owned(path),
-            value,
-        }
+        Self { origin, path: owned(path), value }
     }
 
     fn node(&self) -> Node {

@@ -28,19 +28,8 @@ pub(super) type Workloads = BTreeMap<String, Option<Workload>>;
 
 /// The campaign in `root`; `None` if there was any problem.
 pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campaign> {
-    let root = Field {
-        key: String::new(),
-        node: root,
-    };
-    let valid = [
-        "name",
-        "mode",
-        "tier",
-        "seed",
-        "target",
-        "workloads",
-        "phases",
-    ];
+    let root = Field { key: String::new(), node: root };
+    let valid = ["name", "mode", "tier", "seed", "target", "workloads", "phases"];
     let top = Section::open(&root, &valid, c)?;
     let name = match top.get("name") {
         Some(field) => read_name(&field, c),
@@ -59,12 +48,8 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         None => Some(42),
     };
     let nothing = Node::implied(Value::Table(BTreeMap::new()));
-    let or_empty = |key: &str| {
-        top.get(key).unwrap_or(Field {
-            key: key.to_owned(),
-            node: &nothing,
-        })
-    };
+    let or_empty =
+        |key: &str| top.get(key).unwrap_or(Field { key: key.to_owned(), node: &nothing });
     let target = read_target(&or_empty("target"), c);
     let workloads = read_workloads(&or_empty("workloads"), c);
     let phases = read_phases(top.get("phases"), &workloads, tier, c);
@@ -90,10 +75,9 @@ fn read_name(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Name> {
 
 fn read_mode(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Mode> {
     match field.text(c)? {
-        "floodmark" => field.refuse(
-            c,
-            "this version has paper mode only; write \"paper\" or leave mode out",
-        ),
+        "floodmark" => {
+            field.refuse(c, "this version has paper mode only; write \"paper\" or leave mode out")
+        }
         _ => field.word(&Mode::ALL.map(|mode| (mode.name(), mode)), c),
     }
 }
@@ -102,24 +86,13 @@ fn read_target(
     field: &Field<'_>,
     c: &mut Collector<'_>,
 ) -> Option<(Target, Option<KeyRef>, Duration)> {
-    let valid = [
-        "base_urls",
-        "model",
-        "endpoint",
-        "stream",
-        "api_key",
-        "timeouts",
-        "ready_timeout",
-    ];
+    let valid =
+        ["base_urls", "model", "endpoint", "stream", "api_key", "timeouts", "ready_timeout"];
     let section = Section::open(field, &valid, c)?;
     let hint = "say which server to load: base_urls = [\"http://HOST:PORT\"], or --target URL";
-    let base_url = section
-        .need("base_urls", hint, c)
-        .and_then(|field| read_base_url(&field, c));
+    let base_url = section.need("base_urls", hint, c).and_then(|field| read_base_url(&field, c));
     let hint = "say which model to ask for: model = \"NAME\", or --model NAME";
-    let model = section
-        .need("model", hint, c)
-        .and_then(|field| field.line(MODEL_BYTES_MAX, c));
+    let model = section.need("model", hint, c).and_then(|field| field.line(MODEL_BYTES_MAX, c));
     let endpoint = match section.get("endpoint") {
         Some(field) => field.word(&Endpoint::ALL.map(|e| (e.name(), e)), c),
         None => Some(Endpoint::Chat),
@@ -158,10 +131,7 @@ fn read_base_url(field: &Field<'_>, c: &mut Collector<'_>) -> Option<BaseUrl> {
     };
     let items = field.items();
     let [item] = items.as_slice() else {
-        let what = format!(
-            "has {} URLs; this version loads exactly one server",
-            items.len()
-        );
+        let what = format!("has {} URLs; this version loads exactly one server", items.len());
         return field.refuse(c, what);
     };
     let text = item.text(c)?;
@@ -215,12 +185,7 @@ fn read_timeouts(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Timeouts> {
     let first_byte = wait("first_byte", Timeouts::DEFAULT.first_byte);
     let idle = wait("idle", Timeouts::DEFAULT.idle);
     let total = wait("total", Timeouts::DEFAULT.total);
-    Some(Timeouts {
-        connect: connect?,
-        first_byte: first_byte?,
-        idle: idle?,
-        total: total?,
-    })
+    Some(Timeouts { connect: connect?, first_byte: first_byte?, idle: idle?, total: total? })
 }
 
 fn read_workloads(field: &Field<'_>, c: &mut Collector<'_>) -> Workloads {

@@ -43,11 +43,7 @@ pub(super) fn read_phases(
     let keys = Phase::ALL.map(key);
     let section = Section::open(&field, &keys, c)?;
     let mut phases = Some(Vec::new());
-    let mut scope = Scope {
-        workloads,
-        tier,
-        levels_left: LEVELS_MAX,
-    };
+    let mut scope = Scope { workloads, tier, levels_left: LEVELS_MAX };
     for phase in Phase::ALL {
         let Some(field) = section.get(key(phase)) else {
             continue;
@@ -156,10 +152,7 @@ fn read_entry(
         let (Some(users), Some(requests)) = (level.users, stated.requests) else {
             return None;
         };
-        let load = Load {
-            users,
-            requests: tier.scale(requests),
-        };
+        let load = Load { users, requests: tier.scale(requests) };
         if !allow_capped && load.in_flight_max() < users.into() {
             let blamed = stated.field.as_ref().or(level.field.as_ref());
             refuse_capped(blamed, &section, load, requests, tier, c);
@@ -222,10 +215,7 @@ fn read_users<'t>(
     let field = match (phase, section.get("users")) {
         (_, Some(field)) => field,
         (Phase::Warmup | Phase::Baseline, None) => {
-            return Some(vec![Users {
-                field: None,
-                users: Some(1),
-            }]);
+            return Some(vec![Users { field: None, users: Some(1) }]);
         }
         (Phase::Scaling | Phase::Stress | Phase::Saturation, None) => {
             let hint = "say how many users each level has: users = [1, 10, 100]";
@@ -241,10 +231,8 @@ fn read_users<'t>(
         return field.refuse(c, what);
     };
     *levels_left = left;
-    let read = items.into_iter().map(|item| Users {
-        users: item.count(USERS_MAX, c),
-        field: Some(item),
-    });
+    let read =
+        items.into_iter().map(|item| Users { users: item.count(USERS_MAX, c), field: Some(item) });
     Some(read.collect())
 }
 
@@ -273,10 +261,8 @@ fn read_requests<'t>(
     };
     if !matches!(field.node.value, Value::List(_)) {
         let requests = field.integer(1..=REQUESTS_MAX, c)?;
-        let same = |_: &Users<'_>| Requests {
-            field: section.get("requests"),
-            requests: Some(requests),
-        };
+        let same =
+            |_: &Users<'_>| Requests { field: section.get("requests"), requests: Some(requests) };
         return Some(users.iter().map(same).collect());
     }
     let items = field.items();
@@ -288,10 +274,9 @@ fn read_requests<'t>(
         );
         return field.refuse(c, what);
     }
-    let read = items.into_iter().map(|item| Requests {
-        requests: item.integer(1..=REQUESTS_MAX, c),
-        field: Some(item),
-    });
+    let read = items
+        .into_iter()
+        .map(|item| Requests { requests: item.integer(1..=REQUESTS_MAX, c), field: Some(item) });
     Some(read.collect())
 }
 
@@ -308,10 +293,7 @@ fn refuse_capped(
     let made = match tier {
         Tier::Default => String::new(),
         Tier::Quick | Tier::Thorough => {
-            format!(
-                "tier {} makes {requests} of {stated} requests; ",
-                tier.name()
-            )
+            format!("tier {} makes {requests} of {stated} requests; ", tier.name())
         }
     };
     let flags = c.source.is_none();

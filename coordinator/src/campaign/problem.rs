@@ -117,10 +117,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::File { name, at: None } => write!(f, "{name}: ")?,
-            Place::File {
-                name,
-                at: Some((line, column)),
-            } => write!(f, "{name}:{line}:{column}: ")?,
+            Place::File { name, at: Some((line, column)) } => {
+                write!(f, "{name}:{line}:{column}: ")?
+            }
             Place::Flag(flag) => write!(f, "{flag}: ")?,
             Place::Environment(variable) => write!(f, "environment variable {variable}: ")?,
             Place::Nowhere => {}
@@ -239,20 +238,13 @@ mod tests {
         let mut problems = Problems::default();
         for line in 1..=130 {
             problems.add(Problem {
-                place: Place::File {
-                    name: "c.toml".to_owned(),
-                    at: Some((line, 1)),
-                },
+                place: Place::File { name: "c.toml".to_owned(), at: Some((line, 1)) },
                 key: String::new(),
                 value: None,
                 what: "bad".to_owned(),
             });
         }
         assert_eq!(problems.list().len(), Problems::KEPT_MAX);
-        assert!(
-            problems
-                .to_string()
-                .ends_with("\n130 problems, 30 of them not shown")
-        );
+        assert!(problems.to_string().ends_with("\n130 problems, 30 of them not shown"));
     }
 }

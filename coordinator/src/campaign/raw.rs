@@ -65,19 +65,14 @@ impl Source<'_> {
     pub const BYTES_MAX: usize = 1 << 20;
 
     fn place(self, offset: Option<usize>) -> Place {
-        Place::File {
-            name: clip(self.name),
-            at: offset.map(|offset| position(self.text, offset)),
-        }
+        Place::File { name: clip(self.name), at: offset.map(|offset| position(self.text, offset)) }
     }
 }
 
 /// Line and column of a byte offset, both from 1, the column in characters.
 fn position(text: &str, offset: usize) -> (usize, usize) {
-    let offset = (0..=offset.min(text.len()))
-        .rev()
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(0);
+    let offset =
+        (0..=offset.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let before = text.get(..offset).unwrap_or_default();
     let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default();
@@ -133,20 +128,12 @@ impl Value {
 impl Node {
     /// A node that nobody wrote.
     pub(super) fn implied(value: Value) -> Self {
-        Self {
-            origin: Origin::Implied,
-            written: String::new(),
-            value,
-        }
+        Self { origin: Origin::Implied, written: String::new(), value }
     }
 
     /// The table, if it is one.
     pub(super) fn table(&self) -> Option<&Table> {
-        if let Value::Table(table) = &self.value {
-            Some(table)
-        } else {
-            None
-        }
+        if let Value::Table(table) = &self.value { Some(table) } else { None }
     }
 
     /// How it was written, if it is a single value: a list or a table may hold a secret in a place
@@ -168,10 +155,7 @@ impl Node {
         let made = || Self::implied(Value::Table(Table::new()));
         let next = match &mut self.value {
             Value::Table(table) => {
-                &mut table
-                    .entry(step.clone())
-                    .or_insert_with(|| (origin.clone(), made()))
-                    .1
+                &mut table.entry(step.clone()).or_insert_with(|| (origin.clone(), made())).1
             }
             Value::List(items) => {
                 let index: usize = step.parse().map_err(|_| step.clone())?;
@@ -193,10 +177,7 @@ impl Node {
 /// The tree of a file; `None` and its problems if it is no TOML.
 pub(super) fn read_file(collector: &mut Collector<'_>, source: Source<'_>) -> Option<Node> {
     if source.text.len() > Source::BYTES_MAX {
-        let what = format!(
-            "larger than {} bytes, the most that is read",
-            Source::BYTES_MAX
-        );
+        let what = format!("larger than {} bytes, the most that is read", Source::BYTES_MAX);
         return collector.add(&Origin::Implied, "", None, what);
     }
     let (table, errors) = DeTable::parse_recoverable(source.text);
@@ -218,11 +199,7 @@ pub(super) fn read_flag(origin: &Origin, text: &str) -> Node {
         Ok(value) => read_value(text, &value, Some(origin)).value,
         Err(_) => Value::Text(text.to_owned()),
     };
-    Node {
-        origin: origin.clone(),
-        written: text.to_owned(),
-        value,
-    }
+    Node { origin: origin.clone(), written: text.to_owned(), value }
 }
 
 /// A dotted key, quoted where TOML wants it.
@@ -270,23 +247,15 @@ fn read_value(text: &str, value: &Spanned<DeValue<'_>>, flag: Option<&Origin>) -
         DeValue::Float(_) => Value::Float,
         DeValue::Boolean(yes) => Value::Boolean(*yes),
         DeValue::Datetime(_) => Value::Datetime,
-        DeValue::Array(items) => Value::List(
-            items
-                .iter()
-                .map(|item| read_value(text, item, flag))
-                .collect(),
-        ),
+        DeValue::Array(items) => {
+            Value::List(items.iter().map(|item| read_value(text, item, flag)).collect())
+        }
         DeValue::Table(table) => Value::Table(read_entries(text, table, flag)),
     };
     Node {
         origin: flag.cloned().unwrap_or(Origin::File(span.start)),
         // Longer values are never shown whole.
-        written: text
-            .get(span)
-            .unwrap_or_default()
-            .chars()
-            .take(100)
-            .collect(),
+        written: text.get(span).unwrap_or_default().chars().take(100).collect(),
         value: read,
     }
 }

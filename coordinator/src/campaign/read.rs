@@ -41,35 +41,22 @@ impl<'t> Section<'t> {
     /// The table in `field`, whatever its keys.
     pub(super) fn open_any(field: &Field<'t>, c: &mut Collector<'_>) -> Option<Self> {
         let Some(table) = field.node.table() else {
-            return field.refuse(
-                c,
-                format!("must be a table, not {}", field.node.value.kind()),
-            );
+            return field.refuse(c, format!("must be a table, not {}", field.node.value.kind()));
         };
-        Some(Self {
-            key: field.key.clone(),
-            origin: &field.node.origin,
-            table,
-        })
+        Some(Self { key: field.key.clone(), origin: &field.node.origin, table })
     }
 
     /// All keys with their origins and values.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'t str, &'t Origin, Field<'t>)> {
         self.table.iter().map(|(key, (origin, node))| {
-            let field = Field {
-                key: self.key_of(key),
-                node,
-            };
+            let field = Field { key: self.key_of(key), node };
             (key.as_str(), origin, field)
         })
     }
 
     /// The value of `key`, if it was given.
     pub(super) fn get(&self, key: &str) -> Option<Field<'t>> {
-        self.table.get(key).map(|(_, node)| Field {
-            key: self.key_of(key),
-            node,
-        })
+        self.table.get(key).map(|(_, node)| Field { key: self.key_of(key), node })
     }
 
     /// The value of `key`; its absence is a problem that `hint` helps with.
@@ -88,11 +75,7 @@ impl<'t> Section<'t> {
         } else {
             format!("\"{}\"", clip(key))
         };
-        if self.key.is_empty() {
-            key
-        } else {
-            format!("{}.{key}", self.key)
-        }
+        if self.key.is_empty() { key } else { format!("{}.{key}", self.key) }
     }
 }
 
@@ -109,11 +92,7 @@ impl<'t> Field<'t> {
 
     /// An integer within `range`.
     pub(super) fn integer(&self, range: RangeInclusive<u64>, c: &mut Collector<'_>) -> Option<u64> {
-        let right = format!(
-            "must be an integer from {} to {}",
-            range.start(),
-            range.end()
-        );
+        let right = format!("must be an integer from {} to {}", range.start(), range.end());
         let Value::Integer(number) = self.node.value else {
             return self.refuse(c, format!("{right}, not {}", self.node.value.kind()));
         };
@@ -195,15 +174,9 @@ impl<'t> Field<'t> {
     /// The items of a list, or the single value as the only item.
     pub(super) fn items(&self) -> Vec<Field<'t>> {
         let Value::List(items) = &self.node.value else {
-            return vec![Field {
-                key: self.key.clone(),
-                node: self.node,
-            }];
+            return vec![Field { key: self.key.clone(), node: self.node }];
         };
-        let item = |(index, node)| Field {
-            key: format!("{}.{index}", self.key),
-            node,
-        };
+        let item = |(index, node)| Field { key: format!("{}.{index}", self.key), node };
         items.iter().enumerate().map(item).collect()
     }
 }

@@ -22,10 +22,7 @@ fn read(text: &str) -> Result<Campaign, Problems> {
 }
 
 fn read_with(text: &str, overlay: &Overlay) -> Result<Campaign, Problems> {
-    let source = Source {
-        name: "c.toml",
-        text,
-    };
+    let source = Source { name: "c.toml", text };
     resolve(Some(source), overlay)
 }
 
@@ -55,16 +52,9 @@ fn defaults_are_those_of_the_paper() {
     assert_eq!(campaign.ready_timeout, Duration::from_secs(60));
     assert_eq!(
         levels(&campaign),
-        [
-            (Phase::Warmup, 1, 1),
-            (Phase::Baseline, 1, 10),
-            (Phase::Saturation, 20, 200)
-        ]
+        [(Phase::Warmup, 1, 1), (Phase::Baseline, 1, 10), (Phase::Saturation, 20, 200)]
     );
-    let cooldowns = campaign
-        .phases
-        .iter()
-        .map(|p| p.levels[0].cooldown.as_secs());
+    let cooldowns = campaign.phases.iter().map(|p| p.levels[0].cooldown.as_secs());
     assert_eq!(cooldowns.collect::<Vec<_>>(), [0, 5, 5]);
     let workload = &campaign.phases[0].levels[0].workload;
     assert!(workload.forced_length && workload.cache == CacheMode::Replay);
@@ -149,10 +139,7 @@ const REFUSALS: &[(&str, &str)] = &[
         "seed = \"42\"\n{HEAD}{LEVEL}",
         "c.toml:1:8: seed = \"42\": must be an integer from 0 to 18446744073709551615, not a string",
     ),
-    (
-        "target = 5\n{WORKLOAD}{LEVEL}",
-        "c.toml:1:10: target = 5: must be a table, not an integer",
-    ),
+    ("target = 5\n{WORKLOAD}{LEVEL}", "c.toml:1:10: target = 5: must be a table, not an integer"),
     (
         "[target]\nmodel = \"m\"\n{WORKLOAD}{LEVEL}",
         "c.toml:1:1: target.base_urls: missing; say which server to load: base_urls = [\"http://HOST:PORT\"], or --target URL",
@@ -257,10 +244,7 @@ fn every_problem_is_reported_with_its_place_and_what_would_be_right() {
     for (text, message) in REFUSALS {
         let text = text
             .replace("{HEAD}", HEAD.trim_start_matches('\n'))
-            .replace(
-                "{WORKLOAD}",
-                "[workloads.chat]\ninput_tokens = 5\noutput_tokens = 2\n",
-            )
+            .replace("{WORKLOAD}", "[workloads.chat]\ninput_tokens = 5\noutput_tokens = 2\n")
             .replace("{LEVEL}", "[phases]\nbaseline = { workload = \"chat\" }\n");
         let refusal = read(&text).unwrap_err().to_string();
         if refusal != *message {
@@ -291,23 +275,15 @@ fn a_key_is_never_repeated() {
         format!("api_key = \"{CANARY}\"\napi_key = \"{CANARY}\""),
     ] {
         let refusal = read(&format!("{target}{key}\n{chat}{level}")).unwrap_err();
-        assert!(
-            !format!("{refusal}{refusal:?}").contains("canary"),
-            "{refusal}"
-        );
+        assert!(!format!("{refusal}{refusal:?}").contains("canary"), "{refusal}");
     }
-    for url in [
-        format!("http://me:{CANARY}@h"),
-        format!("http://{CANARY}@h:x"),
-        format!("me:{CANARY}@h"),
-    ] {
+    for url in
+        [format!("http://me:{CANARY}@h"), format!("http://{CANARY}@h:x"), format!("me:{CANARY}@h")]
+    {
         let mut overlay = Overlay::default();
         overlay.flag("--target", &["target", "base_urls"], FlagValue::OneOf(url));
         let refusal = read_with(&format!("{head}{level}"), &overlay).unwrap_err();
-        assert!(
-            !format!("{refusal}{refusal:?}").contains("canary"),
-            "{refusal}"
-        );
+        assert!(!format!("{refusal}{refusal:?}").contains("canary"), "{refusal}");
     }
     for set in [
         format!("target.api_key={CANARY}"),
@@ -320,10 +296,7 @@ fn a_key_is_never_repeated() {
         let mut overlay = Overlay::default();
         overlay.set(set);
         let refusal = read_with(&format!("{head}{level}"), &overlay).unwrap_err();
-        assert!(
-            !format!("{refusal}{refusal:?}").contains("canary"),
-            "{refusal}"
-        );
+        assert!(!format!("{refusal}{refusal:?}").contains("canary"), "{refusal}");
     }
 }
 
@@ -339,10 +312,7 @@ fn a_key_is_named_by_reference() {
     let key = |line: &str| read_with(&text(line), &overlay).unwrap().api_key;
     assert_eq!(key(""), env("OPENAI_API_KEY"));
     assert_eq!(key("api_key = { env = \"MINE\" }"), env("MINE"));
-    assert_eq!(
-        key("api_key = { file = \"/run/key\" }"),
-        Some(KeyRef::File("/run/key".into()))
-    );
+    assert_eq!(key("api_key = { file = \"/run/key\" }"), Some(KeyRef::File("/run/key".into())));
 }
 
 #[test]
@@ -412,11 +382,7 @@ fn a_problem_names_the_flag_or_variable_it_came_from() {
     let mut overlay = Overlay::default();
     overlay.flag("--seed", &["seed"], FlagValue::Numbers("x".to_owned()));
     overlay.flag("--tier", &["tier"], FlagValue::Text("slow".to_owned()));
-    overlay.shape(
-        "--users",
-        &["phases", "scaling", "users"],
-        FlagValue::Numbers("1,2".to_owned()),
-    );
+    overlay.shape("--users", &["phases", "scaling", "users"], FlagValue::Numbers("1,2".to_owned()));
     let url = FlagValue::OneOf("localhost".to_owned());
     overlay.environment("FLOODMARK_TARGET", &["target", "base_urls"], url);
     for set in [
@@ -456,11 +422,7 @@ fn flags_alone_make_a_campaign() {
          phases: missing; say how many users: --users 1,10,100, or name a campaign file\n\
          2 problems"
     );
-    overlay.flag(
-        "--model",
-        &["target", "model"],
-        FlagValue::Text("m".to_owned()),
-    );
+    overlay.flag("--model", &["target", "model"], FlagValue::Text("m".to_owned()));
     overlay.shape(
         "--users",
         &["phases", "scaling", "users"],
@@ -469,11 +431,7 @@ fn flags_alone_make_a_campaign() {
     let campaign = resolve(None, &overlay).unwrap();
     assert_eq!(
         levels(&campaign),
-        [
-            (Phase::Scaling, 1, 10),
-            (Phase::Scaling, 10, 100),
-            (Phase::Scaling, 100, 1000)
-        ]
+        [(Phase::Scaling, 1, 10), (Phase::Scaling, 10, 100), (Phase::Scaling, 100, 1000)]
     );
     let workload = &campaign.phases[0].levels[0].workload;
     assert_eq!((workload.input_tokens, workload.output_tokens), (500, 200));
@@ -490,29 +448,21 @@ fn flags_alone_make_a_campaign() {
          --set phases.scaling.allow_capped=true"
     );
     overlay.set("phases.scaling.allow_capped=true".to_owned());
-    assert_eq!(
-        levels(&resolve(None, &overlay).unwrap())[2],
-        (Phase::Scaling, 100, 50)
-    );
+    assert_eq!(levels(&resolve(None, &overlay).unwrap())[2], (Phase::Scaling, 100, 50));
 }
 
 #[test]
 fn what_is_too_large_is_refused() {
     let text = format!(
         "{HEAD}[phases]\nscaling = {{ users = [{}], workload = \"chat\" }}",
-        (1..=1001)
-            .map(|n| n.to_string())
-            .collect::<Vec<_>>()
-            .join(",")
+        (1..=1001).map(|n| n.to_string()).collect::<Vec<_>>().join(",")
     );
     assert_eq!(
         read(&text).unwrap_err().to_string(),
         "c.toml:9:21: phases.scaling.users: more than 1000 levels in the campaign"
     );
     assert_eq!(
-        read(&"#".repeat(Source::BYTES_MAX + 1))
-            .unwrap_err()
-            .to_string(),
+        read(&"#".repeat(Source::BYTES_MAX + 1)).unwrap_err().to_string(),
         "c.toml: larger than 1048576 bytes, the most that is read"
     );
 }
@@ -522,12 +472,7 @@ fn arb_name() -> impl Strategy<Value = String> {
 }
 
 fn arb_wait() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[1-9][0-9]{0,3}ms",
-        "[1-9][0-9]?\\.[0-9]{1,9}s",
-        "[1-9][0-9]?m",
-        "[1-9]h"
-    ]
+    prop_oneof!["[1-9][0-9]{0,3}ms", "[1-9][0-9]?\\.[0-9]{1,9}s", "[1-9][0-9]?m", "[1-9]h"]
 }
 
 fn arb_key() -> impl Strategy<Value = String> {

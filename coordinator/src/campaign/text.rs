@@ -43,11 +43,7 @@ impl Campaign {
             .map(|level| (level.workload.name.as_str(), &level.workload))
             .collect();
         lines.extend(workloads.into_values().flat_map(workload_lines));
-        lines.extend(
-            self.phases
-                .iter()
-                .flat_map(|phase| phase_lines(phase, self.tier)),
-        );
+        lines.extend(self.phases.iter().flat_map(|phase| phase_lines(phase, self.tier)));
         lines.join("\n") + "\n"
     }
 }
@@ -56,11 +52,7 @@ impl Campaign {
 /// server's own path is written so that it stays.
 fn url(url: &BaseUrl) -> String {
     let text = url.to_string();
-    if text.parse().as_ref() == Ok(url) {
-        text
-    } else {
-        text + "/v1"
-    }
+    if text.parse().as_ref() == Ok(url) { text } else { text + "/v1" }
 }
 
 fn key(key: &KeyRef) -> String {
@@ -74,11 +66,7 @@ fn key(key: &KeyRef) -> String {
 
 fn workload_lines(workload: &Workload) -> Vec<String> {
     let name = workload.name.as_str();
-    let header = if name.contains('.') {
-        quoted(name)
-    } else {
-        name.to_owned()
-    };
+    let header = if name.contains('.') { quoted(name) } else { name.to_owned() };
     vec![
         String::new(),
         format!("[workloads.{header}]"),
@@ -108,9 +96,7 @@ fn phase_lines(phase: &PhasePlan, tier: Tier) -> Vec<String> {
         .filter_map(|levels| Some((levels.first()?, levels)))
         .flat_map(|(first, levels)| {
             let users = levels.iter().map(|level| level.users.to_string());
-            let requests = levels
-                .iter()
-                .map(|level| tier.least_stated(level.requests).to_string());
+            let requests = levels.iter().map(|level| tier.least_stated(level.requests).to_string());
             [
                 String::new(),
                 format!("[[phases.{}]]", phases::key(phase.phase)),

@@ -111,19 +111,11 @@ fn status(row: &PaperRow, reference: Reference) -> PaperStatus {
         Phase::Warmup | Phase::Baseline | Phase::Stress => PaperStatus::Ok,
         Phase::Scaling => {
             let limit = reference.baseline_p99_s.map(|p99| P99_FACTOR_MAX * p99);
-            if exceeds(row.p99_s, limit) {
-                PaperStatus::Degraded
-            } else {
-                PaperStatus::Ok
-            }
+            if exceeds(row.p99_s, limit) { PaperStatus::Degraded } else { PaperStatus::Ok }
         }
         Phase::Saturation => {
             let wanted = reference.previous_total_tok_s.map(|rate| GAIN_MIN * rate);
-            if exceeds(wanted, row.total_tok_s) {
-                PaperStatus::Saturated
-            } else {
-                PaperStatus::Ok
-            }
+            if exceeds(wanted, row.total_tok_s) { PaperStatus::Saturated } else { PaperStatus::Ok }
         }
     }
 }
@@ -190,13 +182,7 @@ mod tests {
             rows.push(level(Phase::Baseline, 1.0, p99_s));
         }
         if let Some(alternative) = case["first_level_reading"]["alternative"].as_str() {
-            let rate = alternative
-                .split(' ')
-                .rev()
-                .nth(1)
-                .unwrap()
-                .parse()
-                .unwrap();
+            let rate = alternative.split(' ').rev().nth(1).unwrap().parse().unwrap();
             rows.push(level(Phase::Scaling, rate, 0.0));
         }
         for (place, given) in case["rows"].as_array().unwrap().iter().enumerate() {
@@ -231,17 +217,10 @@ mod tests {
                 readings += 1;
             }
             if let Some(expected) = case["expected_peak"].as_object() {
-                let rows: Vec<PaperRow> = case["rows"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|given| row(case, given))
-                    .collect();
+                let rows: Vec<PaperRow> =
+                    case["rows"].as_array().unwrap().iter().map(|given| row(case, given)).collect();
                 let peak = &rows[peak(&rows).unwrap()];
-                assert_eq!(
-                    Some(u64::from(peak.users)),
-                    expected["concurrency"].as_u64()
-                );
+                assert_eq!(Some(u64::from(peak.users)), expected["concurrency"].as_u64());
                 assert_eq!(peak.total_tok_s, expected["total_tok_s"].as_f64(), "{id}");
                 peaks += 1;
             }
@@ -272,10 +251,7 @@ mod tests {
         assert!(classify(&rows).iter().all(|v| v.status == PaperStatus::Ok));
         assert_eq!(peak(&rows), Some(0));
         assert_eq!(peak(&[unknown]), None);
-        assert_eq!(
-            classify(&[level(Phase::Scaling, 1.0, 9.0)])[0].status,
-            PaperStatus::Ok
-        );
+        assert_eq!(classify(&[level(Phase::Scaling, 1.0, 9.0)])[0].status, PaperStatus::Ok);
     }
 
     proptest! {

@@ -18,16 +18,8 @@ pub(super) struct AgentsArgs {
     tls: TlsArgs,
 }
 
-const HEAD: [&str; 8] = [
-    "ADDRESS",
-    "NAME",
-    "VERSION",
-    "WORKERS",
-    "USERS MAX",
-    "RUN MAX",
-    "CLOCK ERROR",
-    "HELD BY",
-];
+const HEAD: [&str; 8] =
+    ["ADDRESS", "NAME", "VERSION", "WORKERS", "USERS MAX", "RUN MAX", "CLOCK ERROR", "HELD BY"];
 
 pub(super) fn run(args: &AgentsArgs) -> Result<Done, Failure> {
     let environment = Environment::read();
@@ -51,10 +43,7 @@ pub(super) fn run(args: &AgentsArgs) -> Result<Done, Failure> {
             });
         }
         let code = if failed > 0 { Exit::Fleet } else { Exit::Done };
-        Ok(Done {
-            text: table(&rows),
-            code: code.code(),
-        })
+        Ok(Done { text: table(&rows), code: code.code() })
     })
 }
 
@@ -70,11 +59,7 @@ fn row(address: &str, look: &Look) -> [String; HEAD.len()] {
         greeting.name.to_string(),
         greeting.build.clone(),
         greeting.workers.to_string(),
-        if users == u32::MAX {
-            "-".to_owned()
-        } else {
-            users.to_string()
-        },
+        if users == u32::MAX { "-".to_owned() } else { users.to_string() },
         format_duration(greeting.ceilings.run),
         format!("{:.0} us", look.estimate.error_us()),
         held,
@@ -92,10 +77,7 @@ fn table(rows: &[[String; HEAD.len()]]) -> String {
     }
     let mut text = String::new();
     for row in rows {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }

@@ -206,19 +206,13 @@ impl CampaignArgs {
         let name = path.to_string_lossy();
         let text = read_file(path).map_err(|error| {
             Problems::one(Problem {
-                place: Place::File {
-                    name: name.clone().into_owned(),
-                    at: None,
-                },
+                place: Place::File { name: name.clone().into_owned(), at: None },
                 key: String::new(),
                 value: None,
                 what: format!("cannot be read: {error}"),
             })
         })?;
-        let source = Source {
-            name: &name,
-            text: &text,
-        };
+        let source = Source { name: &name, text: &text };
         campaign::resolve(Some(source), &overlay)
     }
 
@@ -227,24 +221,14 @@ impl CampaignArgs {
         let mut overlay = Overlay::default();
         let text = FlagValue::Text as fn(String) -> FlagValue;
         let flags = [
-            (
-                "--target",
-                ["target", "base_urls"].as_slice(),
-                &self.target,
-                FlagValue::OneOf as _,
-            ),
+            ("--target", ["target", "base_urls"].as_slice(), &self.target, FlagValue::OneOf as _),
             ("--model", &["target", "model"], &self.model, text),
             ("--name", &["name"], &self.name, text),
             ("--mode", &["mode"], &self.mode, text),
             ("--tier", &["tier"], &self.tier, text),
             ("--seed", &["seed"], &self.seed, FlagValue::Numbers as _),
             ("--endpoint", &["target", "endpoint"], &self.endpoint, text),
-            (
-                "--ready-timeout",
-                &["target", "ready_timeout"],
-                &self.ready_timeout,
-                text,
-            ),
+            ("--ready-timeout", &["target", "ready_timeout"], &self.ready_timeout, text),
         ];
         for (flag, path, value, form) in flags {
             if let Some(value) = value {
@@ -259,11 +243,7 @@ impl CampaignArgs {
         let output = ["workloads", "default", "output_tokens"];
         let shape = [
             ("--users", ["phases", "scaling", "users"], &self.users),
-            (
-                "--requests",
-                ["phases", "scaling", "requests"],
-                &self.requests,
-            ),
+            ("--requests", ["phases", "scaling", "requests"], &self.requests),
             ("--input-tokens", input, &self.input_tokens),
             ("--output-tokens", output, &self.output_tokens),
         ];

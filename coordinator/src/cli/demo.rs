@@ -40,10 +40,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Done, Failure> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let server = sim::spawn(loopback, profile).map_err(|error| Failure::internal(&error))?;
     let text = campaign_text(&format!("http://{}", server.address()), args);
-    let source = Source {
-        name: "demo",
-        text: &text,
-    };
+    let source = Source { name: "demo", text: &text };
     let campaign = campaign::resolve(Some(source), &Overlay::default()).map_err(Failure::usage)?;
     super::runtime()?.block_on(async {
         let agents = Agents::embedded(args.agents)?;

@@ -63,10 +63,7 @@ struct Done {
 
 impl Done {
     fn text(text: String) -> Self {
-        Self {
-            text,
-            code: Exit::Done.code(),
-        }
+        Self { text, code: Exit::Done.code() }
     }
 }
 
@@ -91,10 +88,7 @@ impl Failure {
     }
 
     fn usage(text: impl ToString) -> Self {
-        Self {
-            exit: Exit::Usage,
-            text: text.to_string(),
-        }
+        Self { exit: Exit::Usage, text: text.to_string() }
     }
 
     fn internal(error: &(dyn Error + 'static)) -> Self {
@@ -122,11 +116,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Agents(args) => agents::run(&args),
         Command::Pki(args) => pki::run(args).map(Done::text).map_err(|error| {
-            let exit = if error.is_usage() {
-                Exit::Usage
-            } else {
-                Exit::Internal
-            };
+            let exit = if error.is_usage() { Exit::Usage } else { Exit::Internal };
             Failure::new(exit, &error)
         }),
     })
@@ -136,18 +126,14 @@ fn end(result: Result<Done, Failure>) -> ExitCode {
     let (text, code) = match result {
         Ok(Done { text, code }) => (text, code),
         Err(Failure { exit, text }) => {
-            let lines: Vec<String> = text
-                .lines()
-                .map(|line| format!("floodmark: {line}"))
-                .collect();
+            let lines: Vec<String> =
+                text.lines().map(|line| format!("floodmark: {line}")).collect();
             let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
             (String::new(), exit.code())
         }
     };
     // A reader that has gone away, such as `head`, is no failure of ours.
-    let _ = std::io::stdout()
-        .write_all(text.as_bytes())
-        .and_then(|()| std::io::stdout().flush());
+    let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
     ExitCode::from(code)
 }
 

@@ -64,24 +64,13 @@ pub fn run(args: PkiArgs) -> Result<String, PkiError> {
         Command::Init { dir, days } => {
             pki::init(&dir, days, now).map(|files| after_init(&dir, &files))
         }
-        Command::Issue {
-            role,
-            name,
-            dir,
-            out,
-            days,
-        } => {
+        Command::Issue { role, name, dir, out, days } => {
             let role = match role {
                 RoleArg::Agent => Role::Agent,
                 RoleArg::Coordinator => Role::Coordinator,
             };
-            let request = Request {
-                role,
-                name: &name,
-                dir: &dir,
-                out: out.as_deref().unwrap_or(&dir),
-                days,
-            };
+            let request =
+                Request { role, name: &name, dir: &dir, out: out.as_deref().unwrap_or(&dir), days };
             pki::issue(&request, now).map(|issued| after_issue(role, &name, &issued))
         }
     }
@@ -105,11 +94,7 @@ fn after_init(dir: &Path, files: &[PathBuf]) -> String {
 }
 
 fn after_issue(role: Role, name: &Name, issued: &Issued) -> String {
-    let (cert, key, ca) = (
-        issued.cert.display(),
-        issued.key.display(),
-        issued.peer_ca.display(),
-    );
+    let (cert, key, ca) = (issued.cert.display(), issued.key.display(), issued.peer_ca.display());
     let until = issued.until.date();
     let head = format!("made for {role} {name}, good until {until}\n  {cert}\n  {key}\n");
     match role {

@@ -37,8 +37,6 @@ pub(super) fn run(args: &ReportArgs) -> Result<Done, Failure> {
 /// The report of a result directory.
 pub(super) fn load(dir: &Path) -> Result<ReportModel, Failure> {
     let store = Store::open(dir).map_err(|error| Failure::new(Exit::Usage, &error))?;
-    let loaded = store
-        .load()
-        .map_err(|error| Failure::new(Exit::Store, &error))?;
+    let loaded = store.load().map_err(|error| Failure::new(Exit::Store, &error))?;
     Ok(ReportModel::new(&loaded.record, &loaded.damage))
 }

@@ -60,10 +60,7 @@ impl Agents {
             AgentsSpec::List(list) => Ok(Self::remote(list.iter().map(parts), identity.as_ref())),
             AgentsSpec::Dns { name, port } => {
                 let found = lookup(name, *port).await?;
-                Ok(Self::remote(
-                    found.into_iter().map(|host| (host, *port)),
-                    identity.as_ref(),
-                ))
+                Ok(Self::remote(found.into_iter().map(|host| (host, *port)), identity.as_ref()))
             }
         }
     }
@@ -77,10 +74,7 @@ impl Agents {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Failure::internal(&error))?;
         let addresses = embedded.iter().map(EmbeddedAgent::address).collect();
-        Ok(Self {
-            addresses,
-            embedded,
-        })
+        Ok(Self { addresses, embedded })
     }
 
     fn remote(
@@ -95,18 +89,11 @@ impl Agents {
             };
             let dialer = match identity {
                 None => Dialer::Tcp { host, port },
-                Some(identity) => Dialer::Tls {
-                    host,
-                    port,
-                    identity: Arc::clone(identity),
-                },
+                Some(identity) => Dialer::Tls { host, port, identity: Arc::clone(identity) },
             };
             Address { text, dialer }
         });
-        Self {
-            addresses: addresses.collect(),
-            embedded: Vec::new(),
-        }
+        Self { addresses: addresses.collect(), embedded: Vec::new() }
     }
 }
 
@@ -117,12 +104,10 @@ fn parts(agent: &HostPort) -> (String, u16) {
 
 /// Every address of a name, each one an agent.
 async fn lookup(name: &str, port: u16) -> Result<Vec<String>, Failure> {
-    let found = tokio::net::lookup_host((name, port))
-        .await
-        .map_err(|error| Failure {
-            exit: Exit::Fleet,
-            text: format!("agents dns:{name}:{port}: the name does not resolve: {error}"),
-        })?;
+    let found = tokio::net::lookup_host((name, port)).await.map_err(|error| Failure {
+        exit: Exit::Fleet,
+        text: format!("agents dns:{name}:{port}: the name does not resolve: {error}"),
+    })?;
     let mut hosts: Vec<String> = found.map(|address| address.ip().to_string()).collect();
     hosts.sort();
     hosts.dedup();
@@ -144,36 +129,23 @@ pub(super) async fn execute(
         Path::to_path_buf,
     );
     let addresses = agents.addresses.clone();
-    let to_launch = Launch {
-        run,
-        campaign,
-        agents: addresses,
-        dir: dir.clone(),
-        clock: Clock::start(),
-    };
+    let to_launch =
+        Launch { run, campaign, agents: addresses, dir: dir.clone(), clock: Clock::start() };
     let end = launch(to_launch, &mut ui, &mut interrupts).await;
     drop(agents.embedded);
     let end = end.map_err(|error| {
         let mut failure = Failure::new(error.exit(), &error);
         if dir.join(store::FILE).exists() {
-            failure
-                .text
-                .push_str(&format!("\nwhat was kept is in {}", dir.display()));
+            failure.text.push_str(&format!("\nwhat was kept is in {}", dir.display()));
         }
         failure
     })?;
     if !dir.join(store::FILE).exists() {
-        return Err(Failure {
-            exit: Exit::Interrupted,
-            text: end.because,
-        });
+        return Err(Failure { exit: Exit::Interrupted, text: end.because });
     }
     let model = report::load(&dir)?;
     crate::report::write_files(&dir, &model).map_err(|error| Failure::new(Exit::Store, &error))?;
-    Ok(Done {
-        text: crate::report::text(&model, &dir),
-        code: end.exit_code,
-    })
+    Ok(Done { text: crate::report::text(&model, &dir), code: end.exit_code })
 }
 
 /// SIGINT and SIGTERM as messages.
@@ -194,18 +166,12 @@ fn interrupts() -> io::Result<mpsc::Receiver<()>> {
     Ok(receiver)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a run's identity is made at the rim"
-)]
+#[expect(clippy::disallowed_methods, reason = "a run's identity is made at the rim")]
 fn new_run() -> RunId {
     RunId(Uuid::now_v7())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a boot's identity is made at the rim"
-)]
+#[expect(clippy::disallowed_methods, reason = "a boot's identity is made at the rim")]
 fn new_boot() -> BootId {
     BootId(Uuid::new_v4())
 }

@@ -37,9 +37,7 @@ impl EmbeddedAgent {
     /// If the system gives no thread or no event queue.
     pub fn start(number: u32, workers: u32, boot: BootId) -> Result<Self, EmbeddedError> {
         agent::preflight::raise_fd_limit();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (dialer, incoming) = link::memory();
         let (stop, stopped) = oneshot::channel::<()>();
         let identity = Identity {
@@ -52,9 +50,8 @@ impl EmbeddedAgent {
                 run_max: Duration::from_secs(u64::from(u32::MAX)),
             },
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("agent-{number}"))
-            .spawn(move || {
+        let thread =
+            std::thread::Builder::new().name(format!("agent-{number}")).spawn(move || {
                 let shutdown = async {
                     let _ = stopped.await;
                 };
@@ -64,15 +61,9 @@ impl EmbeddedAgent {
                     tracing::error!(%error, number, "an embedded agent failed");
                 }
             })?;
-        let address = Address {
-            text: format!("embedded {number}"),
-            dialer: Dialer::Memory(dialer),
-        };
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let address =
+            Address { text: format!("embedded {number}"), dialer: Dialer::Memory(dialer) };
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
     /// How it is dialled.

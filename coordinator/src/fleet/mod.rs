@@ -83,11 +83,8 @@ impl std::error::Error for FleetError {}
 
 impl fmt::Display for FleetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self
-            .0
-            .iter()
-            .map(|(address, why)| format!("agent {address}: {why}"))
-            .collect();
+        let lines: Vec<String> =
+            self.0.iter().map(|(address, why)| format!("agent {address}: {why}")).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -127,9 +124,7 @@ impl Fleet {
         twins(&joined, &addresses, &mut problems);
         if !problems.is_empty() {
             let name = |place: usize| addresses.get(place).map_or("?", |a| a.text.as_str());
-            let list = problems
-                .into_iter()
-                .map(|(place, why)| (name(place).to_owned(), why));
+            let list = problems.into_iter().map(|(place, why)| (name(place).to_owned(), why));
             return Err(FleetError(list.collect()));
         }
         Ok(Self::start(addresses, joined, clock))
@@ -160,11 +155,7 @@ impl Fleet {
                 estimate,
             });
         }
-        Self {
-            members,
-            heard,
-            tasks,
-        }
+        Self { members, heard, tasks }
     }
 
     /// How many agents there are.
@@ -179,10 +170,7 @@ impl Fleet {
 
     /// The agents, as they are recorded.
     pub fn records(&self) -> Vec<AgentRecord> {
-        self.members
-            .iter()
-            .map(|member| member.record.clone())
-            .collect()
+        self.members.iter().map(|member| member.record.clone()).collect()
     }
 
     /// The next thing heard from any agent; `None` once all are gone.
@@ -210,18 +198,12 @@ impl Fleet {
 
     /// An instant of ours on an agent's clock.
     pub fn instant_on(&self, agent: AgentIx, at: Tick) -> Tick {
-        self.members
-            .get(agent.0 as usize)
-            .map_or(at, |member| member.estimate.translate(at))
+        self.members.get(agent.0 as usize).map_or(at, |member| member.estimate.translate(at))
     }
 
     /// The longest of the agents' best round trips.
     pub fn round_trip_max(&self) -> Duration {
-        self.members
-            .iter()
-            .map(|member| member.estimate.round_trip())
-            .max()
-            .unwrap_or_default()
+        self.members.iter().map(|member| member.estimate.round_trip()).max().unwrap_or_default()
     }
 
     /// Lets every agent go, and waits until their sessions have ended. Agents that may still be
@@ -279,20 +261,11 @@ impl Joined {
                 if boot != look.greeting.boot {
                     return Err("it restarted while it was being acquired".to_owned());
                 }
-                Ok(Self {
-                    look,
-                    conn,
-                    epoch,
-                    orders,
-                    reports,
-                })
+                Ok(Self { look, conn, epoch, orders, reports })
             }
             Ok(Ok((_, _))) => Err("it answered nonsense to an acquisition".to_owned()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!(
-                "not acquired within {} s",
-                ACQUIRE_TIMEOUT.as_secs()
-            )),
+            Err(_) => Err(format!("not acquired within {} s", ACQUIRE_TIMEOUT.as_secs())),
         }
     }
 }
@@ -317,11 +290,7 @@ pub async fn survey(addresses: &[Address], clock: Clock) -> Result<(), FleetErro
         };
         problems.extend(why.map(|why| (address.text.clone(), why)));
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(FleetError(problems))
-    }
+    if problems.is_empty() { Ok(()) } else { Err(FleetError(problems)) }
 }
 
 /// Looks at every agent at once; the answers are in the order of the addresses.
@@ -337,18 +306,13 @@ pub async fn look_at_all(addresses: &[Address], clock: Clock) -> Vec<Result<Look
         }
     }
     let missing = || Err("it could not be looked at".to_owned());
-    (0..addresses.len())
-        .map(|place| looks.remove(&place).unwrap_or_else(missing))
-        .collect()
+    (0..addresses.len()).map(|place| looks.remove(&place).unwrap_or_else(missing)).collect()
 }
 
 /// Dials an agent, asks who it is, and measures its clock.
 async fn look(address: &Address, clock: Clock) -> Result<(Look, AgentConn), String> {
-    let (channel, certificate) = address
-        .dialer
-        .connect(CONNECT_TIMEOUT)
-        .await
-        .map_err(|error| error.to_string())?;
+    let (channel, certificate) =
+        address.dialer.connect(CONNECT_TIMEOUT).await.map_err(|error| error.to_string())?;
     let mut conn = AgentConn::new(channel);
     let (mut greeting, sample) = greet(&mut conn, clock).await.map_err(|e| e.to_string())?;
     if greeting.protocol.major != PROTOCOL.major {
@@ -375,18 +339,11 @@ async fn look(address: &Address, clock: Clock) -> Result<(Look, AgentConn), Stri
 }
 
 async fn greet(conn: &mut AgentConn, clock: Clock) -> Result<(Greeting, Sample), CallError> {
-    let hello = Hello {
-        protocol: PROTOCOL,
-        build: crate::VERSION.to_owned(),
-    };
+    let hello = Hello { protocol: PROTOCOL, build: crate::VERSION.to_owned() };
     let sent = clock.now();
     let greeting = conn.hello(&hello).await?;
     let received = clock.now();
-    let sample = Sample {
-        sent,
-        theirs: greeting.clock,
-        received,
-    };
+    let sample = Sample { sent, theirs: greeting.clock, received };
     Ok((greeting, sample))
 }
 

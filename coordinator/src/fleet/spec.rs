@@ -91,10 +91,7 @@ impl fmt::Display for HostPort {
 fn dns(text: &str) -> Result<AgentsSpec, String> {
     let address = address(text).map_err(|_| "write dns:NAME:PORT".to_owned())?;
     match address.host {
-        Host::Name(name) => Ok(AgentsSpec::Dns {
-            name,
-            port: address.port,
-        }),
+        Host::Name(name) => Ok(AgentsSpec::Dns { name, port: address.port }),
         Host::V4(_) | Host::V6(_) => {
             Err("is an address, not a DNS name; write it without dns:".to_owned())
         }
@@ -109,20 +106,14 @@ fn address(text: &str) -> Result<HostPort, String> {
     if text.contains("://") || text.contains('/') {
         return Err(format!("is a URL, not an agent's address; {right}"));
     }
-    let has_port = text
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| !port.ends_with(']'));
+    let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
     if !has_port {
         return Err(format!("has no port; {right}"));
     }
     // An agent's host and port follow the same strict rules as a target's.
-    let url: BaseUrl = format!("http://{text}")
-        .parse()
-        .map_err(|error| format!("{error}; {right}"))?;
-    Ok(HostPort {
-        host: url.host,
-        port: url.port,
-    })
+    let url: BaseUrl =
+        format!("http://{text}").parse().map_err(|error| format!("{error}; {right}"))?;
+    Ok(HostPort { host: url.host, port: url.port })
 }
 
 #[cfg(test)]
@@ -145,19 +136,15 @@ mod tests {
             shown("10.0.0.1:80, [::1]:7070,B.example:1"),
             ["10.0.0.1:80", "[::1]:7070", "b.example:1"]
         );
-        assert_eq!(
-            shown("dns:floodmark-agents:7070"),
-            ["dns floodmark-agents 7070"]
-        );
+        assert_eq!(shown("dns:floodmark-agents:7070"), ["dns floodmark-agents 7070"]);
         assert_eq!(parse("a:1,b:1").unwrap().count(), Some(2));
         assert_eq!(parse("dns:a:1").unwrap().count(), None);
     }
 
     #[test]
     fn every_bad_entry_is_named() {
-        let refusal = parse("gpu1,gpu2:0,ok:1,ok:1,http://x:1,,dns:a:1,127.1:5")
-            .unwrap_err()
-            .to_string();
+        let refusal =
+            parse("gpu1,gpu2:0,ok:1,ok:1,http://x:1,,dns:a:1,127.1:5").unwrap_err().to_string();
         assert_eq!(
             refusal,
             r#"--agents: "gpu1": has no port; write HOST:PORT, for example 10.0.0.7:7070

@@ -83,11 +83,9 @@ impl Event {
     pub fn to_stored(&self) -> (&'static str, String) {
         let (kind, agent, level, text) = match self {
             Self::Armed { agent, level } => ("armed", Some(agent), Some(level), None),
-            Self::NotArmed {
-                agent,
-                level,
-                reason,
-            } => ("not_armed", Some(agent), Some(level), Some(reason.as_str())),
+            Self::NotArmed { agent, level, reason } => {
+                ("not_armed", Some(agent), Some(level), Some(reason.as_str()))
+            }
             Self::Fired { agent, level } => ("fired", Some(agent), Some(level), None),
             Self::TooLate { agent, level } => ("too_late", Some(agent), Some(level), None),
             Self::Sealed { agent, level, end } => {

@@ -50,24 +50,13 @@ pub struct Machine {
 #[derive(Debug)]
 enum State {
     /// Waiting until every agent has prepared the level.
-    Arming {
-        waiting: BTreeSet<AgentIx>,
-        until: Tick,
-    },
+    Arming { waiting: BTreeSet<AgentIx>, until: Tick },
     /// Waiting until every agent has acknowledged the instant.
-    Firing {
-        waiting: BTreeSet<AgentIx>,
-        unsealed: BTreeSet<AgentIx>,
-        until: Tick,
-    },
+    Firing { waiting: BTreeSet<AgentIx>, unsealed: BTreeSet<AgentIx>, until: Tick },
     /// Waiting until every agent has sealed.
     Running { unsealed: BTreeSet<AgentIx> },
     /// Stopped; waiting for the seals of those that had begun.
-    Stopping {
-        unsealed: BTreeSet<AgentIx>,
-        until: Tick,
-        why: Why,
-    },
+    Stopping { unsealed: BTreeSet<AgentIx>, until: Tick, why: Why },
     /// The pause before the next level.
     Cooling { until: Tick },
     /// Over.
@@ -94,16 +83,9 @@ impl Machine {
     pub fn new(plan: Plan, names: Vec<String>, now: Tick) -> Self {
         let mut machine = Self {
             plan,
-            agents: (0..)
-                .map(AgentIx)
-                .zip(&names)
-                .map(|(agent, _)| agent)
-                .collect(),
+            agents: (0..).map(AgentIx).zip(&names).map(|(agent, _)| agent).collect(),
             names,
-            level: LevelId {
-                ordinal: 0,
-                attempt: 0,
-            },
+            level: LevelId { ordinal: 0, attempt: 0 },
             state: State::Finished,
             commands: VecDeque::new(),
         };
@@ -141,11 +123,7 @@ impl Machine {
     pub fn handle(&mut self, now: Tick, event: Event) {
         match event {
             Event::Armed { agent, level } => self.armed(now, agent, level),
-            Event::NotArmed {
-                agent,
-                level,
-                reason,
-            } => self.not_armed(now, agent, level, reason),
+            Event::NotArmed { agent, level, reason } => self.not_armed(now, agent, level, reason),
             Event::Fired { agent, level } => self.fired(now, agent, level),
             Event::TooLate { agent, level } => self.too_late(now, agent, level),
             Event::Sealed { agent, level, end } => self.sealed(now, agent, level, end),
@@ -168,9 +146,7 @@ impl Machine {
                 ));
                 self.stop(now, BTreeSet::new(), why);
             }
-            State::Firing {
-                waiting, unsealed, ..
-            } => {
+            State::Firing { waiting, unsealed, .. } => {
                 let why = Why::Lost(self.silent(
                     &waiting,
                     "did not acknowledge the start",
@@ -190,10 +166,7 @@ impl Machine {
         if self.plan.levels.is_empty() || self.agents.is_empty() {
             return self.finish(RunOutcome::Completed, Exit::Done, "there was nothing to do");
         }
-        self.state = State::Arming {
-            waiting: self.agents.clone(),
-            until: now + ARM_TIMEOUT,
-        };
+        self.state = State::Arming { waiting: self.agents.clone(), until: now + ARM_TIMEOUT };
         self.commands.push_back(Command::Arm { level });
     }
 
@@ -204,11 +177,7 @@ impl Machine {
         if level != self.level || !waiting.remove(&agent) || !waiting.is_empty() {
             return;
         }
-        let users = self
-            .plan
-            .levels
-            .get(level.ordinal as usize)
-            .map_or(0, |l| l.load.users);
+        let users = self.plan.levels.get(level.ordinal as usize).map_or(0, |l| l.load.users);
         let ahead = ahead(users);
         self.state = State::Firing {
             waiting: self.agents.clone(),
@@ -239,16 +208,11 @@ impl Machine {
     }
 
     fn fired(&mut self, now: Tick, agent: AgentIx, level: LevelId) {
-        let State::Firing {
-            waiting, unsealed, ..
-        } = &mut self.state
-        else {
+        let State::Firing { waiting, unsealed, .. } = &mut self.state else {
             return;
         };
         if level == self.level && waiting.remove(&agent) && waiting.is_empty() {
-            self.state = State::Running {
-                unsealed: std::mem::take(unsealed),
-            };
+            self.state = State::Running { unsealed: std::mem::take(unsealed) };
             // The seals of a very short level can come before the last acknowledgement.
             self.settle(now);
         }
@@ -372,15 +336,8 @@ impl Machine {
             Why::Interrupted => STOP_GRACE,
             Why::TooLate(_) | Why::Lost(_) | Why::NotArmed(_) | Why::Faulted(_) => Duration::ZERO,
         };
-        self.commands.push_back(Command::Stop {
-            level: self.level,
-            grace,
-        });
-        self.state = State::Stopping {
-            unsealed,
-            until: now + grace + SEAL_TIMEOUT,
-            why,
-        };
+        self.commands.push_back(Command::Stop { level: self.level, grace });
+        self.state = State::Stopping { unsealed, until: now + grace + SEAL_TIMEOUT, why };
         self.settle(now);
     }
 
@@ -388,10 +345,7 @@ impl Machine {
         let level = self.level;
         let mut because = text(&why);
         if !unsealed.is_empty() {
-            because = format!(
-                "{because}; {}",
-                self.silent(unsealed, "did not seal", SEAL_TIMEOUT)
-            );
+            because = format!("{because}; {}", self.silent(unsealed, "did not seal", SEAL_TIMEOUT));
         }
         let fate = match &why {
             Why::Interrupted => LevelFate::Stopped(because.clone()),
@@ -402,13 +356,7 @@ impl Machine {
         match why {
             Why::Interrupted => self.finish(RunOutcome::Stopped, Exit::Interrupted, &because),
             Why::TooLate(_) if level.attempt + 1 < ATTEMPTS_MAX && unsealed.is_empty() => {
-                self.arm(
-                    LevelId {
-                        attempt: level.attempt + 1,
-                        ..level
-                    },
-                    now,
-                );
+                self.arm(LevelId { attempt: level.attempt + 1, ..level }, now);
             }
             Why::TooLate(_) | Why::Lost(_) | Why::NotArmed(_) => {
                 self.finish(RunOutcome::Failed, Exit::Fleet, &because);
@@ -422,11 +370,7 @@ impl Machine {
         if place + 1 >= self.plan.levels.len() {
             return self.finish(RunOutcome::Completed, Exit::Done, "every level was run");
         }
-        let pause = self
-            .plan
-            .levels
-            .get(place)
-            .map_or(Duration::ZERO, |level| level.cooldown);
+        let pause = self.plan.levels.get(place).map_or(Duration::ZERO, |level| level.cooldown);
         self.state = State::Cooling { until: now + pause };
         if pause.is_zero() {
             self.next_level(now);
@@ -434,19 +378,11 @@ impl Machine {
     }
 
     fn next_level(&mut self, now: Tick) {
-        self.arm(
-            LevelId {
-                ordinal: self.level.ordinal + 1,
-                attempt: 0,
-            },
-            now,
-        );
+        self.arm(LevelId { ordinal: self.level.ordinal + 1, attempt: 0 }, now);
     }
 
     fn name(&self, agent: AgentIx) -> &str {
-        self.names
-            .get(agent.0 as usize)
-            .map_or("an unknown agent", String::as_str)
+        self.names.get(agent.0 as usize).map_or("an unknown agent", String::as_str)
     }
 
     fn silent(&self, agents: &BTreeSet<AgentIx>, what: &str, time: Duration) -> String {
@@ -457,11 +393,7 @@ impl Machine {
     fn finish(&mut self, outcome: RunOutcome, exit: Exit, because: &str) {
         self.state = State::Finished;
         let (exit_code, because) = (exit.code(), because.to_owned());
-        self.commands.push_back(Command::Finish {
-            outcome,
-            exit_code,
-            because,
-        });
+        self.commands.push_back(Command::Finish { outcome, exit_code, because });
     }
 }
 

@@ -12,10 +12,7 @@ fn plan(levels: u32) -> Plan {
         place: n,
         repeat: 0,
         label: n.to_string(),
-        load: Load {
-            users: 4,
-            requests: 8,
-        },
+        load: Load { users: 4, requests: 8 },
         allow_capped: false,
         workload: Workload {
             name: "w".parse().unwrap(),
@@ -26,9 +23,7 @@ fn plan(levels: u32) -> Plan {
         },
         cooldown: Duration::from_secs(5),
     };
-    Plan {
-        levels: (0..levels).map(level).collect(),
-    }
+    Plan { levels: (0..levels).map(level).collect() }
 }
 
 fn names(agents: u32) -> Vec<String> {
@@ -57,11 +52,7 @@ fn id(ordinal: u32, attempt: u32) -> LevelId {
 }
 
 fn completed(agent: AgentIx, level: LevelId) -> Event {
-    Event::Sealed {
-        agent,
-        level,
-        end: LevelEnd::Completed,
-    }
+    Event::Sealed { agent, level, end: LevelEnd::Completed }
 }
 
 /// A machine of two agents whose first level is running.
@@ -71,13 +62,7 @@ fn running(levels: u32) -> Machine {
     assert_eq!(drain(&mut machine), [Command::Arm { level }]);
     assert_eq!(feed(&mut machine, 1, Event::Armed { agent: A, level }), []);
     let fire = feed(&mut machine, 1, Event::Armed { agent: B, level });
-    assert_eq!(
-        fire,
-        [Command::Fire {
-            level,
-            ahead: ahead(4)
-        }]
-    );
+    assert_eq!(fire, [Command::Fire { level, ahead: ahead(4) }]);
     assert_eq!(feed(&mut machine, 2, Event::Fired { agent: A, level }), []);
     assert_eq!(feed(&mut machine, 2, Event::Fired { agent: B, level }), []);
     machine
@@ -85,11 +70,9 @@ fn running(levels: u32) -> Machine {
 
 fn finish(commands: &[Command]) -> (RunOutcome, u8, String) {
     match commands.last() {
-        Some(Command::Finish {
-            outcome,
-            exit_code,
-            because,
-        }) => (*outcome, *exit_code, because.clone()),
+        Some(Command::Finish { outcome, exit_code, because }) => {
+            (*outcome, *exit_code, because.clone())
+        }
         other => panic!("not finished: {other:?}"),
     }
 }
@@ -99,24 +82,12 @@ fn two_levels_run_one_after_the_other_with_a_pause_between() {
     let mut machine = running(2);
     let (first, second) = (id(0, 0), id(1, 0));
     let ack = feed(&mut machine, 3, completed(A, first));
-    assert_eq!(
-        ack,
-        [Command::AckSeal {
-            agent: A,
-            level: first
-        }]
-    );
+    assert_eq!(ack, [Command::AckSeal { agent: A, level: first }]);
     let over = feed(&mut machine, 4, completed(B, first));
     let fate = LevelFate::Completed;
     assert_eq!(
         over,
-        [
-            Command::AckSeal {
-                agent: B,
-                level: first
-            },
-            Command::LevelOver { level: first, fate }
-        ]
+        [Command::AckSeal { agent: B, level: first }, Command::LevelOver { level: first, fate }]
     );
     assert_eq!(machine.deadline(), Some(at(9)));
     machine.on_deadline(at(8));
@@ -124,31 +95,14 @@ fn two_levels_run_one_after_the_other_with_a_pause_between() {
     machine.on_deadline(at(9));
     assert_eq!(drain(&mut machine), [Command::Arm { level: second }]);
     for agent in [A, B] {
-        feed(
-            &mut machine,
-            10,
-            Event::Armed {
-                agent,
-                level: second,
-            },
-        );
+        feed(&mut machine, 10, Event::Armed { agent, level: second });
     }
     for agent in [A, B] {
-        feed(
-            &mut machine,
-            11,
-            Event::Fired {
-                agent,
-                level: second,
-            },
-        );
+        feed(&mut machine, 11, Event::Fired { agent, level: second });
     }
     feed(&mut machine, 12, completed(B, second));
     let end = feed(&mut machine, 13, completed(A, second));
-    assert_eq!(
-        finish(&end),
-        (RunOutcome::Completed, 0, "every level was run".to_owned())
-    );
+    assert_eq!(finish(&end), (RunOutcome::Completed, 0, "every level was run".to_owned()));
 }
 
 #[test]
@@ -159,27 +113,9 @@ fn nobody_fires_unless_all_are_armed() {
     feed(&mut machine, 1, Event::Armed { agent: A, level });
     // The same agent twice, and one that speaks of another level, are not two agents.
     assert_eq!(feed(&mut machine, 1, Event::Armed { agent: A, level }), []);
-    assert_eq!(
-        feed(
-            &mut machine,
-            1,
-            Event::Armed {
-                agent: B,
-                level: id(7, 0)
-            }
-        ),
-        []
-    );
+    assert_eq!(feed(&mut machine, 1, Event::Armed { agent: B, level: id(7, 0) }), []);
     let reason = "no fds".to_owned();
-    let end = feed(
-        &mut machine,
-        2,
-        Event::NotArmed {
-            agent: B,
-            level,
-            reason,
-        },
-    );
+    let end = feed(&mut machine, 2, Event::NotArmed { agent: B, level, reason });
     assert!(!end.iter().any(|c| matches!(c, Command::Fire { .. })));
     let because = "not ready: agent 2: no fds".to_owned();
     assert_eq!(finish(&end), (RunOutcome::Failed, 4, because));
@@ -189,21 +125,11 @@ fn nobody_fires_unless_all_are_armed() {
 fn a_silent_agent_ends_the_run_at_the_deadline() {
     let mut machine = Machine::new(plan(1), names(2), at(0));
     drain(&mut machine);
-    feed(
-        &mut machine,
-        1,
-        Event::Armed {
-            agent: A,
-            level: id(0, 0),
-        },
-    );
+    feed(&mut machine, 1, Event::Armed { agent: A, level: id(0, 0) });
     machine.on_deadline(at(15));
     let (outcome, code, because) = finish(&drain(&mut machine));
     assert_eq!((outcome, code), (RunOutcome::Failed, 4));
-    assert_eq!(
-        because,
-        "not ready: agent 2 did not say that it is ready within 15 s"
-    );
+    assert_eq!(because, "not ready: agent 2 did not say that it is ready within 15 s");
 }
 
 #[test]
@@ -216,31 +142,12 @@ fn an_agent_that_hears_too_late_makes_a_new_attempt_of_the_level() {
         feed(&mut machine, 1, Event::Armed { agent: B, level });
         feed(&mut machine, 2, Event::Fired { agent: A, level });
         let stop = feed(&mut machine, 2, Event::TooLate { agent: B, level });
-        assert_eq!(
-            stop,
-            [Command::Stop {
-                level,
-                grace: Duration::ZERO
-            }]
-        );
-        machine.handle(
-            at(3),
-            Event::Sealed {
-                agent: A,
-                level,
-                end: LevelEnd::Stopped,
-            },
-        );
+        assert_eq!(stop, [Command::Stop { level, grace: Duration::ZERO }]);
+        machine.handle(at(3), Event::Sealed { agent: A, level, end: LevelEnd::Stopped });
         let ack = machine.next_command();
         assert_eq!(ack, Some(Command::AckSeal { agent: A, level }));
         let fate = machine.next_command();
-        assert!(matches!(
-            fate,
-            Some(Command::LevelOver {
-                fate: LevelFate::Quarantined(_),
-                ..
-            })
-        ));
+        assert!(matches!(fate, Some(Command::LevelOver { fate: LevelFate::Quarantined(_), .. })));
     }
     assert_eq!(finish(&drain(&mut machine)).1, 4);
 }
@@ -250,39 +157,11 @@ fn an_interrupt_keeps_what_is_sealed_and_leaves_with_130() {
     let mut machine = running(3);
     let level = id(0, 0);
     let stop = feed(&mut machine, 5, Event::Interrupt);
-    assert_eq!(
-        stop,
-        [Command::Stop {
-            level,
-            grace: STOP_GRACE
-        }]
-    );
+    assert_eq!(stop, [Command::Stop { level, grace: STOP_GRACE }]);
     assert_eq!(feed(&mut machine, 5, Event::Interrupt), []);
-    feed(
-        &mut machine,
-        6,
-        Event::Sealed {
-            agent: A,
-            level,
-            end: LevelEnd::Stopped,
-        },
-    );
-    let end = feed(
-        &mut machine,
-        6,
-        Event::Sealed {
-            agent: B,
-            level,
-            end: LevelEnd::Stopped,
-        },
-    );
-    assert!(matches!(
-        &end[1],
-        Command::LevelOver {
-            fate: LevelFate::Stopped(_),
-            ..
-        }
-    ));
+    feed(&mut machine, 6, Event::Sealed { agent: A, level, end: LevelEnd::Stopped });
+    let end = feed(&mut machine, 6, Event::Sealed { agent: B, level, end: LevelEnd::Stopped });
+    assert!(matches!(&end[1], Command::LevelOver { fate: LevelFate::Stopped(_), .. }));
     assert_eq!(finish(&end).1, 130);
 }
 
@@ -293,40 +172,16 @@ fn an_interrupt_waits_for_seals_only_so_long() {
     machine.on_deadline(machine.deadline().unwrap());
     let (_, code, because) = finish(&drain(&mut machine));
     assert_eq!(code, 130);
-    assert_eq!(
-        because,
-        "interrupted by the operator; agent 1, agent 2 did not seal within 5 s"
-    );
+    assert_eq!(because, "interrupted by the operator; agent 1, agent 2 did not seal within 5 s");
 }
 
 #[test]
 fn a_lost_agent_quarantines_the_level() {
     let mut machine = running(2);
     let level = id(0, 0);
-    let stop = feed(
-        &mut machine,
-        3,
-        Event::Lost {
-            agent: A,
-            why: "reset".to_owned(),
-        },
-    );
-    assert_eq!(
-        stop,
-        [Command::Stop {
-            level,
-            grace: Duration::ZERO
-        }]
-    );
-    let end = feed(
-        &mut machine,
-        4,
-        Event::Sealed {
-            agent: B,
-            level,
-            end: LevelEnd::Stopped,
-        },
-    );
+    let stop = feed(&mut machine, 3, Event::Lost { agent: A, why: "reset".to_owned() });
+    assert_eq!(stop, [Command::Stop { level, grace: Duration::ZERO }]);
+    let end = feed(&mut machine, 4, Event::Sealed { agent: B, level, end: LevelEnd::Stopped });
     let fate = LevelFate::Quarantined("agent 1 was lost: reset".to_owned());
     assert_eq!(end[1], Command::LevelOver { level, fate });
     assert_eq!(finish(&end).1, 4);
@@ -337,31 +192,9 @@ fn a_fault_of_the_generator_is_an_internal_error() {
     let mut machine = running(2);
     let level = id(0, 0);
     let end = LevelEnd::Faulted("a user's task panicked".to_owned());
-    feed(
-        &mut machine,
-        3,
-        Event::Sealed {
-            agent: A,
-            level,
-            end,
-        },
-    );
-    let end = feed(
-        &mut machine,
-        3,
-        Event::Sealed {
-            agent: B,
-            level,
-            end: LevelEnd::Stopped,
-        },
-    );
-    assert!(matches!(
-        &end[1],
-        Command::LevelOver {
-            fate: LevelFate::Failed(_),
-            ..
-        }
-    ));
+    feed(&mut machine, 3, Event::Sealed { agent: A, level, end });
+    let end = feed(&mut machine, 3, Event::Sealed { agent: B, level, end: LevelEnd::Stopped });
+    assert!(matches!(&end[1], Command::LevelOver { fate: LevelFate::Failed(_), .. }));
     let because = "agent 1: a user's task panicked".to_owned();
     assert_eq!(finish(&end), (RunOutcome::Failed, 1, because));
 }
@@ -373,21 +206,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         0 | 1 => Event::Armed { agent, level },
         2 | 3 => Event::Fired { agent, level },
         4 | 5 => completed(agent, level),
-        6 => Event::Sealed {
-            agent,
-            level,
-            end: LevelEnd::LeaseExpired,
-        },
+        6 => Event::Sealed { agent, level, end: LevelEnd::LeaseExpired },
         7 => Event::TooLate { agent, level },
-        8 => Event::Lost {
-            agent,
-            why: "x".to_owned(),
-        },
-        _ => Event::NotArmed {
-            agent,
-            level,
-            reason: "x".to_owned(),
-        },
+        8 => Event::Lost { agent, why: "x".to_owned() },
+        _ => Event::NotArmed { agent, level, reason: "x".to_owned() },
     })
 }
 

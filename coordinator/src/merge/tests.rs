@@ -52,10 +52,7 @@ fn a_hostile_seal_cannot_make_a_sum_overflow() {
         |tally: &mut Tally| tally.tokens.prompt = u64::MAX,
         |tally: &mut Tally| tally.paper.completion = COUNT_MAX + 1,
         |tally: &mut Tally| {
-            let slot = Slot {
-                area_ns: u64::MAX,
-                most: u32::MAX,
-            };
+            let slot = Slot { area_ns: u64::MAX, most: u32::MAX };
             tally.in_flight = InFlight::from_parts(SLOT_NS << 6, vec![slot]).unwrap();
         },
     ] {

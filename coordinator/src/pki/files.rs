@@ -15,34 +15,22 @@ pub(super) struct NewFile {
 
 impl NewFile {
     pub(super) fn secret(path: PathBuf, text: String) -> Self {
-        Self {
-            path,
-            text,
-            secret: true,
-        }
+        Self { path, text, secret: true }
     }
 
     pub(super) fn public(path: PathBuf, text: String) -> Self {
-        Self {
-            path,
-            text,
-            secret: false,
-        }
+        Self { path, text, secret: false }
     }
 
     fn create(&self) -> Result<(), PkiError> {
         let mut file = self.open().map_err(|source| {
             if source.kind() == io::ErrorKind::AlreadyExists {
-                PkiError::Exists {
-                    path: self.path.clone(),
-                }
+                PkiError::Exists { path: self.path.clone() }
             } else {
                 cannot("write", &self.path, source)
             }
         })?;
-        let written = file
-            .write_all(self.text.as_bytes())
-            .and_then(|()| file.sync_all());
+        let written = file.write_all(self.text.as_bytes()).and_then(|()| file.sync_all());
         written.map_err(|source| {
             // Half a key is worse than none; the error that matters is already at hand.
             let _ = fs::remove_file(&self.path);
@@ -86,18 +74,12 @@ pub(super) fn create_all(files: &[NewFile]) -> Result<Vec<PathBuf>, PkiError> {
 pub(super) fn holds(path: &Path, text: &str) -> Result<bool, PkiError> {
     match fs::read(path) {
         Ok(found) if found == text.as_bytes() => Ok(true),
-        Ok(_) => Err(PkiError::Exists {
-            path: path.to_owned(),
-        }),
+        Ok(_) => Err(PkiError::Exists { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(cannot("read", path, source)),
     }
 }
 
 fn cannot(doing: &'static str, path: &Path, source: io::Error) -> PkiError {
-    PkiError::File {
-        doing,
-        path: path.to_owned(),
-        source,
-    }
+    PkiError::File { doing, path: path.to_owned(), source }
 }

@@ -149,13 +149,7 @@ pub struct Issued {
 
 /// Issues a certificate, and puts the certificate of the peers' issuer beside it.
 pub fn issue(request: &Request<'_>, now: UnixMs) -> Result<Issued, PkiError> {
-    let &Request {
-        role,
-        name,
-        dir,
-        out,
-        days,
-    } = request;
+    let &Request { role, name, dir, out, days } = request;
     if name.as_str() == "ca" {
         return Err(PkiError::ReservedName { name: name.clone() });
     }
@@ -165,15 +159,10 @@ pub fn issue(request: &Request<'_>, now: UnixMs) -> Result<Issued, PkiError> {
 
     let mut params = dated(days, now)?;
     if issuer.until <= params.not_before + BACKDATED {
-        return Err(PkiError::Expired {
-            path: issuer.path,
-            until: issuer.until.date(),
-        });
+        return Err(PkiError::Expired { path: issuer.path, until: issuer.until.date() });
     }
     params.not_after = params.not_after.min(issuer.until);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, name.as_str());
+    params.distinguished_name.push(DnType::CommonName, name.as_str());
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
     let uri = identity_uri(role, name).try_into()?;
@@ -224,9 +213,7 @@ fn dated(days: u32, now: UnixMs) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.not_before = now.checked_sub(BACKDATED).ok_or_else(too_long)?;
-    params.not_after = now
-        .checked_add(Duration::days(i64::from(days)))
-        .ok_or_else(too_long)?;
+    params.not_after = now.checked_add(Duration::days(i64::from(days))).ok_or_else(too_long)?;
     Ok(params)
 }
 
@@ -243,10 +230,7 @@ struct LoadedIssuer {
 
 impl IssuerFiles {
     fn of(role: Role, dir: &Path) -> Self {
-        Self {
-            cert: dir.join(format!("{role}-ca.pem")),
-            key: dir.join(format!("{role}-ca.key")),
-        }
+        Self { cert: dir.join(format!("{role}-ca.pem")), key: dir.join(format!("{role}-ca.key")) }
     }
 
     fn load(self) -> Result<LoadedIssuer, PkiError> {
@@ -264,18 +248,11 @@ impl IssuerFiles {
             return Err(bad(&self.cert, "its certificate may not issue others"));
         }
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
-            return Err(bad(
-                &self.key,
-                "it is not the key of the certificate beside it",
-            ));
+            return Err(bad(&self.key, "it is not the key of the certificate beside it"));
         }
         let until = parsed.validity().not_after.to_datetime();
         let issuer = Issuer::from_ca_cert_pem(&pem, key).map_err(|_| not_a_certificate())?;
-        Ok(LoadedIssuer {
-            path: self.cert,
-            issuer,
-            until,
-        })
+        Ok(LoadedIssuer { path: self.cert, issuer, until })
     }
 }
 
@@ -285,11 +262,7 @@ fn read_issuer(path: &Path) -> Result<String, PkiError> {
         if source.kind() == io::ErrorKind::NotFound {
             PkiError::NoIssuer { path }
         } else {
-            PkiError::File {
-                doing: "read",
-                path,
-                source,
-            }
+            PkiError::File { doing: "read", path, source }
         }
     })
 }

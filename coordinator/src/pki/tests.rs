@@ -15,13 +15,7 @@ fn name(text: &str) -> Name {
 
 fn issue_in(dir: &Path, role: Role, text: &str, days: u32) -> Result<Issued, PkiError> {
     let name = name(text);
-    let request = Request {
-        role,
-        name: &name,
-        dir,
-        out: dir,
-        days,
-    };
+    let request = Request { role, name: &name, dir, out: dir, days };
     issue(&request, wall_now())
 }
 
@@ -52,18 +46,11 @@ async fn issued_certificates_link_a_coordinator_to_an_agent() {
     let agent = tokio::spawn(async move {
         let mut accepted = incoming.next().await.unwrap().unwrap();
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-        tokio::io::AsyncWriteExt::write_all(&mut accepted, &settings)
-            .await
-            .unwrap();
-        tokio::io::AsyncWriteExt::flush(&mut accepted)
-            .await
-            .unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut accepted, &settings).await.unwrap();
+        tokio::io::AsyncWriteExt::flush(&mut accepted).await.unwrap();
         accepted
     });
-    let (_channel, certificate) = dialer
-        .connect(std::time::Duration::from_secs(10))
-        .await
-        .unwrap();
+    let (_channel, certificate) = dialer.connect(std::time::Duration::from_secs(10)).await.unwrap();
     let certificate = certificate.unwrap();
     assert_eq!(certificate.role, Role::Agent);
     assert_eq!(certificate.name, name("gpu-1"));
@@ -76,10 +63,7 @@ fn an_agents_files_do_not_make_a_coordinator() {
     init(dir.path(), 3650, wall_now()).unwrap();
     let agent = issue_in(dir.path(), Role::Agent, "gpu-1", 30).unwrap();
     let error = ClientIdentity::load(&agent.cert, &agent.key, &agent.peer_ca).unwrap_err();
-    assert!(
-        matches!(error, LinkError::WrongCertificate { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LinkError::WrongCertificate { .. }), "{error}");
 }
 
 #[test]
@@ -88,10 +72,7 @@ fn nothing_is_overwritten_and_a_failure_leaves_nothing() {
     let path = dir.path();
     std::fs::write(path.join("agent-ca.pem"), "mine").unwrap();
     let before = contents(path);
-    assert!(matches!(
-        init(path, 10, wall_now()),
-        Err(PkiError::Exists { .. })
-    ));
+    assert!(matches!(init(path, 10, wall_now()), Err(PkiError::Exists { .. })));
     assert_eq!(contents(path), before);
 
     std::fs::remove_file(path.join("agent-ca.pem")).unwrap();
@@ -143,22 +124,13 @@ fn the_peers_issuer_goes_with_a_certificate_that_leaves() {
     assert_eq!(read(&issued.peer_ca), read(&original));
 
     let another = name("gpu-2");
-    let same_place = Request {
-        name: &another,
-        ..request
-    };
+    let same_place = Request { name: &another, ..request };
     issue(&same_place, wall_now()).unwrap();
 
     std::fs::write(&issued.peer_ca, "another fleet's").unwrap();
     let third = name("gpu-3");
-    let mixed = Request {
-        name: &third,
-        ..same_place
-    };
-    assert!(matches!(
-        issue(&mixed, wall_now()),
-        Err(PkiError::Exists { .. })
-    ));
+    let mixed = Request { name: &third, ..same_place };
+    assert!(matches!(issue(&mixed, wall_now()), Err(PkiError::Exists { .. })));
 }
 
 #[test]
@@ -167,22 +139,14 @@ fn a_certificate_carries_what_its_role_needs_and_no_more() {
     let now = UnixMs(1_800_000_000_000);
     init(dir.path(), 3650, now).unwrap();
     let gpu = name("gpu-1");
-    let request = Request {
-        role: Role::Agent,
-        name: &gpu,
-        dir: dir.path(),
-        out: dir.path(),
-        days: 30,
-    };
+    let request =
+        Request { role: Role::Agent, name: &gpu, dir: dir.path(), out: dir.path(), days: 30 };
     let issued = issue(&request, now).unwrap();
     let text = std::fs::read(&issued.cert).unwrap();
     let (_, pem) = parse_x509_pem(&text).unwrap();
     let leaf = pem.parse_x509().unwrap();
     assert_eq!(leaf.validity().not_before.timestamp(), 1_800_000_000 - 300);
-    assert_eq!(
-        leaf.validity().not_after.timestamp(),
-        1_800_000_000 + 30 * 86_400
-    );
+    assert_eq!(leaf.validity().not_after.timestamp(), 1_800_000_000 + 30 * 86_400);
     assert!(!leaf.is_ca());
     assert!(leaf.raw_serial().len() >= 16);
     let usage = leaf.extended_key_usage().unwrap().unwrap().value;
@@ -209,18 +173,10 @@ fn a_certificate_never_outlives_its_issuer() {
     assert_eq!(issued.until.unix_timestamp(), ends_s);
 
     let gpu = name("gpu-2");
-    let request = Request {
-        role: Role::Agent,
-        name: &gpu,
-        dir: dir.path(),
-        out: dir.path(),
-        days: 1,
-    };
+    let request =
+        Request { role: Role::Agent, name: &gpu, dir: dir.path(), out: dir.path(), days: 1 };
     let later = UnixMs(now.0 + 11 * DAY_MS);
-    assert!(matches!(
-        issue(&request, later),
-        Err(PkiError::Expired { .. })
-    ));
+    assert!(matches!(issue(&request, later), Err(PkiError::Expired { .. })));
 }
 
 #[test]

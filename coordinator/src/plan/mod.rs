@@ -78,19 +78,14 @@ fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
             format!("{} {}", level.users, level.workload.name)
         }
     };
-    (0..)
-        .zip(&phase.levels)
-        .map(move |(place, level)| PlannedLevel {
-            phase: phase.phase,
-            place,
-            repeat: 0,
-            label: label(level),
-            load: Load {
-                users: level.users,
-                requests: level.requests,
-            },
-            allow_capped: level.allow_capped,
-            workload: level.workload.clone(),
-            cooldown: level.cooldown,
-        })
+    (0..).zip(&phase.levels).map(move |(place, level)| PlannedLevel {
+        phase: phase.phase,
+        place,
+        repeat: 0,
+        label: label(level),
+        load: Load { users: level.users, requests: level.requests },
+        allow_capped: level.allow_capped,
+        workload: level.workload.clone(),
+        cooldown: level.cooldown,
+    })
 }

@@ -97,11 +97,7 @@ impl<'a> View<'a> {
             target: campaign.target.base_url.to_string(),
             model: &campaign.target.model,
             agents,
-            levels: plan
-                .levels
-                .iter()
-                .map(|l| LevelView::of(l, agents))
-                .collect(),
+            levels: plan.levels.iter().map(|l| LevelView::of(l, agents)).collect(),
             totals: TotalsView {
                 levels: plan.levels.len(),
                 capped_levels: plan.levels.iter().filter(|l| l.capped().is_some()).count(),
@@ -145,10 +141,7 @@ fn shares(load: Load, agents: Option<u32>) -> Vec<ShareView> {
     let agents = agents.unwrap_or(0);
     (0..agents)
         .map(|index| load.share(index, agents))
-        .map(|share| ShareView {
-            users: share.count,
-            requests: share.requests(load),
-        })
+        .map(|share| ShareView { users: share.count, requests: share.requests(load) })
         .collect()
 }
 
@@ -161,10 +154,7 @@ fn longest(campaign: &Campaign, plan: &Plan) -> Duration {
         let waves = u32::try_from(level.load.waves()).unwrap_or(u32::MAX);
         request.saturating_mul(waves)
     };
-    plan.levels
-        .iter()
-        .map(level)
-        .fold(plan.cooldown_total(), Duration::saturating_add)
+    plan.levels.iter().map(level).fold(plan.cooldown_total(), Duration::saturating_add)
 }
 
 fn heading(campaign: &Campaign) -> Vec<String> {
@@ -176,11 +166,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
             format!("API key from the file {}", clip(&path.to_string_lossy()))
         }
     };
-    let answers = if target.stream {
-        "streamed"
-    } else {
-        "not streamed"
-    };
+    let answers = if target.stream { "streamed" } else { "not streamed" };
     vec![
         format!(
             "campaign  {} (mode {}, tier {}, seed {})",
@@ -189,11 +175,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
             campaign.tier.name(),
             campaign.seed.0
         ),
-        format!(
-            "target    {} ({}, {answers}, {key})",
-            target.base_url,
-            target.endpoint.name()
-        ),
+        format!("target    {} ({}, {answers}, {key})", target.base_url, target.endpoint.name()),
         format!("model     {}", target.model),
     ]
 }
@@ -220,11 +202,7 @@ fn level_table(plan: &Plan, view: &View<'_>) -> Vec<String> {
             shown.waves.to_string(),
             format!("{:.0}%", shown.last_wave_fill * 100.0),
             shown.input_tokens.to_string(),
-            format!(
-                "{}{}",
-                if shown.forced_length { "" } else { "<=" },
-                shown.output_tokens
-            ),
+            format!("{}{}", if shown.forced_length { "" } else { "<=" }, shown.output_tokens),
             shown.in_flight_max.to_string(),
             duration(level.cooldown),
         ]);
@@ -247,11 +225,7 @@ fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
         format!(
             "{} input tokens (at {CHARS_PER_TOKEN} characters each) and {}{} output tokens asked for",
             totals.input_tokens,
-            if view.levels.iter().all(|level| level.forced_length) {
-                ""
-            } else {
-                "at most "
-            },
+            if view.levels.iter().all(|level| level.forced_length) { "" } else { "at most " },
             totals.output_tokens
         ),
     ];
@@ -308,11 +282,7 @@ fn counted(count: u64, thing: &str) -> String {
 fn range(values: impl Iterator<Item = u64> + Clone) -> String {
     let least = values.clone().min().unwrap_or(0);
     let most = values.max().unwrap_or(0);
-    if least == most {
-        most.to_string()
-    } else {
-        format!("{least} to {most}")
-    }
+    if least == most { most.to_string() } else { format!("{least} to {most}") }
 }
 
 /// A label that leaves room for the numbers; nothing but a long workload name is ever cut.
@@ -339,11 +309,7 @@ fn duration(duration: Duration) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, unit)| format!("{count}{unit}"))
         .collect();
-    if shown.is_empty() {
-        "-".to_owned()
-    } else {
-        shown.join(" ")
-    }
+    if shown.is_empty() { "-".to_owned() } else { shown.join(" ") }
 }
 
 #[derive(Clone, Copy)]
@@ -369,12 +335,7 @@ impl Table {
             columns: columns.iter().map(|(_, side)| (0, *side)).collect(),
             rows: Vec::new(),
         };
-        table.row(
-            columns
-                .iter()
-                .map(|(title, _)| (*title).to_owned())
-                .collect(),
-        );
+        table.row(columns.iter().map(|(title, _)| (*title).to_owned()).collect());
         table
     }
 
@@ -396,13 +357,10 @@ impl Table {
             Row::Note(text) => format!("{:indent$}  {text}", ""),
             Row::Cells(cells) => {
                 let padded =
-                    cells
-                        .iter()
-                        .zip(&self.columns)
-                        .map(|(cell, &(width, side))| match side {
-                            Side::Left => format!("{cell:<width$}"),
-                            Side::Right => format!("{cell:>width$}"),
-                        });
+                    cells.iter().zip(&self.columns).map(|(cell, &(width, side))| match side {
+                        Side::Left => format!("{cell:<width$}"),
+                        Side::Right => format!("{cell:>width$}"),
+                    });
                 padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
             }
         };

@@ -31,20 +31,12 @@ fn waves_and_fill_are_those_of_the_papers_cases() {
         let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
         let text = PAPER.replace("\nusers    = [500, 750, 1000]", "\nusers = 1");
         let plan = Plan::of(&campaign(&text, &sets));
-        let level = plan
-            .levels
-            .iter()
-            .find(|level| level.phase == Phase::Saturation)
-            .unwrap();
+        let level = plan.levels.iter().find(|level| level.phase == Phase::Saturation).unwrap();
         assert_eq!(level.load.in_flight_max(), number("max_inflight"), "{case}");
         assert_eq!(level.load.waves(), number("waves"), "{case}");
         let fill = case["last_wave_fill"].as_f64().unwrap();
         assert!((level.load.last_wave_fill() - fill).abs() < 5e-5, "{case}");
-        assert_eq!(
-            level.capped().is_some(),
-            number("n") < number("N"),
-            "{case}"
-        );
+        assert_eq!(level.capped().is_some(), number("n") < number("N"), "{case}");
     }
 }
 
@@ -52,13 +44,7 @@ fn waves_and_fill_are_those_of_the_papers_cases() {
 fn places_labels_and_pauses() {
     let plan = Plan::of(&campaign(PAPER, &[]));
     let shown = |level: &PlannedLevel| {
-        format!(
-            "{} {} {} {}",
-            level.phase,
-            level.place,
-            level.label,
-            level.cooldown.as_secs()
-        )
+        format!("{} {} {} {}", level.phase, level.place, level.label, level.cooldown.as_secs())
     };
     let shown: Vec<String> = plan.levels.iter().map(shown).collect();
     assert_eq!(
@@ -90,10 +76,7 @@ fn places_labels_and_pauses() {
 fn the_papers_campaign_is_shown_with_the_levels_that_never_happened() {
     let campaign = campaign(PAPER, &["target.api_key.env=OPENAI_API_KEY"]);
     let text = render::text(&campaign, &Plan::of(&campaign), Some(3));
-    assert!(
-        text.lines().all(|line| line.chars().count() <= 100),
-        "{text}"
-    );
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     insta::assert_snapshot!(text, @r#"
     campaign  paper-text (mode paper, tier thorough, seed 42)
     target    http://127.0.0.1:8000 (chat, not streamed, API key from the variable OPENAI_API_KEY)
@@ -309,10 +292,7 @@ fn the_widest_plan_keeps_its_columns() {
     assert!(shown.contains("1000000  3000000000   3000"), "{shown}");
     assert!(shown.contains("1000 "), "{shown}");
     let table = shown.lines().filter(|line| line.starts_with("SCALING"));
-    assert!(
-        table.into_iter().all(|line| line.chars().count() <= 100),
-        "{shown}"
-    );
+    assert!(table.into_iter().all(|line| line.chars().count() <= 100), "{shown}");
 }
 
 #[test]

@@ -25,11 +25,7 @@ impl ReportModel {
         let baseline = levels.iter().rfind(|level| level.phase == Phase::Baseline);
         let peak = peak(&levels, &rows);
         let (outcome, exit_code, because) = match &record.end {
-            Some(end) => (
-                outcome_word(end.outcome),
-                Some(end.exit_code),
-                end.because.clone(),
-            ),
+            Some(end) => (outcome_word(end.outcome), Some(end.exit_code), end.because.clone()),
             None => (
                 "stopped",
                 None,
@@ -141,11 +137,7 @@ fn level(record: &LevelRecord) -> LevelReport {
             receive_lag_p99_ms: quantile_ms(&tally.latencies.receive_lag, 0.99),
             send_lag_p99_ms: quantile_ms(&tally.latencies.send_lag, 0.99),
         },
-        per_agent: totals
-            .parts
-            .iter()
-            .map(|part| per_agent(part, span))
-            .collect(),
+        per_agent: totals.parts.iter().map(|part| per_agent(part, span)).collect(),
         histogram_sha256: tally.histogram_digest().to_string(),
         state: state(record, &totals),
         planned_label,
@@ -202,9 +194,7 @@ fn tokens(tokens: &Tokens, succeeded: u64) -> TokenSums {
 
 fn rates(tally: &Tally, wall_s: f64) -> Rates {
     let per_s = |count: Option<u64>| real(count.and_then(|n| stats::ratio(n as f64, wall_s)));
-    let TokenSums {
-        prompt, completion, ..
-    } = tokens(&tally.tokens, tally.counts.succeeded);
+    let TokenSums { prompt, completion, .. } = tokens(&tally.tokens, tally.counts.succeeded);
     Rates {
         requests_per_s: per_s(Some(tally.counts.succeeded)),
         output_tok_s: per_s(completion),
@@ -223,10 +213,7 @@ fn paper_numbers(tally: &Tally, wall_s: f64) -> Paper {
         let rate = stats::ratio(count as f64, wall_s);
         real(rate.filter(|_| counted))
     };
-    let ended = tally
-        .counts
-        .started
-        .saturating_sub(tally.counts.censored_total());
+    let ended = tally.counts.started.saturating_sub(tally.counts.censored_total());
     Paper {
         total_tok_s: per_s(total),
         output_tok_s: per_s(paper.completion),

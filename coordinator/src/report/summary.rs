@@ -61,10 +61,7 @@ impl<'a> Summary<'a> {
         let header = &model.header;
         Self {
             schema_version: SCHEMA_VERSION,
-            tool: Tool {
-                name: "floodmark",
-                version: &header.tool_version,
-            },
+            tool: Tool { name: "floodmark", version: &header.tool_version },
             run_id: header.run.to_string(),
             name: header.name.as_str(),
             mode: mode_word(header.mode),
@@ -76,9 +73,7 @@ impl<'a> Summary<'a> {
             outcome: model.outcome,
             exit_code: model.exit_code,
             agents: &model.agents,
-            baseline: Baseline {
-                p99_ms: model.baseline_p99_ms,
-            },
+            baseline: Baseline { p99_ms: model.baseline_p99_ms },
             levels: &model.levels,
             peak: model.peak.as_ref(),
             saturation: model.saturation,
@@ -91,8 +86,5 @@ impl<'a> Summary<'a> {
 /// An instant as RFC 3339 in UTC; `None` if it is beyond the calendar.
 pub(super) fn timestamp(at: UnixMs) -> Option<String> {
     let ns = i128::from(at.0) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(ns)
-        .ok()?
-        .format(&Rfc3339)
-        .ok()
+    OffsetDateTime::from_unix_timestamp_nanos(ns).ok()?.format(&Rfc3339).ok()
 }

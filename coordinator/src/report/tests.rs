@@ -86,26 +86,14 @@ fn a_run_that_was_stopped_at_once_has_a_report() {
 
 #[test]
 fn every_way_to_lose_a_level_is_told() {
-    let quiet = Shape {
-        fail_every: 0,
-        ..Shape::QUICK
-    };
+    let quiet = Shape { fail_every: 0, ..Shape::QUICK };
     let make = || level(Phase::Scaling, 4, 400, 2, quiet);
     let mut levels = vec![make(), make(), make(), make(), make(), make()];
     levels[0].shares[1].seal = None;
     levels[1].shares[1].seal.as_mut().unwrap().end = LevelEnd::LeaseExpired;
-    levels[2].shares[1]
-        .seal
-        .as_mut()
-        .unwrap()
-        .snapshot
-        .tally
-        .counts
-        .started += 1;
+    levels[2].shares[1].seal.as_mut().unwrap().snapshot.tally.counts.started += 1;
     levels[3].fate = Some(LevelFate::Quarantined("agent gen-1 was lost".into()));
-    levels[4].fate = Some(LevelFate::Failed(
-        "out of\u{1b}[31m file descriptors".into(),
-    ));
+    levels[4].fate = Some(LevelFate::Failed("out of\u{1b}[31m file descriptors".into()));
     levels[5].fate = Some(LevelFate::Stopped("interrupted".into()));
     levels[1].planned.repeat = 1;
     levels[2].id.attempt = 1;
@@ -115,15 +103,9 @@ fn every_way_to_lose_a_level_is_told() {
 #[test]
 fn answers_without_token_counts_have_no_token_rates() {
     for (without, source) in [(1, "mixed"), (2, "none")] {
-        let quiet = Shape {
-            fail_every: 0,
-            ..Shape::QUICK
-        };
+        let quiet = Shape { fail_every: 0, ..Shape::QUICK };
         let mut outcomes = quiet.outcomes(1, 2);
-        outcomes
-            .iter_mut()
-            .take(without)
-            .for_each(|o| o.usage = None);
+        outcomes.iter_mut().take(without).for_each(|o| o.usage = None);
         let mut one = level(Phase::Scaling, 1, 2, 1, quiet);
         one.shares[0].seal = Some(seal_of(&outcomes));
         let level = &json(&run_of(vec![one]))["levels"][0];
@@ -152,10 +134,7 @@ fn a_level_is_labelled_with_what_was_in_flight() {
 
 #[test]
 fn repeats_are_compared_with_their_own_kind() {
-    let quiet = Shape {
-        fail_every: 0,
-        ..Shape::QUICK
-    };
+    let quiet = Shape { fail_every: 0, ..Shape::QUICK };
     let make = |users: u32, repeat: u32| {
         let mut level = level(Phase::Saturation, users, u64::from(users) * 10, 1, quiet);
         level.planned.repeat = repeat;
@@ -169,10 +148,7 @@ fn repeats_are_compared_with_their_own_kind() {
 
 #[test]
 fn the_reading_that_the_paper_leaves_open_is_told_where_it_matters() {
-    let quiet = Shape {
-        fail_every: 0,
-        ..Shape::QUICK
-    };
+    let quiet = Shape { fail_every: 0, ..Shape::QUICK };
     let record = run_of(vec![
         level(Phase::Scaling, 50, 500, 1, quiet),
         level(Phase::Saturation, 10, 100, 1, quiet),
@@ -181,10 +157,7 @@ fn the_reading_that_the_paper_leaves_open_is_told_where_it_matters() {
     assert_eq!(paper["status"], "OK");
     assert_eq!(paper["first_level_alternative"], "SATURATED");
     let text = shown(&record);
-    assert!(
-        text.contains("compared with the last SCALING level it is SATURATED"),
-        "{text}"
-    );
+    assert!(text.contains("compared with the last SCALING level it is SATURATED"), "{text}");
 }
 
 /// Every key that programs rely on: the contract of `summary.json`, schema version 1.
@@ -257,12 +230,7 @@ fn the_summary_file_is_replaced_whole() {
     let text = std::fs::read_to_string(dir.path().join(SUMMARY_FILE)).unwrap();
     assert_eq!(text, summary_json(&model));
     let gone = dir.path().join("gone");
-    assert!(
-        write_files(&gone, &model)
-            .unwrap_err()
-            .to_string()
-            .contains("gone")
-    );
+    assert!(write_files(&gone, &model).unwrap_err().to_string().contains("gone"));
 }
 
 proptest! {

@@ -16,12 +16,7 @@ const AGENTS_SHOWN: usize = 16;
 /// The report of the run in the result directory `dir`.
 pub fn text(model: &ReportModel, dir: &Path) -> String {
     let mut out = header(model);
-    for section in [
-        table(model),
-        failures(model),
-        findings(model),
-        headline(model),
-    ] {
+    for section in [table(model), failures(model), findings(model), headline(model)] {
         if !section.is_empty() {
             out.push('\n');
             out.push_str(&section);
@@ -50,11 +45,7 @@ fn header(model: &ReportModel) -> String {
     if model.agents.len() > AGENTS_SHOWN {
         let _written = write!(fleet, " and {} more", model.agents.len() - AGENTS_SHOWN);
     }
-    let streamed = if header.stream {
-        "streamed"
-    } else {
-        "not streamed"
-    };
+    let streamed = if header.stream { "streamed" } else { "not streamed" };
     let run = format!(
         "{} {} ({} mode, tier {}, seed {})",
         header.name,
@@ -77,10 +68,7 @@ fn header(model: &ReportModel) -> String {
         ("target    ", target),
         ("agents    ", fleet),
         ("time      ", times),
-        (
-            "outcome   ",
-            format!("{}: {}", model.outcome, plain(&model.ended_because, CLIP)),
-        ),
+        ("outcome   ", format!("{}: {}", model.outcome, plain(&model.ended_because, CLIP))),
     ] {
         out.push_str(&wrap(name, &value, WIDTH));
     }
@@ -146,9 +134,7 @@ fn line(cells: [String; COLUMNS.len()]) -> String {
 }
 
 fn cells(level: &LevelReport) -> [String; COLUMNS.len()] {
-    let LatencyMs {
-        ttft, e2e, tpot, ..
-    } = &level.latency_ms;
+    let LatencyMs { ttft, e2e, tpot, .. } = &level.latency_ms;
     let status = match (&level.state, level.status) {
         (_, Some(status)) => status,
         (LevelState::Complete, None) => "-",
@@ -200,12 +186,8 @@ fn count(value: u64, width: usize) -> String {
         exact
     } else {
         let units = [(1_000, "k"), (1_000_000, "M"), (1_000_000_000, "G")];
-        let mut shown = units
-            .map(|(unit, name)| format!("{}{name}", value / unit))
-            .into_iter();
-        shown
-            .find(|text| text.len() <= width)
-            .unwrap_or_else(|| "many".into())
+        let mut shown = units.map(|(unit, name)| format!("{}{name}", value / unit)).into_iter();
+        shown.find(|text| text.len() <= width).unwrap_or_else(|| "many".into())
     }
 }
 
@@ -264,17 +246,11 @@ fn findings(model: &ReportModel) -> String {
         for verdict in &level.verdicts {
             let evidence = plain(&verdict.evidence, CLIP);
             let users = level.users_asked;
-            tell(
-                level,
-                &format!("{evidence}: not a result for {users} users"),
-            );
+            tell(level, &format!("{evidence}: not a result for {users} users"));
         }
         if level.requests.unknown > 0 {
             let unknown = level.requests.unknown;
-            tell(
-                level,
-                &format!("how {unknown} planned requests ended is unknown"),
-            );
+            tell(level, &format!("how {unknown} planned requests ended is unknown"));
         }
         match &level.state {
             LevelState::Stopped(because) => {
@@ -284,16 +260,10 @@ fn findings(model: &ReportModel) -> String {
         }
         match level.tokens.source {
             Some(TokenSource::None) => {
-                tell(
-                    level,
-                    "the server gave no token counts: token rates are unknown",
-                );
+                tell(level, "the server gave no token counts: token rates are unknown");
             }
             Some(TokenSource::Mixed) => {
-                tell(
-                    level,
-                    "some answers came without token counts: token rates are lower bounds",
-                );
+                tell(level, "some answers came without token counts: token rates are lower bounds");
             }
             Some(TokenSource::Usage) | None => {}
         }

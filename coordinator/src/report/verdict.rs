@@ -63,11 +63,7 @@ impl Verdict {
             | Fault::GeneratorFailed { .. }
             | Fault::Failed { .. } => Code::RecordLoss,
         };
-        Self {
-            code,
-            effect: Effect::Invalid,
-            evidence: fault.to_string(),
-        }
+        Self { code, effect: Effect::Invalid, evidence: fault.to_string() }
     }
 }
 
@@ -106,9 +102,7 @@ pub(super) fn concurrency(load: Load, achieved: Achieved) -> Option<Verdict> {
         }
         if let Some(share) = achieved.below_95pct_share {
             let percent = share * 100.0;
-            text.push_str(&format!(
-                ", below 95 % of them for {percent:.1} % of the time"
-            ));
+            text.push_str(&format!(", below 95 % of them for {percent:.1} % of the time"));
         }
         evidence.push(text);
     }

@@ -51,9 +51,7 @@ mod tests {
         }
         for (percentile, above) in [(90.0, 0.1), (95.0, 0.05), (99.0, 0.01), (99.9, 0.001)] {
             let floors = vectors["floors"].as_array().unwrap();
-            let floor = floors
-                .iter()
-                .find(|f| f["percentile"].as_f64() == Some(percentile));
+            let floor = floors.iter().find(|f| f["percentile"].as_f64() == Some(percentile));
             let floor = number(&floor.unwrap()["min_n"]);
             assert_eq!(certified_place(floor - 1, above), None, "{percentile}");
             assert_eq!(certified_place(floor, above), Some(1), "{percentile}");

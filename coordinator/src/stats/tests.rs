@@ -14,9 +14,7 @@ fn id(case: &Value) -> &str {
 }
 
 fn number(value: &Value) -> f64 {
-    value
-        .as_f64()
-        .unwrap_or_else(|| panic!("{value} is not a number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -26,16 +24,9 @@ fn numbers(value: &Value) -> Vec<f64> {
 /// Equal as far as the digits that the file prints.
 fn printed(what: &str, got: f64, expected: &Value) {
     let digits = expected.to_string().split('.').nth(1).map_or(0, str::len);
-    let slack = if expected.is_f64() {
-        0.51 * 10f64.powi(-(digits as i32))
-    } else {
-        0.0
-    };
+    let slack = if expected.is_f64() { 0.51 * 10f64.powi(-(digits as i32)) } else { 0.0 };
     let expected = number(expected);
-    assert!(
-        (got - expected).abs() <= slack,
-        "{what}: {got}, expected {expected}"
-    );
+    assert!((got - expected).abs() <= slack, "{what}: {got}, expected {expected}");
 }
 
 #[test]
@@ -55,9 +46,7 @@ fn runs_are_described_as_computed_from_the_papers_tables() {
                 "cov_percent" => summary.cov.map(|cov| cov * 100.0),
                 "t_975_df4" => {
                     let root_n = (summary.n as f64).sqrt();
-                    summary
-                        .ci95_half_width
-                        .map(|half| half * root_n / summary.sd.unwrap())
+                    summary.ci95_half_width.map(|half| half * root_n / summary.sd.unwrap())
                 }
                 unknown => panic!("{}: no test for {unknown}", id(case)),
             };
@@ -81,10 +70,7 @@ fn runs_are_described_as_computed_from_the_papers_tables() {
 
 #[test]
 fn student_t_agrees_with_the_tables() {
-    for row in paper_cases()["method_vectors"]["t_quantiles_975"]
-        .as_array()
-        .unwrap()
-    {
+    for row in paper_cases()["method_vectors"]["t_quantiles_975"].as_array().unwrap() {
         let freedom = row["df"].as_u64().unwrap() as usize;
         let mut values = vec![0.0; freedom];
         values.push(1.0);
@@ -109,11 +95,7 @@ fn ratios_are_those_of_the_papers_tables() {
         match case["op"].as_str().unwrap() {
             "a/b" => {
                 let inputs = numbers(&case["inputs"]);
-                printed(
-                    id(case),
-                    ratio(inputs[0], inputs[1]).unwrap(),
-                    &case["expected"],
-                );
+                printed(id(case), ratio(inputs[0], inputs[1]).unwrap(), &case["expected"]);
             }
             "a/b each" => {
                 let pairs = case["inputs"].as_array().unwrap();
@@ -132,12 +114,8 @@ fn laws_tie_the_papers_rates_latencies_and_counts() {
     for case in &cases("law_cases") {
         let given = |key: &str| number(&case["inputs"][key]);
         let over = |part: f64, whole: f64| ratio(part, whole).unwrap();
-        let mut left: Vec<&str> = case["expected"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let mut left: Vec<&str> =
+            case["expected"].as_object().unwrap().keys().map(String::as_str).collect();
         let mut is = |key: &str, got: f64| {
             left.retain(|name| *name != key);
             printed(&format!("{} {key}", id(case)), got, &case["expected"][key]);
@@ -151,10 +129,7 @@ fn laws_tie_the_papers_rates_latencies_and_counts() {
                 assert_eq!(case["expected"]["verdict"], "CONCURRENCY_NOT_REACHED");
                 left.retain(|name| *name != "verdict");
             }
-            "L2" => is(
-                "rps",
-                over(given("output_tok_s"), given("output_tokens_per_request")),
-            ),
+            "L2" => is("rps", over(given("output_tok_s"), given("output_tokens_per_request"))),
             "L3" => {
                 let rps = over(given("output_tok_s"), given("output_tokens_per_request"));
                 is("rps", rps);
@@ -186,25 +161,16 @@ fn laws_tie_the_papers_rates_latencies_and_counts() {
             "L8" => {
                 let prompt_tok_s = given("total_tok_s") - given("output_tok_s");
                 let rps = over(prompt_tok_s, given("prompt_tokens"));
-                is(
-                    "output_tokens_per_request",
-                    over(given("output_tok_s"), rps),
-                );
+                is("output_tokens_per_request", over(given("output_tok_s"), rps));
             }
-            "L9" => is(
-                "tokens_per_request",
-                over(given("tokens"), given("requests")),
-            ),
+            "L9" => is("tokens_per_request", over(given("tokens"), given("requests"))),
             "L10" => {
                 let per_level = given("requests");
                 let all = given("levels") * given("runs") * per_level * given("models");
                 is("requests", all);
                 is("max_inflight", per_level);
             }
-            "L11" => is(
-                "base_requests",
-                over(given("requests"), given("multiplier")),
-            ),
+            "L11" => is("base_requests", over(given("requests"), given("multiplier"))),
             unknown => panic!("no test for {unknown}"),
         }
         assert!(left.is_empty(), "{}: untested {left:?}", id(case));

@@ -53,19 +53,13 @@ impl Store {
                 Ok(seal) => {
                     seals.insert((stored.level, stored.agent), seal);
                 }
-                Err(reason) => damage.push(Damage {
-                    level: stored.level,
-                    agent: stored.agent,
-                    reason,
-                }),
+                Err(reason) => {
+                    damage.push(Damage { level: stored.level, agent: stored.agent, reason })
+                }
             }
         }
-        let mut levels = self.rows(
-            "levels",
-            "SELECT * FROM levels ORDER BY begun",
-            [],
-            read_level,
-        )?;
+        let mut levels =
+            self.rows("levels", "SELECT * FROM levels ORDER BY begun", [], read_level)?;
         for level in &mut levels {
             level.shares = self.shares(level.id, &mut seals)?;
         }
@@ -78,9 +72,7 @@ impl Store {
                 read_agent,
             )?,
             levels,
-            end: self
-                .rows("run_end", "SELECT * FROM run_end", [], read_end)?
-                .pop(),
+            end: self.rows("run_end", "SELECT * FROM run_end", [], read_end)?.pop(),
         };
         Ok(Loaded { record, damage })
     }
@@ -129,15 +121,9 @@ impl Store {
         values: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let rows = self
-            .db
-            .prepare(sql)
-            .and_then(|mut query| query.query_map(values, read)?.collect());
-        rows.map_err(|source| StoreError::Read {
-            path: self.path.clone(),
-            table,
-            source,
-        })
+        let rows =
+            self.db.prepare(sql).and_then(|mut query| query.query_map(values, read)?.collect());
+        rows.map_err(|source| StoreError::Read { path: self.path.clone(), table, source })
     }
 }
 
@@ -209,10 +195,7 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
             place: row.get("place")?,
             repeat: row.get("repeat")?,
             label: row.get("label")?,
-            load: Load {
-                users: row.get("users")?,
-                requests: row.get("requests")?,
-            },
+            load: Load { users: row.get("users")?, requests: row.get("requests")? },
             allow_capped: row.get("allow_capped")?,
             workload: Workload {
                 name: parsed(row, "workload", |text| text.parse().ok())?,
@@ -235,10 +218,9 @@ fn read_fate(row: &Row<'_>) -> rusqlite::Result<Option<LevelFate>> {
     let because: Option<String> = row.get("fate_because")?;
     match row.get::<_, Option<String>>("fate")? {
         None => Ok(None),
-        Some(_) => parsed(row, "fate", |word| {
-            words::fate_of(word, because.unwrap_or_default())
-        })
-        .map(Some),
+        Some(_) => {
+            parsed(row, "fate", |word| words::fate_of(word, because.unwrap_or_default())).map(Some)
+        }
     }
 }
 
@@ -252,10 +234,7 @@ fn read_end(row: &Row<'_>) -> rusqlite::Result<RunEnd> {
 }
 
 fn read_id(row: &Row<'_>) -> rusqlite::Result<LevelId> {
-    Ok(LevelId {
-        ordinal: row.get("ordinal")?,
-        attempt: row.get("attempt")?,
-    })
+    Ok(LevelId { ordinal: row.get("ordinal")?, attempt: row.get("attempt")? })
 }
 
 fn uuid(text: &str) -> Option<Uuid> {

@@ -75,15 +75,8 @@ impl Store {
             db.pragma_update(None, "foreign_keys", true)?;
             Ok(db)
         });
-        let db = opened.map_err(|source| StoreError::Open {
-            path: path.clone(),
-            source,
-        })?;
-        let mut store = Self {
-            db,
-            path,
-            ended: false,
-        };
+        let db = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
+        let mut store = Self { db, path, ended: false };
         store.write("the run's header", |tx| {
             schema::create(tx)?;
             put_header(tx, header)
@@ -101,25 +94,15 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened =
             Connection::open_with_flags(&path, flags).and_then(|db| Ok((schema::mark(&db)?, db)));
-        let (mark, db) = opened.map_err(|source| StoreError::Open {
-            path: path.clone(),
-            source,
-        })?;
+        let (mark, db) =
+            opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
         if mark.application != schema::APPLICATION {
             return Err(StoreError::NotARun { path });
         }
         if mark.version != schema::VERSION {
-            return Err(StoreError::Version {
-                path,
-                found: mark.version,
-                known: schema::VERSION,
-            });
+            return Err(StoreError::Version { path, found: mark.version, known: schema::VERSION });
         }
-        Ok(Self {
-            db,
-            path,
-            ended: false,
-        })
+        Ok(Self { db, path, ended: false })
     }
 
     /// Stores the fleet, in place of what was stored of it before.
@@ -206,12 +189,7 @@ impl Store {
         self.write("the end of the run", |tx| {
             tx.execute(
                 "INSERT INTO run_end VALUES (1, ?1, ?2, ?3, ?4)",
-                params![
-                    outcome_word(end.outcome),
-                    end.exit_code,
-                    end.because,
-                    end.finished_at.0
-                ],
+                params![outcome_word(end.outcome), end.exit_code, end.because, end.finished_at.0],
             )?;
             Ok(())
         })?;
@@ -230,9 +208,7 @@ impl Store {
             let path = self.path.clone();
             return Err(StoreError::Ended { path, what });
         }
-        let transaction = self
-            .db
-            .transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate);
         let done = transaction.and_then(|tx| {
             let value = act(&tx)?;
             tx.commit()?;
@@ -240,11 +216,7 @@ impl Store {
         });
         done.map_err(|source| {
             self.ended = true;
-            StoreError::Write {
-                path: self.path.clone(),
-                what,
-                source,
-            }
+            StoreError::Write { path: self.path.clone(), what, source }
         })
     }
 }
@@ -310,11 +282,7 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
 }
 
 fn exactly_one(changed: usize) -> rusqlite::Result<()> {
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(rusqlite::Error::StatementChangedRows(changed))
-    }
+    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
 }
 
 #[cfg(test)]

@@ -112,8 +112,5 @@ pub(super) fn create(tx: &Transaction<'_>) -> rusqlite::Result<()> {
 /// Reads what a database says it is.
 pub(super) fn mark(db: &Connection) -> rusqlite::Result<Mark> {
     let number = |name: &str| db.pragma_query_value(None, name, |row| row.get(0));
-    Ok(Mark {
-        application: number("application_id")?,
-        version: number("user_version")?,
-    })
+    Ok(Mark { application: number("application_id")?, version: number("user_version")? })
 }

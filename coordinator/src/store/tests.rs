@@ -99,11 +99,7 @@ fn a_log_torn_anywhere_near_its_end_leaves_a_readable_run() {
     for cut in (0..9000).step_by(450).filter(|cut| *cut < whole.len()) {
         let copy = TempDir::new().unwrap();
         fs::copy(dir.path().join(FILE), copy.path().join(FILE)).unwrap();
-        fs::write(
-            copy.path().join("run.sqlite-wal"),
-            &whole[..whole.len() - cut],
-        )
-        .unwrap();
+        fs::write(copy.path().join("run.sqlite-wal"), &whole[..whole.len() - cut]).unwrap();
         let loaded = Store::open(copy.path()).unwrap().load().unwrap();
         assert_eq!(loaded.damage, []);
         assert_eq!(loaded.record.header, run.header);
@@ -167,16 +163,11 @@ fn what_is_not_a_run_is_refused() {
     let dir = TempDir::new().unwrap();
     let error = Store::open(dir.path()).unwrap_err();
     insta::assert_snapshot!(told(dir.path(), &error));
-    raw(dir.path())
-        .execute_batch("CREATE TABLE run (x)")
-        .unwrap();
+    raw(dir.path()).execute_batch("CREATE TABLE run (x)").unwrap();
     let error = Store::open(dir.path()).unwrap_err();
     insta::assert_snapshot!(told(dir.path(), &error));
-    fs::write(
-        dir.path().join(FILE),
-        "no database at all, but long enough to be looked at",
-    )
-    .unwrap();
+    fs::write(dir.path().join(FILE), "no database at all, but long enough to be looked at")
+        .unwrap();
     let error = Store::open(dir.path()).unwrap_err();
     insta::assert_snapshot!(told(dir.path(), &error));
 }
@@ -185,9 +176,7 @@ fn what_is_not_a_run_is_refused() {
 fn a_store_of_another_version_is_refused_by_number() {
     let dir = TempDir::new().unwrap();
     drop(stored(dir.path(), &run()));
-    raw(dir.path())
-        .pragma_update(None, "user_version", 7)
-        .unwrap();
+    raw(dir.path()).pragma_update(None, "user_version", 7).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
     insta::assert_snapshot!(told(dir.path(), &error));
 }
@@ -203,12 +192,7 @@ fn a_damaged_seal_is_named_and_the_rest_loads() {
     let bytes = b"no seal".to_vec();
     let digest = Digest::of(&bytes).to_string();
     let change = "UPDATE seals SET body = ?1, sha256 = ?2 WHERE ordinal = 4 AND agent = 'gen-0'";
-    assert_eq!(
-        raw(dir.path())
-            .execute(change, params![bytes, digest])
-            .unwrap(),
-        1
-    );
+    assert_eq!(raw(dir.path()).execute(change, params![bytes, digest]).unwrap(), 1);
     let loaded = Store::open(dir.path()).unwrap().load().unwrap();
     let damage: Vec<String> = loaded.damage.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(damage.join("\n"));
@@ -224,10 +208,7 @@ fn a_foreign_word_is_an_error_with_its_column() {
         ("UPDATE levels SET phase = 'LUNCH'", "phase"),
         ("UPDATE levels SET fate = 'eaten'", "fate"),
         ("UPDATE run SET campaign_toml = 'x'", "campaign_sha256"),
-        (
-            "UPDATE agents SET name = char(27) || '[2J' || position",
-            "name",
-        ),
+        ("UPDATE agents SET name = char(27) || '[2J' || position", "name"),
         ("UPDATE shares SET agent = '../' || position", "agent"),
         ("DELETE FROM run", "no rows"),
     ] {
@@ -250,18 +231,11 @@ fn the_first_failed_write_ends_the_use() {
     let mut store = Store::create(dir.path(), &run.header).unwrap();
     store.put_agents(&run.agents).unwrap();
     // A disk that is full, as SQLite sees it.
-    let pages: i64 = store
-        .db
-        .pragma_query_value(None, "page_count", |row| row.get(0))
-        .unwrap();
+    let pages: i64 = store.db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     let limit = format!("PRAGMA max_page_count = {pages}");
     store.db.query_row(&limit, [], |_| Ok(())).unwrap();
-    let input = StoredInput {
-        seq: 0,
-        tick: Tick::ZERO,
-        kind: "begin".into(),
-        body: "x".repeat(100_000),
-    };
+    let input =
+        StoredInput { seq: 0, tick: Tick::ZERO, kind: "begin".into(), body: "x".repeat(100_000) };
     let error = store.append_inputs(&[input]).unwrap_err();
     insta::assert_snapshot!(told(dir.path(), &error));
     // This would fit.

@@ -10,9 +10,7 @@ pub(crate) fn mode_word(mode: Mode) -> &'static str {
 }
 
 pub(super) fn mode_of(word: &str) -> Option<Mode> {
-    [Mode::Paper]
-        .into_iter()
-        .find(|mode| mode_word(*mode) == word)
+    [Mode::Paper].into_iter().find(|mode| mode_word(*mode) == word)
 }
 
 pub(crate) fn tier_word(tier: Tier) -> &'static str {
@@ -37,13 +35,8 @@ pub(crate) fn outcome_word(outcome: RunOutcome) -> &'static str {
 }
 
 pub(super) fn outcome_of(word: &str) -> Option<RunOutcome> {
-    let all = [
-        RunOutcome::Completed,
-        RunOutcome::Stopped,
-        RunOutcome::Failed,
-    ];
-    all.into_iter()
-        .find(|outcome| outcome_word(*outcome) == word)
+    let all = [RunOutcome::Completed, RunOutcome::Stopped, RunOutcome::Failed];
+    all.into_iter().find(|outcome| outcome_word(*outcome) == word)
 }
 
 /// A fate's word and its reason.

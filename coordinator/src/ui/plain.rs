@@ -25,21 +25,12 @@ impl Plain {
     /// A progress line; `shown` as `--ui` says.
     pub fn new(shown: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self {
-            shown,
-            terminal,
-            drawn: false,
-            due: Tick::ZERO,
-        }
+        Self { shown, terminal, drawn: false, due: Tick::ZERO }
     }
 
     /// Shows the view if it is time to.
     pub fn update(&mut self, view: &mut View, now: Tick) {
-        let View {
-            place,
-            planned,
-            level,
-        } = view;
+        let View { place, planned, level } = view;
         let Some(level) = level.as_mut().filter(|_| self.shown) else {
             return;
         };

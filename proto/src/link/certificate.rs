@@ -84,9 +84,7 @@ pub(super) fn check(
         });
     }
     if permitted.is_some_and(|names| !names.contains(&certificate.name)) {
-        return Err(CertificateFault::NotPermitted {
-            name: certificate.name,
-        });
+        return Err(CertificateFault::NotPermitted { name: certificate.name });
     }
     Ok(certificate)
 }
@@ -107,17 +105,9 @@ fn read(der: &CertificateDer<'_>) -> Result<PeerCertificate, CertificateFault> {
         Role::Agent => ("serverAuth", usage.is_some_and(|usage| usage.server_auth)),
     };
     if !present {
-        return Err(CertificateFault::Usage {
-            role,
-            name,
-            usage: usage_name,
-        });
+        return Err(CertificateFault::Usage { role, name, usage: usage_name });
     }
-    Ok(PeerCertificate {
-        role,
-        name,
-        fingerprint: Digest::of(der),
-    })
+    Ok(PeerCertificate { role, name, fingerprint: Digest::of(der) })
 }
 
 fn identity(parsed: &X509Certificate<'_>) -> Result<(Role, Name), CertificateFault> {
@@ -125,13 +115,11 @@ fn identity(parsed: &X509Certificate<'_>) -> Result<(Role, Name), CertificateFau
         .subject_alternative_name()
         .map_err(|_| CertificateFault::Malformed)?
         .ok_or(CertificateFault::Identity)?;
-    let mut uris = names.value.general_names.iter().filter_map(|name| {
-        if let GeneralName::URI(uri) = name {
-            Some(*uri)
-        } else {
-            None
-        }
-    });
+    let mut uris = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None });
     match (uris.next(), uris.next()) {
         (Some(uri), None) => parse_identity(uri).ok_or(CertificateFault::Identity),
         (None, _) | (Some(_), Some(_)) => Err(CertificateFault::Identity),
@@ -140,9 +128,7 @@ fn identity(parsed: &X509Certificate<'_>) -> Result<(Role, Name), CertificateFau
 
 fn parse_identity(uri: &str) -> Option<(Role, Name)> {
     let (role, name) = uri.strip_prefix(URI_SCHEME)?.split_once('/')?;
-    let role = [Role::Coordinator, Role::Agent]
-        .into_iter()
-        .find(|known| known.name() == role)?;
+    let role = [Role::Coordinator, Role::Agent].into_iter().find(|known| known.name() == role)?;
     Some((role, name.parse().ok()?))
 }
 

@@ -22,19 +22,11 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn memory(stream: DuplexStream) -> Self {
-        Self {
-            pipe: Pipe::Memory(stream),
-            peer: Peer::Embedded,
-            _place: None,
-        }
+        Self { pipe: Pipe::Memory(stream), peer: Peer::Embedded, _place: None }
     }
 
     pub(super) fn tcp(stream: TcpStream, peer: Peer, place: OwnedSemaphorePermit) -> Self {
-        Self {
-            pipe: Pipe::Tcp(stream),
-            peer,
-            _place: Some(place),
-        }
+        Self { pipe: Pipe::Tcp(stream), peer, _place: Some(place) }
     }
 
     pub(super) fn tls(
@@ -42,11 +34,7 @@ impl Connection {
         peer: Peer,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self {
-            pipe: Pipe::Tls(Box::new(stream)),
-            peer,
-            _place: Some(place),
-        }
+        Self { pipe: Pipe::Tls(Box::new(stream)), peer, _place: Some(place) }
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {

@@ -77,11 +77,7 @@ impl Dialer {
                 let stream = attempt.connect(&addresses).await?;
                 Ok((attempt.speak(stream).await?, None))
             }
-            Self::Tls {
-                host,
-                port,
-                identity,
-            } => {
+            Self::Tls { host, port, identity } => {
                 let addresses = attempt.resolve(host, *port).await?;
                 let stream = attempt.connect(&addresses).await?;
                 let (stream, peer) = attempt.secure(stream, identity).await?;
@@ -113,11 +109,7 @@ struct Attempt {
 
 impl Attempt {
     fn new(agent: String, timeout: Duration) -> Self {
-        Self {
-            agent,
-            timeout,
-            deadline: Box::pin(sleep(timeout)),
-        }
+        Self { agent, timeout, deadline: Box::pin(sleep(timeout)) }
     }
 
     async fn step<T>(
@@ -133,28 +125,18 @@ impl Attempt {
     }
 
     async fn resolve(&mut self, host: &str, port: u16) -> Result<Vec<SocketAddr>, LinkError> {
-        let found = self
-            .step("resolving its name", lookup_host((host, port)))
-            .await?
-            .map_err(|source| LinkError::Resolve {
-                agent: self.agent.clone(),
-                source: Some(source),
-            })?;
+        let found = self.step("resolving its name", lookup_host((host, port))).await?.map_err(
+            |source| LinkError::Resolve { agent: self.agent.clone(), source: Some(source) },
+        )?;
         let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
         if addresses.is_empty() {
-            return Err(LinkError::Resolve {
-                agent: self.agent.clone(),
-                source: None,
-            });
+            return Err(LinkError::Resolve { agent: self.agent.clone(), source: None });
         }
         Ok(addresses)
     }
 
     fn only_this_host(&self, addresses: &[SocketAddr]) -> Result<(), LinkError> {
-        match addresses
-            .iter()
-            .find(|address| !address.ip().to_canonical().is_loopback())
-        {
+        match addresses.iter().find(|address| !address.ip().to_canonical().is_loopback()) {
             None => Ok(()),
             Some(address) => Err(LinkError::DialNeedsCertificates {
                 agent: self.agent.clone(),
@@ -169,9 +151,7 @@ impl Attempt {
         let share = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut failure = self.timed_out(DOING);
         for &address in addresses {
-            let tried = self
-                .step(DOING, timeout(share, TcpStream::connect(address)))
-                .await?;
+            let tried = self.step(DOING, timeout(share, TcpStream::connect(address))).await?;
             failure = match tried {
                 Err(_) => self.timed_out(DOING),
                 Ok(Err(source)) => self.not_connected(address, source),
@@ -230,9 +210,7 @@ impl Attempt {
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        let channel = self
-            .step(DOING, endpoint.connect_with_connector(connector))
-            .await?;
+        let channel = self.step(DOING, endpoint.connect_with_connector(connector)).await?;
         let words = self.step(DOING, first_words).await?;
         match (channel, words) {
             (Ok(channel), Ok(FirstWords::Http2)) => Ok(channel),
@@ -250,11 +228,7 @@ impl Attempt {
     }
 
     fn timed_out(&self, doing: &'static str) -> LinkError {
-        LinkError::Timeout {
-            agent: self.agent.clone(),
-            doing,
-            after: self.timeout,
-        }
+        LinkError::Timeout { agent: self.agent.clone(), doing, after: self.timeout }
     }
 
     fn not_connected(&self, address: SocketAddr, source: io::Error) -> LinkError {
@@ -262,25 +236,15 @@ impl Attempt {
         if source.kind() == io::ErrorKind::ConnectionRefused {
             LinkError::Refused { agent, address }
         } else {
-            LinkError::Connect {
-                agent,
-                address,
-                source,
-            }
+            LinkError::Connect { agent, address, source }
         }
     }
 
     fn tls(&self, reason: String) -> LinkError {
-        LinkError::Tls {
-            agent: self.agent.clone(),
-            reason,
-        }
+        LinkError::Tls { agent: self.agent.clone(), reason }
     }
 
     fn not_an_agent(&self, reason: &str) -> LinkError {
-        LinkError::NotAnAgent {
-            agent: self.agent.clone(),
-            reason: reason.to_owned(),
-        }
+        LinkError::NotAnAgent { agent: self.agent.clone(), reason: reason.to_owned() }
     }
 }

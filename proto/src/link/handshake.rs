@@ -69,20 +69,11 @@ impl Handshakes {
         address: SocketAddr,
     ) -> Result<(), Refusal> {
         self.under_way.retain(|one| !one.task.is_finished());
-        let displaced = if self.under_way.len() < HANDSHAKES_MAX {
-            Ok(())
-        } else {
-            self.displace()
-        };
+        let displaced =
+            if self.under_way.len() < HANDSHAKES_MAX { Ok(()) } else { self.displace() };
         let spoke = Arc::new(AtomicBool::new(false));
-        let task = self
-            .tasks
-            .spawn(prove(acceptor, stream, address, Arc::clone(&spoke)));
-        self.under_way.push_back(UnderWay {
-            address,
-            spoke,
-            task,
-        });
+        let task = self.tasks.spawn(prove(acceptor, stream, address, Arc::clone(&spoke)));
+        self.under_way.push_back(UnderWay { address, spoke, task });
         displaced
     }
 
@@ -105,11 +96,8 @@ impl Handshakes {
         let silent = |one: &UnderWay| !one.spoke.load(Ordering::Relaxed);
         let silent_count = self.under_way.iter().filter(|one| silent(one)).count();
         let displace_silent = silent_count > HANDSHAKES_MAX / 2;
-        let victim = self
-            .under_way
-            .iter()
-            .position(|one| silent(one) == displace_silent)
-            .unwrap_or(0);
+        let victim =
+            self.under_way.iter().position(|one| silent(one) == displace_silent).unwrap_or(0);
         match self.under_way.remove(victim) {
             None => Ok(()),
             Some(one) => {
@@ -157,11 +145,7 @@ async fn prove(
     let leaf = leaf.ok_or_else(|| refused("it showed no certificate".to_owned()))?;
     let certificate = certificate::check(leaf, Role::Coordinator, None)
         .map_err(|fault| refused(fault.to_string()))?;
-    Ok(Proved {
-        stream,
-        certificate,
-        address,
-    })
+    Ok(Proved { stream, certificate, address })
 }
 
 async fn farewell(mut stream: TcpStream) {

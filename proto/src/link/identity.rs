@@ -35,9 +35,7 @@ impl Identity {
             .map_err(|error| unusable_issuers(ca, &error))?;
         let config = tls::server(verifier, files.chain, files.key)
             .map_err(|source| mismatch(cert, key, source))?;
-        Ok(Self {
-            tls: Arc::new(config),
-        })
+        Ok(Self { tls: Arc::new(config) })
     }
 }
 
@@ -56,9 +54,7 @@ impl ClientIdentity {
             tls::agents_only(files.issuers).map_err(|error| unusable_issuers(ca, &error))?;
         let config = tls::client(verifier, files.chain, files.key)
             .map_err(|source| mismatch(cert, key, source))?;
-        Ok(Self {
-            tls: Arc::new(config),
-        })
+        Ok(Self { tls: Arc::new(config) })
     }
 }
 
@@ -72,31 +68,20 @@ impl Files {
     fn load(cert: &Path, key: &Path, ca: &Path, role: Role) -> Result<Self, LinkError> {
         let chain = certificates(cert)?;
         if let Some(leaf) = chain.first() {
-            certificate::check(leaf, role, None).map_err(|fault| LinkError::WrongCertificate {
-                path: cert.to_owned(),
-                fault,
-            })?;
+            certificate::check(leaf, role, None)
+                .map_err(|fault| LinkError::WrongCertificate { path: cert.to_owned(), fault })?;
         }
         let mut issuers = RootCertStore::empty();
         for issuer in certificates(ca)? {
-            issuers
-                .add(issuer)
-                .map_err(|error| unusable_issuers(ca, &error))?;
+            issuers.add(issuer).map_err(|error| unusable_issuers(ca, &error))?;
         }
-        Ok(Self {
-            chain,
-            key: private_key(key)?,
-            issuers,
-        })
+        Ok(Self { chain, key: private_key(key)?, issuers })
     }
 }
 
 /// All certificates of a file, at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LinkError> {
-    let unusable = || LinkError::Pem {
-        path: path.to_owned(),
-        wanted: "certificate",
-    };
+    let unusable = || LinkError::Pem { path: path.to_owned(), wanted: "certificate" };
     let certificates = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| unusable())?;
@@ -107,10 +92,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LinkError> 
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, LinkError> {
-    let key = PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| LinkError::Pem {
-        path: path.to_owned(),
-        wanted: "private key",
-    })?;
+    let key = PrivateKeyDer::from_pem_slice(&read(path)?)
+        .map_err(|_| LinkError::Pem { path: path.to_owned(), wanted: "private key" })?;
     warn_if_public(path);
     Ok(key)
 }
@@ -133,23 +116,13 @@ fn warn_if_public(path: &Path) {
 fn warn_if_public(_path: &Path) {}
 
 fn read(path: &Path) -> Result<Vec<u8>, LinkError> {
-    fs::read(path).map_err(|source| LinkError::File {
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| LinkError::File { path: path.to_owned(), source })
 }
 
 fn unusable_issuers(path: &Path, reason: &impl ToString) -> LinkError {
-    LinkError::Issuers {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    LinkError::Issuers { path: path.to_owned(), reason: reason.to_string() }
 }
 
 fn mismatch(cert: &Path, key: &Path, source: rustls::Error) -> LinkError {
-    LinkError::Pair {
-        cert: cert.to_owned(),
-        key: key.to_owned(),
-        source,
-    }
+    LinkError::Pair { cert: cert.to_owned(), key: key.to_owned(), source }
 }

@@ -48,11 +48,7 @@ pub fn listen(address: SocketAddr, identity: Option<Identity>) -> Result<Listene
     let cannot = |source| LinkError::Bind { address, source };
     let socket = bind(address).map_err(cannot)?;
     let local = socket.local_addr().map_err(cannot)?;
-    Ok(Listener {
-        socket,
-        local,
-        tls: identity.map(|identity| identity.tls),
-    })
+    Ok(Listener { socket, local, tls: identity.map(|identity| identity.tls) })
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, io::Error> {
@@ -141,10 +137,9 @@ impl Accepting {
                 continue;
             };
             let admitted = match &self.tls {
-                Some(acceptor) => self
-                    .handshakes
-                    .start(acceptor.clone(), stream, address)
-                    .map(|()| None),
+                Some(acceptor) => {
+                    self.handshakes.start(acceptor.clone(), stream, address).map(|()| None)
+                }
                 None => self.admit_local(stream, address).map(Some),
             };
             match admitted {
@@ -194,11 +189,9 @@ impl Accepting {
     }
 
     fn place(&self, address: SocketAddr) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Refusal {
-                address,
-                reason: format!("{CONNECTIONS_MAX} connections are open already"),
-            })
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal {
+            address,
+            reason: format!("{CONNECTIONS_MAX} connections are open already"),
+        })
     }
 }

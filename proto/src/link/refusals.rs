@@ -46,18 +46,13 @@ impl RefusalLog {
 
     /// Begins another window if the last is over, and says what was left out of it.
     pub(super) fn poll_window(&mut self, cx: &mut Context<'_>) {
-        let over = self
-            .window
-            .as_mut()
-            .is_some_and(|window| window.as_mut().poll(cx) == Poll::Ready(()));
+        let over =
+            self.window.as_mut().is_some_and(|window| window.as_mut().poll(cx) == Poll::Ready(()));
         if !over {
             return;
         }
         if self.unwritten > 0 {
-            tracing::warn!(
-                count = self.unwritten,
-                "refused more connections than were logged"
-            );
+            tracing::warn!(count = self.unwritten, "refused more connections than were logged");
         }
         *self = Self::default();
     }

@@ -39,11 +39,7 @@ struct RawClient {
 
 impl RawClient {
     fn with(certificate: Certified) -> Self {
-        Self {
-            certificate: Some(certificate),
-            versions: TLS13,
-            alpn: b"h2",
-        }
+        Self { certificate: Some(certificate), versions: TLS13, alpn: b"h2" }
     }
 
     /// Connects and waits for the first byte of a handler. The error is what a client would see.
@@ -57,9 +53,7 @@ impl RawClient {
                 .unwrap()
                 .with_root_certificates(roots);
         let mut config = match &self.certificate {
-            Some(own) => builder
-                .with_client_auth_cert(own.chain(), own.key())
-                .unwrap(),
+            Some(own) => builder.with_client_auth_cert(own.chain(), own.key()).unwrap(),
             None => builder.with_no_client_auth(),
         };
         if !self.alpn.is_empty() {
@@ -100,9 +94,7 @@ where
         Ok::<_, std::convert::Infallible>(status.into_http::<tonic::body::Body>())
     });
     tokio::spawn(async move {
-        let _ = Server::builder()
-            .serve_with_incoming(service, incoming)
-            .await;
+        let _ = Server::builder().serve_with_incoming(service, incoming).await;
     })
 }
 
@@ -113,11 +105,7 @@ async fn call(channel: Channel) -> tonic::Status {
     }
     let codec = tonic_prost::ProstCodec::<(), ()>::default();
     client
-        .unary(
-            tonic::Request::new(()),
-            http::uri::PathAndQuery::from_static("/x/y"),
-            codec,
-        )
+        .unary(tonic::Request::new(()), http::uri::PathAndQuery::from_static("/x/y"), codec)
         .await
         .unwrap_err()
 }
@@ -131,10 +119,7 @@ fn tls(address: SocketAddr, identity: ClientIdentity) -> Dialer {
 }
 
 fn tcp(address: SocketAddr) -> Dialer {
-    Dialer::Tcp {
-        host: address.ip().to_string(),
-        port: address.port(),
-    }
+    Dialer::Tcp { host: address.ip().to_string(), port: address.port() }
 }
 
 async fn failure(dialer: &Dialer) -> String {
@@ -154,10 +139,7 @@ async fn who_may_command_an_agent_and_who_may_not() {
     let refused = [
         (
             "no certificate",
-            RawClient {
-                certificate: None,
-                ..plain.clone()
-            },
+            RawClient { certificate: None, ..plain.clone() },
             "it showed no certificate",
             "CertificateRequired",
         ),
@@ -237,28 +219,19 @@ async fn who_may_command_an_agent_and_who_may_not() {
         ),
         (
             "TLS 1.2",
-            RawClient {
-                versions: TLS12,
-                ..plain.clone()
-            },
+            RawClient { versions: TLS12, ..plain.clone() },
             "it does not speak TLS 1.3",
             "ProtocolVersion",
         ),
         (
             "another protocol inside TLS",
-            RawClient {
-                alpn: b"http/1.1",
-                ..plain.clone()
-            },
+            RawClient { alpn: b"http/1.1", ..plain.clone() },
             "it does not offer HTTP/2",
             "NoApplicationProtocol",
         ),
         (
             "no protocol named inside TLS",
-            RawClient {
-                alpn: b"",
-                ..plain.clone()
-            },
+            RawClient { alpn: b"", ..plain.clone() },
             "it does not offer HTTP/2",
             "close",
         ),
@@ -270,9 +243,7 @@ async fn who_may_command_an_agent_and_who_may_not() {
     let (reached, mut handlers) = tokio::sync::mpsc::channel(16);
     let agent = tokio::spawn(greet(listener.into_incoming(), reached));
     for (who, client, logged, seen) in refused {
-        let outcome = timeout(PATIENCE, client.reach(address, &fleet.agents))
-            .await
-            .unwrap();
+        let outcome = timeout(PATIENCE, client.reach(address, &fleet.agents)).await.unwrap();
         let error = outcome.expect_err(who);
         assert!(error.contains(seen), "{who}: client sees {error}");
         assert!(handlers.try_recv().is_err(), "{who} reached a handler");
@@ -302,9 +273,8 @@ async fn logged_reason(identity: &Identity, client: impl AsyncFnOnce(SocketAddr)
         handshakes.start(acceptor, stream, from).unwrap();
         poll_fn(|cx| handshakes.poll_ended(cx)).await
     };
-    let (ended, ()) = timeout(PATIENCE, async { tokio::join!(agent, client(address)) })
-        .await
-        .unwrap();
+    let (ended, ()) =
+        timeout(PATIENCE, async { tokio::join!(agent, client(address)) }).await.unwrap();
     match ended.unwrap() {
         Ok(_) => "let in".to_owned(),
         Err(refusal) => refusal.reason,
@@ -410,12 +380,7 @@ async fn grpc_runs_over_every_link_and_sees_its_peer() {
     assert_eq!(certificate.role, Role::Agent);
     assert_eq!(certificate.name.as_str(), "gpu-1");
     let status = call(channel).await;
-    assert!(
-        status
-            .message()
-            .starts_with("coordinator lab at 127.0.0.1:"),
-        "{status}"
-    );
+    assert!(status.message().starts_with("coordinator lab at 127.0.0.1:"), "{status}");
     agent.abort();
 }
 
@@ -458,10 +423,7 @@ async fn whatever_is_not_an_agent_is_named_for_what_it_is() {
     let address = listener.local_addr();
     let agent = serve(listener.into_incoming());
     let error = failure(&tls(address, fleet.coordinator("lab"))).await;
-    assert!(
-        error.contains("it does not speak TLS; is it an agent"),
-        "{error}"
-    );
+    assert!(error.contains("it does not speak TLS; is it an agent"), "{error}");
     agent.abort();
 
     let socket = TcpListener::bind(LOCAL).await.unwrap();
@@ -483,10 +445,7 @@ async fn whatever_is_not_an_agent_is_named_for_what_it_is() {
         drop(socket);
     });
     let error = tcp(address).connect(PATIENCE).await.unwrap_err();
-    assert!(
-        matches!(error, LinkError::NotAnAgent { .. } | LinkError::Tls { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LinkError::NotAnAgent { .. } | LinkError::Tls { .. }), "{error}");
     hanging_up.await.unwrap();
     let error = tcp(address).connect(PATIENCE).await.unwrap_err();
     assert!(matches!(error, LinkError::Refused { .. }), "{error}");
@@ -496,22 +455,14 @@ async fn whatever_is_not_an_agent_is_named_for_what_it_is() {
     let error = dialer.connect(Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(error, LinkError::Timeout { .. }), "{error}");
 
-    let nowhere = Dialer::Tcp {
-        host: "not a host name".to_owned(),
-        port: 1,
-    };
+    let nowhere = Dialer::Tcp { host: "not a host name".to_owned(), port: 1 };
     let error = nowhere.connect(PATIENCE).await.unwrap_err();
     assert!(matches!(error, LinkError::Resolve { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn without_certificates_a_link_does_not_leave_this_host() {
-    for address in [
-        "0.0.0.0:0",
-        "[::]:0",
-        "192.0.2.1:7070",
-        "[::ffff:192.0.2.1]:7070",
-    ] {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7070", "[::ffff:192.0.2.1]:7070"] {
         let address: SocketAddr = address.parse().unwrap();
         let error = listen(address, None).err().unwrap().to_string();
         for needed in [
@@ -523,10 +474,7 @@ async fn without_certificates_a_link_does_not_leave_this_host() {
             assert!(error.contains(needed), "{error}");
         }
         let error = tcp(address).connect(PATIENCE).await.unwrap_err();
-        assert!(
-            matches!(error, LinkError::DialNeedsCertificates { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LinkError::DialNeedsCertificates { .. }), "{error}");
     }
 }
 
@@ -535,18 +483,12 @@ async fn memory_is_dialled_as_often_as_one_likes() {
     let (dialer, incoming) = memory();
     let agent = serve(incoming);
     for _ in 0..100 {
-        let (channel, _) = Dialer::Memory(dialer.clone())
-            .connect(PATIENCE)
-            .await
-            .unwrap();
+        let (channel, _) = Dialer::Memory(dialer.clone()).connect(PATIENCE).await.unwrap();
         assert_eq!(call(channel).await.message(), "this process");
     }
     agent.abort();
     let _ = agent.await;
-    assert_eq!(
-        failure(&Dialer::Memory(dialer)).await,
-        "agent embedded: it has stopped"
-    );
+    assert_eq!(failure(&Dialer::Memory(dialer)).await, "agent embedded: it has stopped");
 }
 
 #[tokio::test]
@@ -641,22 +583,10 @@ fn every_bad_file_is_named() {
     assert!(good.agent(None).is_ok());
 
     let cases = [
-        (
-            Files::of("", &key, &ca),
-            "cert.pem holds no usable certificate",
-        ),
-        (
-            Files::of(&cert, "nonsense", &ca),
-            "cert.key holds no usable private key",
-        ),
-        (
-            Files::of(&cert, &key, &key),
-            "ca.pem holds no usable certificate",
-        ),
-        (
-            Files::of(&cert, &text(&other.key), &ca),
-            "cert.key do not belong together",
-        ),
+        (Files::of("", &key, &ca), "cert.pem holds no usable certificate"),
+        (Files::of(&cert, "nonsense", &ca), "cert.key holds no usable private key"),
+        (Files::of(&cert, &key, &key), "ca.pem holds no usable certificate"),
+        (Files::of(&cert, &text(&other.key), &ca), "cert.key do not belong together"),
         (
             Files::of(&ca, &key, &ca),
             "cert.pem cannot be used here: the certificate does not carry exactly one URI",

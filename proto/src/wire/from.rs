@@ -42,15 +42,9 @@ fn uuid(field: &'static str, bytes: &[u8]) -> Result<Uuid, WireError> {
 
 fn text(field: &'static str, text: String) -> Result<String, WireError> {
     if text.len() > TEXT_MAX {
-        return Err(WireError::new(
-            field,
-            format!("longer than {TEXT_MAX} bytes"),
-        ));
+        return Err(WireError::new(field, format!("longer than {TEXT_MAX} bytes")));
     }
-    if text
-        .chars()
-        .any(|c| c.is_control() && c != '\n' && c != '\t')
-    {
+    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
         return Err(WireError::new(field, "holds control characters"));
     }
     Ok(text)
@@ -68,17 +62,11 @@ fn plausible(field: &'static str, counts: &[u64], max: u64) -> Result<(), WireEr
 }
 
 fn level(field: &'static str, level: Option<pb::Level>) -> Result<LevelId, WireError> {
-    required(field, level).map(|level| LevelId {
-        ordinal: level.ordinal,
-        attempt: level.attempt,
-    })
+    required(field, level).map(|level| LevelId { ordinal: level.ordinal, attempt: level.attempt })
 }
 
 fn version(field: &'static str, value: Option<pb::Version>) -> Result<ProtocolVersion, WireError> {
-    required(field, value).map(|v| ProtocolVersion {
-        major: v.major,
-        minor: v.minor,
-    })
+    required(field, value).map(|v| ProtocolVersion { major: v.major, minor: v.minor })
 }
 
 impl TryFrom<pb::HelloRequest> for Hello {
@@ -131,9 +119,7 @@ impl TryFrom<pb::Order> for Order {
         use pb::order::Order as Body;
         let epoch = Epoch(message.epoch);
         Ok(match required("order", message.order)? {
-            Body::Acquire(body) => Self::Acquire {
-                run: RunId(uuid("acquire.run", &body.run)?),
-            },
+            Body::Acquire(body) => Self::Acquire { run: RunId(uuid("acquire.run", &body.run)?) },
             Body::Arm(body) => Self::Arm {
                 epoch,
                 assignment: Box::new(required("arm.assignment", body.assignment)?.try_into()?),
@@ -143,24 +129,18 @@ impl TryFrom<pb::Order> for Order {
                     .transpose()?
                     .map(SecretString::from),
             },
-            Body::Fire(body) => Self::Fire {
-                epoch,
-                level: level("fire.level", body.level)?,
-                at: Tick(body.at_ns),
-            },
+            Body::Fire(body) => {
+                Self::Fire { epoch, level: level("fire.level", body.level)?, at: Tick(body.at_ns) }
+            }
             Body::Stop(body) => Self::Stop {
                 epoch,
                 level: level("stop.level", body.level)?,
                 grace: Duration::from_nanos(body.grace_ns),
             },
-            Body::SealStored(body) => Self::SealStored {
-                epoch,
-                level: level("seal_stored.level", body.level)?,
-            },
-            Body::RenewEcho(body) => Self::RenewEcho {
-                epoch,
-                nonce: body.nonce,
-            },
+            Body::SealStored(body) => {
+                Self::SealStored { epoch, level: level("seal_stored.level", body.level)? }
+            }
+            Body::RenewEcho(body) => Self::RenewEcho { epoch, nonce: body.nonce },
             Body::Release(pb::Release {}) => Self::Release { epoch },
         })
     }
@@ -171,10 +151,7 @@ fn header_value(field: &'static str, key: String) -> Result<String, WireError> {
     if key.len() <= TEXT_MAX && key.bytes().all(|b| b.is_ascii_graphic()) && !key.is_empty() {
         Ok(key)
     } else {
-        Err(WireError::new(
-            field,
-            "not 1 to 4096 visible ASCII characters",
-        ))
+        Err(WireError::new(field, "not 1 to 4096 visible ASCII characters"))
     }
 }
 
@@ -182,10 +159,7 @@ impl TryFrom<pb::Assignment> for Assignment {
     type Error = WireError;
 
     fn try_from(message: pb::Assignment) -> Result<Self, WireError> {
-        let load = Load {
-            users: message.load_users,
-            requests: message.load_requests,
-        };
+        let load = Load { users: message.load_users, requests: message.load_requests };
         let share = Share {
             first: UserId(message.share_first),
             step: message.share_step,
@@ -202,10 +176,7 @@ impl TryFrom<pb::Assignment> for Assignment {
                 Ok(pb::Phase::Stress) => Phase::Stress,
                 Ok(pb::Phase::Saturation) => Phase::Saturation,
                 Ok(pb::Phase::Unspecified) | Err(_) => {
-                    return Err(WireError::new(
-                        "phase",
-                        format!("unknown: {}", message.phase),
-                    ));
+                    return Err(WireError::new("phase", format!("unknown: {}", message.phase)));
                 }
             },
             place: message.place,
@@ -237,10 +208,7 @@ fn check_share(share: Share, load: Load) -> Result<(), WireError> {
     let last =
         u64::from(share.first.0) + u64::from(share.count.saturating_sub(1)) * u64::from(share.step);
     if share.count > 0 && last >= u64::from(load.users) {
-        return Err(WireError::new(
-            "share_count",
-            "the share holds users that the load has not",
-        ));
+        return Err(WireError::new("share_count", "the share holds users that the load has not"));
     }
     Ok(())
 }
@@ -298,10 +266,7 @@ impl TryFrom<pb::Target> for Target {
             stream: message.stream,
             timeouts: Timeouts {
                 connect: wait("target.connect_timeout_ns", message.connect_timeout_ns)?,
-                first_byte: wait(
-                    "target.first_byte_timeout_ns",
-                    message.first_byte_timeout_ns,
-                )?,
+                first_byte: wait("target.first_byte_timeout_ns", message.first_byte_timeout_ns)?,
                 idle: wait("target.idle_timeout_ns", message.idle_timeout_ns)?,
                 total: wait("target.total_timeout_ns", message.total_timeout_ns)?,
             },
@@ -337,18 +302,11 @@ impl TryFrom<pb::Report> for Report {
                     .map(|reason| text("not_armed.reasons", reason))
                     .collect::<Result<_, _>>()?,
             },
-            Body::Fired(body) => Self::Fired {
-                level: level("fired.level", body.level)?,
-            },
-            Body::TooLate(body) => Self::TooLate {
-                level: level("too_late.level", body.level)?,
-            },
+            Body::Fired(body) => Self::Fired { level: level("fired.level", body.level)? },
+            Body::TooLate(body) => Self::TooLate { level: level("too_late.level", body.level)? },
             Body::Snapshot(body) => Self::Snapshot(Box::new(body.try_into()?)),
             Body::Seal(body) => Self::Sealed(Box::new(body.try_into()?)),
-            Body::Renew(body) => Self::Renew {
-                nonce: body.nonce,
-                sent_at: Tick(body.sent_at_ns),
-            },
+            Body::Renew(body) => Self::Renew { nonce: body.nonce, sent_at: Tick(body.sent_at_ns) },
         })
     }
 }
@@ -388,10 +346,7 @@ impl TryFrom<pb::Seal> for Seal {
 
     fn try_from(message: pb::Seal) -> Result<Self, WireError> {
         let snapshot: Snapshot = required("seal.snapshot", message.snapshot)?.try_into()?;
-        snapshot
-            .tally
-            .check_sealed()
-            .map_err(|error| WireError::new("seal.tally", error))?;
+        snapshot.tally.check_sealed().map_err(|error| WireError::new("seal.tally", error))?;
         Ok(Self {
             snapshot,
             end: match pb::LevelEnd::try_from(message.end) {
@@ -400,10 +355,7 @@ impl TryFrom<pb::Seal> for Seal {
                 Ok(pb::LevelEnd::LeaseExpired) => LevelEnd::LeaseExpired,
                 Ok(pb::LevelEnd::Faulted) => LevelEnd::Faulted(text("seal.fault", message.fault)?),
                 Ok(pb::LevelEnd::Unspecified) | Err(_) => {
-                    return Err(WireError::new(
-                        "seal.end",
-                        format!("unknown: {}", message.end),
-                    ));
+                    return Err(WireError::new("seal.end", format!("unknown: {}", message.end)));
                 }
             },
         })
@@ -422,19 +374,9 @@ impl TryFrom<pb::Tally> for Tally {
             ..Counts::default()
         };
         let failures = Failure::ALL.map(Failure::name);
-        fill_classes(
-            "tally.failed",
-            &message.failed,
-            &failures,
-            &mut counts.failed,
-        )?;
+        fill_classes("tally.failed", &message.failed, &failures, &mut counts.failed)?;
         let censors = Censor::ALL.map(Censor::name);
-        fill_classes(
-            "tally.censored",
-            &message.censored,
-            &censors,
-            &mut counts.censored,
-        )?;
+        fill_classes("tally.censored", &message.censored, &censors, &mut counts.censored)?;
         let mut tally = Self {
             counts,
             tokens: Tokens {
@@ -461,19 +403,12 @@ impl TryFrom<pb::Tally> for Tally {
             *place = hist;
         }
         let tokens = &tally.tokens;
-        let sums = [
-            tokens.prompt,
-            tokens.completion,
-            tokens.reasoning,
-            tokens.cached_prompt,
-        ];
+        let sums = [tokens.prompt, tokens.completion, tokens.reasoning, tokens.cached_prompt];
         plausible("tally.tokens", &sums, COUNT_MAX)?;
         let sums = [tokens.wasted, tokens.events, tokens.without_usage];
         plausible("tally.tokens", &sums, COUNT_MAX)?;
         plausible("tally.started", &[tally.counts.started], COUNT_MAX)?;
-        tally
-            .check()
-            .map_err(|error| WireError::new("tally", error))?;
+        tally.check().map_err(|error| WireError::new("tally", error))?;
         Ok(tally)
     }
 }
@@ -486,10 +421,7 @@ fn fill_classes(
 ) -> Result<(), WireError> {
     for class in counts {
         let unknown = || WireError::new(field, "unknown class");
-        let place = names
-            .iter()
-            .position(|name| *name == class.class)
-            .ok_or_else(unknown)?;
+        let place = names.iter().position(|name| *name == class.class).ok_or_else(unknown)?;
         let slot = into.get_mut(place).ok_or_else(unknown)?;
         if *slot != 0 {
             return Err(WireError::new(field, "a class comes twice"));
@@ -506,10 +438,7 @@ impl TryFrom<pb::Span> for Span {
         if message.first_sent_ns > message.last_done_ns {
             return Err(WireError::new("tally.span", "ends before it begins"));
         }
-        Ok(Self {
-            first_sent_ns: message.first_sent_ns,
-            last_done_ns: message.last_done_ns,
-        })
+        Ok(Self { first_sent_ns: message.first_sent_ns, last_done_ns: message.last_done_ns })
     }
 }
 
@@ -523,11 +452,7 @@ impl TryFrom<pb::PaperTally> for PaperTally {
             succeeded: message.succeeded,
             prompt: message.prompt,
             completion: message.completion,
-            latency: message
-                .latency
-                .map(LatencyHist::try_from)
-                .transpose()?
-                .unwrap_or_default(),
+            latency: message.latency.map(LatencyHist::try_from).transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -568,10 +493,7 @@ impl TryFrom<pb::InFlight> for InFlight {
     fn try_from(message: pb::InFlight) -> Result<Self, WireError> {
         const FIELD: &str = "in_flight";
         if message.areas_ns.len() != message.most.len() || message.most.len() > SLOTS_MAX {
-            return Err(WireError::new(
-                FIELD,
-                "areas and maxima differ in number, or too many",
-            ));
+            return Err(WireError::new(FIELD, "areas and maxima differ in number, or too many"));
         }
         plausible(FIELD, &message.areas_ns, AREA_MAX)?;
         plausible(FIELD, &[message.slot_ns], COUNT_MAX)?;

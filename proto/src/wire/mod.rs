@@ -27,10 +27,7 @@ pub struct WireError {
 
 impl WireError {
     pub(crate) fn new(field: &'static str, reason: impl ToString) -> Self {
-        Self {
-            field,
-            reason: reason.to_string(),
-        }
+        Self { field, reason: reason.to_string() }
     }
 }
 

@@ -36,12 +36,7 @@ fn outcome(latency_us: u64, ending: Ending) -> Outcome {
             last_token: Some(end),
             done: end,
         },
-        usage: Some(Usage {
-            prompt: 3,
-            completion: 9,
-            reasoning: 1,
-            cached_prompt: 2,
-        }),
+        usage: Some(Usage { prompt: 3, completion: 9, reasoning: 1, cached_prompt: 2 }),
         events: 9,
         gaps_us: vec![0, 20_000],
     }
@@ -52,11 +47,7 @@ fn seal(latencies: &[u64]) -> Seal {
     let mut at = 0;
     for (n, &latency) in latencies.iter().enumerate() {
         tally.start();
-        let ending = if n % 5 == 4 {
-            Failure::Http503.into()
-        } else {
-            Ending::Succeeded
-        };
+        let ending = if n % 5 == 4 { Failure::Http503.into() } else { Ending::Succeeded };
         tally.end(&outcome(latency, ending), Tick::ZERO);
         tally.in_flight.add(at, at + latency, 7);
         at += latency;
@@ -66,18 +57,12 @@ fn seal(latencies: &[u64]) -> Seal {
             origin: Origin {
                 boot: BootId(Uuid::from_u128(1)),
                 epoch: Epoch(3),
-                level: LevelId {
-                    ordinal: 4,
-                    attempt: 1,
-                },
+                level: LevelId { ordinal: 4, attempt: 1 },
             },
             sequence: 12,
             at: Tick(99),
             tally,
-            vitals: Vitals {
-                worker_cpu: 0.25,
-                worker_cpu_max: 0.5,
-            },
+            vitals: Vitals { worker_cpu: 0.25, worker_cpu_max: 0.5 },
         },
         end: LevelEnd::Faulted("why".to_owned()),
     }
@@ -86,22 +71,12 @@ fn seal(latencies: &[u64]) -> Seal {
 fn assignment() -> Assignment {
     Assignment {
         run: RunId(Uuid::from_u128(7)),
-        level: LevelId {
-            ordinal: 1,
-            attempt: 0,
-        },
+        level: LevelId { ordinal: 1, attempt: 0 },
         phase: Phase::Stress,
         place: 2,
         seed: Seed(42),
-        share: Share {
-            first: UserId(1),
-            step: 4,
-            count: 3,
-        },
-        load: Load {
-            users: 12,
-            requests: 100,
-        },
+        share: Share { first: UserId(1), step: 4, count: 3 },
+        load: Load { users: 12, requests: 100 },
         arrivals: Arrivals::Closed,
         workload: Workload {
             name: "long".parse().unwrap(),
@@ -121,11 +96,7 @@ fn assignment() -> Assignment {
 }
 
 fn order_over_the_wire(change: impl FnOnce(&mut pb::Assignment)) -> Result<Order, WireError> {
-    let order = Order::Arm {
-        epoch: Epoch(9),
-        assignment: Box::new(assignment()),
-        api_key: None,
-    };
+    let order = Order::Arm { epoch: Epoch(9), assignment: Box::new(assignment()), api_key: None };
     let mut message = pb::Order::from(&order);
     if let Some(pb::order::Order::Arm(arm)) = &mut message.order {
         change(arm.assignment.as_mut().unwrap());
@@ -160,12 +131,7 @@ proptest! {
 
 #[test]
 fn an_assignment_means_the_same_on_both_sides() {
-    let Ok(Order::Arm {
-        epoch,
-        assignment: got,
-        ..
-    }) = order_over_the_wire(|_| {})
-    else {
+    let Ok(Order::Arm { epoch, assignment: got, .. }) = order_over_the_wire(|_| {}) else {
         panic!("not an arm order");
     };
     assert_eq!(epoch, Epoch(9));
@@ -184,10 +150,7 @@ fn a_bad_field_is_named() {
     assert_eq!(field(|a| a.share_step = 0), "share_step");
     assert_eq!(field(|a| a.share_count = 4), "share_count");
     assert_eq!(field(|a| a.arrivals = 9), "arrivals");
-    assert_eq!(
-        field(|a| a.workload.as_mut().unwrap().name = "../x".to_owned()),
-        "workload.name"
-    );
+    assert_eq!(field(|a| a.workload.as_mut().unwrap().name = "../x".to_owned()), "workload.name");
     assert_eq!(
         field(|a| a.target.as_mut().unwrap().base_url = "file:///".to_owned()),
         "target.base_url"
@@ -196,20 +159,13 @@ fn a_bad_field_is_named() {
         field(|a| a.target.as_mut().unwrap().model = "a\u{1b}[2J".to_owned()),
         "target.model"
     );
-    assert_eq!(
-        field(|a| a.target.as_mut().unwrap().idle_timeout_ns = 0),
-        "target.idle_timeout_ns"
-    );
+    assert_eq!(field(|a| a.target.as_mut().unwrap().idle_timeout_ns = 0), "target.idle_timeout_ns");
 }
 
 #[test]
 fn histograms_that_would_bomb_or_lie_are_refused() {
     let refused = |message: pb::Histogram| LatencyHist::try_from(message).unwrap_err().reason;
-    let histogram = |gaps_us, counts| pb::Histogram {
-        gaps_us,
-        counts,
-        ..Default::default()
-    };
+    let histogram = |gaps_us, counts| pb::Histogram { gaps_us, counts, ..Default::default() };
     assert!(refused(histogram(vec![1; 30_000], vec![1; 30_000])).contains("more than"));
     assert!(refused(histogram(vec![1], vec![])).contains("differ in number"));
     assert!(refused(histogram(vec![u64::MAX, 2], vec![1, 1])).contains("overflow"));
@@ -227,14 +183,9 @@ fn keys_never_show_in_errors_or_debug_output() {
         api_key: Some("sk-canary".to_owned().into()),
     };
     assert!(!format!("{order:?}").contains("canary"));
-    let bad = pb::Arm {
-        assignment: Some((&assignment()).into()),
-        api_key: Some("sk-canary\n".into()),
-    };
-    let message = pb::Order {
-        epoch: 1,
-        order: Some(pb::order::Order::Arm(bad)),
-    };
+    let bad =
+        pb::Arm { assignment: Some((&assignment()).into()), api_key: Some("sk-canary\n".into()) };
+    let message = pb::Order { epoch: 1, order: Some(pb::order::Order::Arm(bad)) };
     let error = Order::try_from(message).unwrap_err();
     assert!(!format!("{error:?}").contains("canary"), "{error}");
 }

@@ -19,19 +19,13 @@ use crate::message::{Greeting, Hello, Holder, Order, ProtocolVersion, Report};
 
 impl From<ProtocolVersion> for pb::Version {
     fn from(version: ProtocolVersion) -> Self {
-        Self {
-            major: version.major,
-            minor: version.minor,
-        }
+        Self { major: version.major, minor: version.minor }
     }
 }
 
 impl From<&Hello> for pb::HelloRequest {
     fn from(hello: &Hello) -> Self {
-        Self {
-            protocol: Some(hello.protocol.into()),
-            build: hello.build.clone(),
-        }
+        Self { protocol: Some(hello.protocol.into()), build: hello.build.clone() }
     }
 }
 
@@ -62,68 +56,38 @@ impl From<&Holder> for pb::Holder {
 }
 
 fn level(level: LevelId) -> Option<pb::Level> {
-    Some(pb::Level {
-        ordinal: level.ordinal,
-        attempt: level.attempt,
-    })
+    Some(pb::Level { ordinal: level.ordinal, attempt: level.attempt })
 }
 
 impl From<&Order> for pb::Order {
     fn from(order: &Order) -> Self {
         use pb::order::Order as Body;
         let (epoch, body) = match order {
-            Order::Acquire { run } => (
-                0,
-                Body::Acquire(pb::Acquire {
-                    run: run.0.as_bytes().to_vec(),
-                }),
-            ),
-            Order::Arm {
-                epoch,
-                assignment,
-                api_key,
-            } => (
+            Order::Acquire { run } => {
+                (0, Body::Acquire(pb::Acquire { run: run.0.as_bytes().to_vec() }))
+            }
+            Order::Arm { epoch, assignment, api_key } => (
                 epoch.0,
                 Body::Arm(pb::Arm {
                     assignment: Some(assignment.as_ref().into()),
                     api_key: api_key.as_ref().map(|key| key.expose_secret().to_owned()),
                 }),
             ),
-            Order::Fire {
-                epoch,
-                level: id,
-                at,
-            } => (
-                epoch.0,
-                Body::Fire(pb::Fire {
-                    level: level(*id),
-                    at_ns: at.0,
-                }),
-            ),
-            Order::Stop {
-                epoch,
-                level: id,
-                grace,
-            } => (
-                epoch.0,
-                Body::Stop(pb::Stop {
-                    level: level(*id),
-                    grace_ns: duration_ns(*grace),
-                }),
-            ),
-            Order::SealStored { epoch, level: id } => (
-                epoch.0,
-                Body::SealStored(pb::SealStored { level: level(*id) }),
-            ),
+            Order::Fire { epoch, level: id, at } => {
+                (epoch.0, Body::Fire(pb::Fire { level: level(*id), at_ns: at.0 }))
+            }
+            Order::Stop { epoch, level: id, grace } => {
+                (epoch.0, Body::Stop(pb::Stop { level: level(*id), grace_ns: duration_ns(*grace) }))
+            }
+            Order::SealStored { epoch, level: id } => {
+                (epoch.0, Body::SealStored(pb::SealStored { level: level(*id) }))
+            }
             Order::RenewEcho { epoch, nonce } => {
                 (epoch.0, Body::RenewEcho(pb::RenewEcho { nonce: *nonce }))
             }
             Order::Release { epoch } => (epoch.0, Body::Release(pb::Release {})),
         };
-        Self {
-            epoch,
-            order: Some(body),
-        }
+        Self { epoch, order: Some(body) }
     }
 }
 
@@ -201,22 +165,19 @@ impl From<&Report> for pb::Report {
                 epoch: epoch.0,
                 lease_ns: duration_ns(*lease),
             }),
-            Report::Armed { level: id, digest } => Body::Armed(pb::Armed {
-                level: level(*id),
-                digest: digest.0.to_vec(),
-            }),
-            Report::NotArmed { level: id, reasons } => Body::NotArmed(pb::NotArmed {
-                level: level(*id),
-                reasons: reasons.clone(),
-            }),
+            Report::Armed { level: id, digest } => {
+                Body::Armed(pb::Armed { level: level(*id), digest: digest.0.to_vec() })
+            }
+            Report::NotArmed { level: id, reasons } => {
+                Body::NotArmed(pb::NotArmed { level: level(*id), reasons: reasons.clone() })
+            }
             Report::Fired { level: id } => Body::Fired(pb::Fired { level: level(*id) }),
             Report::TooLate { level: id } => Body::TooLate(pb::TooLate { level: level(*id) }),
             Report::Snapshot(snapshot) => Body::Snapshot(snapshot.as_ref().into()),
             Report::Sealed(seal) => Body::Seal(seal.as_ref().into()),
-            Report::Renew { nonce, sent_at } => Body::Renew(pb::Renew {
-                nonce: *nonce,
-                sent_at_ns: sent_at.0,
-            }),
+            Report::Renew { nonce, sent_at } => {
+                Body::Renew(pb::Renew { nonce: *nonce, sent_at_ns: sent_at.0 })
+            }
         };
         Self { report: Some(body) }
     }
@@ -247,21 +208,14 @@ impl From<&Seal> for pb::Seal {
             LevelEnd::LeaseExpired => (pb::LevelEnd::LeaseExpired, String::new()),
             LevelEnd::Faulted(fault) => (pb::LevelEnd::Faulted, fault.clone()),
         };
-        Self {
-            snapshot: Some((&seal.snapshot).into()),
-            end: end.into(),
-            fault,
-        }
+        Self { snapshot: Some((&seal.snapshot).into()), end: end.into(), fault }
     }
 }
 
 fn class_counts(pairs: impl Iterator<Item = (&'static str, u64)>) -> Vec<pb::ClassCount> {
     pairs
         .filter(|(_, count)| *count > 0)
-        .map(|(class, count)| pb::ClassCount {
-            class: class.to_owned(),
-            count,
-        })
+        .map(|(class, count)| pb::ClassCount { class: class.to_owned(), count })
         .collect()
 }
 

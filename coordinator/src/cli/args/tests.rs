@@ -99,10 +99,7 @@ fn the_environment_stands_in_for_flags() {
     let args = run("--model m --users 1");
     let campaign = args.campaign.resolve(&environment).unwrap();
     assert_eq!(campaign.target.base_url.to_string(), "http://env");
-    assert_eq!(
-        campaign.api_key,
-        Some(KeyRef::Env("OPENAI_API_KEY".to_owned()))
-    );
+    assert_eq!(campaign.api_key, Some(KeyRef::Env("OPENAI_API_KEY".to_owned())));
     assert_eq!(args.fleet.spec(&environment).unwrap().count(), Some(2));
 
     let args = run("--model m --users 1 --target http://flag --agents c:3");
@@ -118,10 +115,7 @@ fn the_environment_stands_in_for_flags() {
 
 #[test]
 fn problems_of_campaign_and_fleet_are_reported_together() {
-    let environment = Environment {
-        agents: Some("gpu1".to_owned()),
-        ..Environment::default()
-    };
+    let environment = Environment { agents: Some("gpu1".to_owned()), ..Environment::default() };
     let args = run("--target localhost --users 0");
     let campaign = args.campaign.resolve(&environment);
     let both = Problems::both(campaign, args.fleet.spec(&environment));
@@ -139,51 +133,34 @@ fn problems_of_campaign_and_fleet_are_reported_together() {
 #[test]
 fn a_campaign_file_is_read_and_flags_overlay_it() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(include_bytes!("../../../../deploy/campaigns/quick.toml"))
-        .unwrap();
+    file.write_all(include_bytes!("../../../../deploy/campaigns/quick.toml")).unwrap();
     let path = file.path().display().to_string();
     let nothing = Environment::default();
     let text = resolved(&format!("{path} --model other --tier default"), &nothing).unwrap();
     assert!(text.contains("model = \"other\"\n") && text.contains("tier = \"default\"\n"));
     assert_eq!(
         resolved(&format!("{path} --users 5 --num-prompts 9"), &nothing),
-        Err(
-            "--requests: with a campaign file the levels are the file's; \
+        Err("--requests: with a campaign file the levels are the file's; \
              use --set phases.scaling.requests=…\n\
              --users: with a campaign file the levels are the file's; \
              use --set phases.scaling.users=…\n\
              2 problems"
-                .to_owned()
-        )
+            .to_owned())
     );
     file.write_all(b"\xff").unwrap();
     let refusal = resolved(&path, &nothing).unwrap_err();
-    assert_eq!(
-        refusal,
-        format!("{path}: cannot be read: stream did not contain valid UTF-8")
-    );
+    assert_eq!(refusal, format!("{path}: cannot be read: stream did not contain valid UTF-8"));
     let missing = resolved("no/such.toml", &nothing).unwrap_err();
-    assert!(
-        missing.starts_with("no/such.toml: cannot be read: "),
-        "{missing}"
-    );
+    assert!(missing.starts_with("no/such.toml: cannot be read: "), "{missing}");
 }
 
 #[test]
 fn tls_files_come_together_or_not_at_all() {
     assert_eq!(run("").tls.files(), None);
     let args = run("--tls-cert c --tls-key k --tls-ca a");
-    let expected = TlsFiles {
-        cert: Path::new("c"),
-        key: Path::new("k"),
-        ca: Path::new("a"),
-    };
+    let expected = TlsFiles { cert: Path::new("c"), key: Path::new("k"), ca: Path::new("a") };
     assert_eq!(args.tls.files(), Some(expected));
-    for line in [
-        "--tls-cert c",
-        "--tls-key k --tls-ca a",
-        "--tls-cert c --tls-ca a",
-    ] {
+    for line in ["--tls-cert c", "--tls-key k --tls-ca a", "--tls-cert c --tls-ca a"] {
         let words = std::iter::once("run").chain(line.split_whitespace());
         assert!(Run::try_parse_from(words).is_err(), "{line}");
     }
@@ -192,10 +169,7 @@ fn tls_files_come_together_or_not_at_all() {
 #[test]
 fn output_choices_have_defaults() {
     let args = run("--result-dir out");
-    assert_eq!(
-        (args.ui, args.result_dir),
-        (Ui::Auto, Some(PathBuf::from("out")))
-    );
+    assert_eq!((args.ui, args.result_dir), (Ui::Auto, Some(PathBuf::from("out"))));
     assert_eq!(run("--ui none").ui, Ui::None);
     let plan = |words: &[&str]| Planned::try_parse_from(words).unwrap().args.format;
     assert_eq!(plan(&["plan"]), PlanFormat::Text);

@@ -26,10 +26,7 @@ impl Ca {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
+        Self { issuer: Issuer::new(params, key), pem }
     }
 
     pub(super) fn issue(&self, leaf: &Leaf) -> Certified {
@@ -48,10 +45,7 @@ impl Ca {
         params.not_after = now + leaf.until;
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
-        Certified {
-            cert: cert.pem(),
-            key: key.serialize_pem(),
-        }
+        Certified { cert: cert.pem(), key: key.serialize_pem() }
     }
 }
 
@@ -153,17 +147,12 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new() -> Self {
-        Self {
-            coordinators: Ca::new("coordinators"),
-            agents: Ca::new("agents"),
-        }
+        Self { coordinators: Ca::new("coordinators"), agents: Ca::new("agents") }
     }
 
     pub(super) fn agent(&self, permitted: Option<&[&str]>) -> Identity {
         let own = self.agents.issue(&Leaf::agent("gpu-1"));
-        Files::new(&own, &self.coordinators)
-            .agent(permitted)
-            .unwrap()
+        Files::new(&own, &self.coordinators).agent(permitted).unwrap()
     }
 
     pub(super) fn coordinator(&self, name: &str) -> ClientIdentity {
