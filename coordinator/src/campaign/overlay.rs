@@ -4,8 +4,8 @@
 use super::problem::clip;
 use super::raw::{Collector, Node, Origin, Table, Value, read_file, read_flag, read_path};
 
-/// What the command line and the environment say. Holds no secret: a key given by mistake is
-/// refused by the parser.
+/// What the command line and the environment say. It cannot be printed: a key given by mistake may
+/// be among it.
 #[derive(Clone, Default)]
 pub struct Overlay {
     settings: Vec<Setting>,

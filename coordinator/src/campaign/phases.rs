@@ -130,42 +130,46 @@ fn read_entry(
     };
     let users = read_users(phase, &section, &mut scope.levels_left, c)?;
     let requests = read_requests(phase, &section, &users, c);
-    for level in &users {
-        if let (Some(users), Some((name, _))) = (level.users, &workload)
-            && !seen.insert((users, name.clone()))
-        {
-            let what =
-                format!("the phase has a level of {users} users with workload {name} already");
-            level.refuse(c, what);
-        }
-    }
-    let (tier, allow_capped, (_, workload), requests) =
-        (scope.tier?, allow_capped?, workload?, requests?);
+    let name = workload.as_ref().map(|(name, _)| name.as_str());
+    refuse_twins(&users, name, seen, c);
     // The one request that wakes the server up is never multiplied.
     let tier = match phase {
         Phase::Warmup => Tier::Default,
-        Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => tier,
+        Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => scope.tier?,
     };
-    let (workload, cooldown) = (workload?, cooldown?);
-    let mut levels = Vec::new();
-    for (level, stated) in users.iter().zip(&requests) {
-        let (Some(users), Some(requests)) = (level.users, stated.requests) else {
-            return None;
-        };
-        let load = Load { users, requests: tier.scale(requests) };
-        if !allow_capped && load.in_flight_max() < users.into() {
+    let (requests, allow_capped) = (requests?, allow_capped?);
+    let level = |(level, stated): (&Users<'_>, &Requests<'_>)| {
+        let load = Load { users: level.users?, requests: tier.scale(stated.requests?) };
+        if !allow_capped && load.in_flight_max() < load.users.into() {
             let blamed = stated.field.as_ref().or(level.field.as_ref());
-            refuse_capped(blamed, &section, load, requests, tier, c);
+            refuse_capped(blamed, &section, load, stated.requests?, tier, c);
         }
-        levels.push(LevelPlan {
-            users,
-            requests: load.requests,
-            allow_capped,
-            workload: workload.clone(),
-            cooldown,
-        });
+        Some(load)
+    };
+    // Every level is looked at before the first bad one ends the reading.
+    let loads: Vec<Option<Load>> = users.iter().zip(&requests).map(level).collect();
+    let (workload, cooldown) = (workload?.1?, cooldown?);
+    let plan = |load: Load| LevelPlan {
+        users: load.users,
+        requests: load.requests,
+        allow_capped,
+        workload: workload.clone(),
+        cooldown,
+    };
+    loads.into_iter().map(|load| load.map(plan)).collect()
+}
+
+/// Two levels of a phase with the same users and workload could not be told apart.
+fn refuse_twins(users: &[Users<'_>], name: Option<&str>, seen: &mut Seen, c: &mut Collector<'_>) {
+    for level in users {
+        if let (Some(count), Some(name)) = (level.users, name)
+            && !seen.insert((count, name.to_owned()))
+        {
+            let what =
+                format!("the phase has a level of {count} users with workload {name} already");
+            level.refuse(c, what);
+        }
     }
-    Some(levels)
 }
 
 /// The name and, where it is valid, the workload.

@@ -68,11 +68,6 @@ impl Problems {
         full
     }
 
-    /// The problems that were kept.
-    pub fn list(&self) -> &[Problem] {
-        &self.list
-    }
-
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -244,7 +239,7 @@ mod tests {
                 what: "bad".to_owned(),
             });
         }
-        assert_eq!(problems.list().len(), Problems::KEPT_MAX);
+        assert_eq!(problems.list.len(), Problems::KEPT_MAX);
         assert!(problems.to_string().ends_with("\n130 problems, 30 of them not shown"));
     }
 }

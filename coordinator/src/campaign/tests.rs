@@ -220,6 +220,15 @@ const REFUSALS: &[(&str, &str)] = &[
         "c.toml:9:59: phases.saturation.requests = 150: tier quick makes 75 of 150 requests; 75 requests cannot hold 150 users in flight: at most 75 can ever be; ask for at least 299 requests or set allow_capped = true",
     ),
     (
+        "{HEAD}[phases]\nscaling = { users = [0, 3], workload = \"none\", requests = [1, 2] }\nwarmup = { users = 2, requests = 1, cooldown = 5, workload = \"chat\" }",
+        "c.toml:8:22: phases.scaling.users.0 = 0: must be an integer from 1 to 1000000\n\
+         c.toml:8:40: phases.scaling.workload = \"none\": no such workload; workloads: chat\n\
+         c.toml:8:63: phases.scaling.requests.1 = 2: 2 requests cannot hold 3 users in flight: at most 2 can ever be; ask for at least 3 requests or set allow_capped = true\n\
+         c.toml:9:34: phases.warmup.requests = 1: 1 requests cannot hold 2 users in flight: at most 1 can ever be; ask for at least 2 requests or set allow_capped = true\n\
+         c.toml:9:48: phases.warmup.cooldown = 5: must be a duration in quotes, such as \"5s\", not an integer\n\
+         5 problems",
+    ),
+    (
         "{HEAD}[phases]\nbaseline = { workload = \"chat\", requests = 1000000001, cooldown = \"5d\", allow_capped = 1 }",
         "c.toml:8:44: phases.baseline.requests = 1000000001: must be an integer from 1 to 1000000000\n\
          c.toml:8:67: phases.baseline.cooldown = \"5d\": \"5d\" has the unit \"d\"; use ms, s, m or h\n\

@@ -51,7 +51,8 @@ pub struct CampaignArgs {
     /// Campaign file; without one, --target, --model and --users describe what to run
     #[arg(value_name = "CAMPAIGN")]
     pub file: Option<PathBuf>,
-    /// Base URL of the server under test [env: FLOODMARK_TARGET]
+    /// Base URL of the server under test [env: FLOODMARK_TARGET]. Where the campaign names no API
+    /// key, the one in OPENAI_API_KEY is used, if it is set
     #[arg(long, value_name = "URL", visible_aliases = ["base-url", "url"])]
     pub target: Option<String>,
     /// Model to ask for

@@ -12,6 +12,9 @@ use super::run::{Agents, execute};
 use super::{Done, Failure};
 use crate::campaign::{self, Overlay, Source};
 
+/// Requests per user of the highest levels: enough that the drain at their end weighs little.
+const WAVES: u32 = 60;
+
 #[derive(Args)]
 pub(super) struct DemoArgs {
     /// Embedded agents
@@ -33,7 +36,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Done, Failure> {
     let slots = (args.users / 4).max(4);
     let profile = Profile {
         ttft: Duration::from_millis(60),
-        itl: Duration::from_millis(8),
+        itl: Duration::from_millis(4),
         slots,
         ..Profile::default()
     };
@@ -70,13 +73,16 @@ output_tokens = 100
 warmup = {{ users = 1, workload = "short" }}
 baseline = {{ users = 1, workload = "short", requests = 20, cooldown = "500ms" }}
 scaling = {{ users = [5, {eighth}, {quarter}], workload = "short", cooldown = "500ms" }}
-saturation = {{ users = [{quarter}, {half}, {users}], workload = "short", cooldown = "500ms" }}
+saturation = {{ users = [{quarter}, {half}, {users}], requests = [{}, {}, {}], workload = "short", cooldown = "500ms" }}
 [[phases.stress]]
 users = {eighth}
 workload = "long-answer"
 requests = {stress_requests}
 cooldown = "500ms"
 "#,
+        quarter * WAVES,
+        half * WAVES,
+        users * WAVES,
         stress_requests = eighth * 4,
     )
 }

@@ -240,7 +240,11 @@ proptest! {
                         }
                         Event::Lost { agent, .. } => { lost.insert(*agent); }
                         Event::Sealed { agent, level, .. } => expect_ack = Some((*agent, *level)),
-                        _ => {}
+                        Event::Armed { .. }
+                        | Event::NotArmed { .. }
+                        | Event::Fired { .. }
+                        | Event::TooLate { .. }
+                        | Event::Interrupt => {}
                     }
                     machine.handle(at(second), event);
                 }

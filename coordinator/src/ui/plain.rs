@@ -31,7 +31,7 @@ impl Plain {
     /// Shows the view if it is time to.
     pub fn update(&mut self, view: &mut View, now: Tick) {
         let View { place, planned, level } = view;
-        let Some(level) = level.as_mut().filter(|_| self.shown) else {
+        let Some(level) = level.as_mut().filter(|level| self.shown && !level.is_unknown()) else {
             return;
         };
         if now < self.due {

@@ -75,6 +75,11 @@ impl LevelView {
         };
     }
 
+    /// No agent has reported yet.
+    pub fn is_unknown(&self) -> bool {
+        self.newest.is_empty()
+    }
+
     /// Requests begun and not ended.
     pub fn in_flight(&self) -> u64 {
         self.newest.values().map(|part| part.open).sum()
@@ -100,7 +105,10 @@ impl LevelView {
                 self.tokens_per_s = gained / now.since(then).as_secs_f64();
                 self.rate = Some((now, tokens));
             }
-            None => self.rate = Some((now, tokens)),
+            None => {
+                self.tokens_per_s = tokens as f64 / self.elapsed(now).as_secs_f64().max(1e-3);
+                self.rate = Some((now, tokens));
+            }
         }
         self.tokens_per_s
     }
