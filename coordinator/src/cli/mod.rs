@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::causes::with_causes;
 use crate::exit::Exit;
 
 /// A distributed load-generator fleet for LLM servers.
@@ -75,16 +76,7 @@ struct Failure {
 
 impl Failure {
     fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
-                let _ = write!(text, ": {cause_text}");
-            }
-            source = cause.source();
-        }
-        Self { exit, text }
+        Self { exit, text: with_causes(error) }
     }
 
     fn usage(text: impl ToString) -> Self {

@@ -31,7 +31,10 @@ impl Plain {
     /// Shows the view if it is time to.
     pub fn update(&mut self, view: &mut View, now: Tick) {
         let View { place, planned, level } = view;
-        let Some(level) = level.as_mut().filter(|level| self.shown && !level.is_unknown()) else {
+        let Some(level) = level
+            .as_mut()
+            .filter(|level| self.shown && !level.is_unknown() && !level.elapsed(now).is_zero())
+        else {
             return;
         };
         if now < self.due {
