@@ -412,3 +412,6 @@ async fn probe(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
