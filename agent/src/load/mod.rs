@@ -5,6 +5,8 @@
 //! lease's deadline, which is read and never written there.
 
 mod conn;
+#[cfg(test)]
+mod https;
 mod recorder;
 mod user;
 pub(crate) mod worker;
