@@ -304,6 +304,7 @@ impl<'a> Open<'a> {
             usage: conclusion.usage,
             events: conclusion.events,
             gaps_us: conclusion.gaps_us,
+            detail: conclusion.detail.map(|words| self.shared.plan.composer.without_key(words)),
         };
         self.record(&outcome);
         (done, outcome.gaps_us)
@@ -330,6 +331,7 @@ impl<'a> Open<'a> {
             usage: None,
             events: 0,
             gaps_us: Vec::new(),
+            detail: None,
         }
     }
 }
