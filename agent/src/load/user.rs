@@ -158,7 +158,8 @@ impl User {
     async fn read_reply(&mut self, conn: &mut Conn, mut waits: Waits) -> Result<bool, Failure> {
         let shared = Rc::clone(&self.shared);
         let clock = shared.clock;
-        self.timer.as_mut().reset(clock.instant(waits.deadline(false)));
+        let mut armed = waits.deadline(false);
+        self.timer.as_mut().reset(clock.instant(armed));
         std::future::poll_fn(|cx| {
             loop {
                 match self.poll_read_once(cx, conn, &shared, &mut waits) {
@@ -171,13 +172,19 @@ impl User {
                     Poll::Pending => break,
                 }
             }
-            // The timer is moved only when it has fired too early, not at every read.
+            // Reads put the deadline off, and the timer follows once it has fired too early, not at
+            // every read. Only the first byte of a body brings the deadline nearer.
+            let deadline = waits.deadline(self.reply.has_body());
+            if deadline < armed {
+                armed = deadline;
+                self.timer.as_mut().reset(clock.instant(armed));
+            }
             while self.timer.as_mut().poll(cx).is_ready() {
-                let deadline = waits.deadline(self.reply.has_body());
                 if clock.now() >= deadline {
                     return Poll::Ready(Err(waits.cause(self.reply.has_body())));
                 }
-                self.timer.as_mut().reset(clock.instant(deadline));
+                armed = deadline;
+                self.timer.as_mut().reset(clock.instant(armed));
             }
             Poll::Pending
         })
