@@ -21,9 +21,8 @@ use crate::lease::Lease;
 use crate::sim::{self, Profile};
 use crate::testing::assignment;
 
-/// Ends TLS in front of `plain`, with a certificate for `localhost`; gives where, and the roots
-/// that vouch for it.
-fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
+/// A certificate for `localhost`, and the roots that vouch for it.
+pub(super) fn certificate() -> (Arc<ServerConfig>, RootCertStore) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let mut roots = RootCertStore::empty();
@@ -36,6 +35,26 @@ fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], key.into())
         .unwrap();
+    (Arc::new(config), roots)
+}
+
+/// How a client speaks TLS that trusts these roots.
+pub(super) fn client(roots: RootCertStore) -> Tls {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Tls {
+        connector: TlsConnector::from(Arc::new(config)),
+        name: ServerName::try_from("localhost").unwrap(),
+    }
+}
+
+/// Ends TLS in front of `plain`; gives where, and the roots that vouch for it.
+fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
+    let (config, roots) = certificate();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -43,7 +62,7 @@ fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let listener = TcpListener::from_std(listener).unwrap();
-            let acceptor = TlsAcceptor::from(Arc::new(config));
+            let acceptor = TlsAcceptor::from(config);
             while let Ok((socket, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
@@ -61,21 +80,12 @@ fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
 
 /// Runs the sample assignment against `address` and gives what one worker recorded.
 fn load(address: SocketAddr, roots: RootCertStore) -> Tally {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let assignment = assignment(&format!("https://localhost:{}", address.port()));
     let plan = LevelPlan {
         composer: Composer::new(&assignment, None),
         assignment,
         addresses: vec![address],
-        tls: Some(Tls {
-            connector: TlsConnector::from(Arc::new(config)),
-            name: ServerName::try_from("localhost").unwrap(),
-        }),
+        tls: Some(client(roots)),
         lease: Lease::grant(Clock::boottime_ns()).deadline().clone(),
     };
     let clock = Clock::start();

@@ -8,6 +8,8 @@ mod conn;
 #[cfg(test)]
 mod https;
 mod recorder;
+#[cfg(test)]
+mod scripted;
 mod user;
 pub(crate) mod worker;
 
