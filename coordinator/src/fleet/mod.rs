@@ -52,7 +52,8 @@ pub struct Address {
 pub struct Fleet {
     members: Vec<Member>,
     heard: mpsc::Receiver<(AgentIx, Heard)>,
-    tasks: JoinSet<()>,
+    hearing: JoinSet<()>,
+    probing: JoinSet<()>,
 }
 
 /// One agent, held.
@@ -132,11 +133,11 @@ impl Fleet {
 
     fn start(addresses: Vec<Address>, joined: BTreeMap<usize, Joined>, clock: Clock) -> Self {
         let (to_driver, heard) = mpsc::channel(HEARD_QUEUE);
-        let mut tasks = JoinSet::new();
+        let (mut hearing, mut probing) = (JoinSet::new(), JoinSet::new());
         let mut members = Vec::new();
         for ((ix, one), address) in (0..).map(AgentIx).zip(joined.into_values()).zip(addresses) {
-            tasks.spawn(hear(ix, one.reports, to_driver.clone()));
-            tasks.spawn(probe(ix, one.conn, clock, to_driver.clone()));
+            hearing.spawn(hear(ix, one.reports, to_driver.clone()));
+            probing.spawn(probe(ix, one.conn, clock, to_driver.clone()));
             let record = AgentRecord {
                 name: one.look.greeting.name,
                 boot: one.look.greeting.boot,
@@ -155,7 +156,7 @@ impl Fleet {
                 estimate,
             });
         }
-        Self { members, heard, tasks }
+        Self { members, heard, hearing, probing }
     }
 
     /// How many agents there are.
@@ -226,6 +227,8 @@ impl Fleet {
             }
         }
         self.members.clear();
+        // A probe that waits for its turn would keep the queue open.
+        self.probing.shutdown().await;
         let quiet = async {
             while let Some((_, heard)) = self.heard.recv().await {
                 drop(heard);
@@ -233,7 +236,7 @@ impl Fleet {
             while aborts.join_next().await.is_some() {}
         };
         let _ = tokio::time::timeout(RELEASE_TIMEOUT, quiet).await;
-        self.tasks.abort_all();
+        self.hearing.abort_all();
     }
 }
 
