@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use common::ids::{Epoch, RunId};
+use common::snapshot::Origin;
 use common::time::Tick;
 use proto::client::{AgentConn, CallError, Reports};
 use proto::link::Dialer;
@@ -33,8 +34,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const PROBES_AT_FIRST: u32 = 16;
 const PROBES_LATER: u32 = 4;
 const PROBE_EVERY: Duration = Duration::from_secs(5);
-/// Reports that may wait for the driver, over all agents.
-const HEARD_QUEUE: usize = 1024;
+/// Reports that may wait for the driver, over all agents. Each can take megabytes; more wait on
+/// the wire, where they are small.
+const HEARD_QUEUE: usize = 128;
 /// Orders that may wait for one agent.
 const ORDERS_QUEUE: usize = 64;
 /// How long a released agent may take to end its session.
@@ -196,6 +198,12 @@ impl Fleet {
     pub fn order(&self, agent: AgentIx, order: impl FnOnce(Epoch) -> Order) -> bool {
         let member = self.members.get(agent.0 as usize);
         member.is_some_and(|member| member.orders.try_send(order(member.epoch)).is_ok())
+    }
+
+    /// What an agent says comes from the acquisition that holds it.
+    pub fn is_of(&self, agent: AgentIx, origin: Origin) -> bool {
+        let member = self.members.get(agent.0 as usize);
+        member.is_some_and(|m| m.record.boot == origin.boot && m.epoch == origin.epoch)
     }
 
     /// An instant of ours on an agent's clock.
