@@ -76,7 +76,9 @@ impl<'a> Driver<'a> {
     ) -> Self {
         let name = |record: &AgentRecord| format!("agent {} ({})", record.name, record.address);
         let names = fleet.records().iter().map(name).collect();
-        let machine = Machine::new(setup.plan.clone(), names, clock.now());
+        let timeouts = &setup.target.timeouts;
+        let request_max = timeouts.connect.saturating_add(timeouts.total);
+        let machine = Machine::new(setup.plan.clone(), names, request_max, clock.now());
         let planned = u32::try_from(setup.plan.levels.len()).unwrap_or(u32::MAX);
         let view = View { planned, ..View::default() };
         Self {
