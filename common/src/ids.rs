@@ -53,7 +53,7 @@ impl fmt::Display for LevelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.ordinal)?;
         if self.attempt > 0 {
-            write!(f, " (attempt {})", self.attempt + 1)?;
+            write!(f, " (attempt {})", u64::from(self.attempt) + 1)?;
         }
         Ok(())
     }

@@ -101,7 +101,8 @@ impl InFlight {
             let first = self.slots.get(2 * place).copied().unwrap_or_default();
             let second = self.slots.get(2 * place + 1).copied().unwrap_or_default();
             if let Some(slot) = self.slots.get_mut(place) {
-                slot.area_ns = first.area_ns + second.area_ns;
+                // Sums of what was measured fit; sums of what strangers claim need not.
+                slot.area_ns = first.area_ns.saturating_add(second.area_ns);
                 slot.most = first.most.max(second.most);
             }
         }
@@ -122,7 +123,7 @@ impl InFlight {
             self.slots.resize(other.slots.len(), Slot::default());
         }
         for (mine, theirs) in self.slots.iter_mut().zip(&other.slots) {
-            mine.area_ns += theirs.area_ns;
+            mine.area_ns = mine.area_ns.saturating_add(theirs.area_ns);
             mine.most = mine.most.saturating_add(theirs.most);
         }
     }
@@ -157,12 +158,14 @@ impl InFlight {
     /// Per slot: mean in flight over the part of the slot inside the interval, and that part.
     /// The interval's ends are taken as the ends of load: a cut slot's area lies inside it.
     fn parts(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = (f64, f64)> + '_ {
-        let first = from_ns / self.slot_ns;
-        let last = to_ns.saturating_sub(1) / self.slot_ns;
-        (first..=last).filter_map(move |place| {
-            let start = (place * self.slot_ns).max(from_ns);
-            let end = ((place + 1) * self.slot_ns).min(to_ns);
-            let area = self.slots.get(place as usize).map_or(0, |slot| slot.area_ns);
+        let slots = (0u64..).zip(&self.slots).map(|(place, slot)| {
+            let start = place.saturating_mul(self.slot_ns);
+            (start, start.saturating_add(self.slot_ns), slot.area_ns)
+        });
+        // Nothing was in flight after the last slot, however long that lasted.
+        let after = (self.slots.len() as u64).saturating_mul(self.slot_ns);
+        slots.chain([(after, u64::MAX, 0)]).filter_map(move |(start, end, area)| {
+            let (start, end) = (start.max(from_ns), end.min(to_ns));
             (end > start).then(|| (area as f64 / (end - start) as f64, (end - start) as f64))
         })
     }
@@ -208,6 +211,20 @@ mod tests {
         assert_eq!(one, short);
         assert_eq!(one.area_ns(), area);
         assert_eq!(one.most(), 5);
+    }
+
+    #[test]
+    fn a_claimed_end_far_away_costs_no_time_and_claimed_areas_do_not_overflow() {
+        let mut series = InFlight::default();
+        series.add(0, 10 * SLOT_NS, 4);
+        assert_eq!(series.share_below(3.0, 0, u64::MAX).map(|share| share > 0.99), Some(true));
+        assert!(series.mean(0, u64::MAX).is_some_and(|mean| mean < 1e-6));
+        let full = vec![Slot { area_ns: 1 << 56, most: u32::MAX }; SLOTS_MAX];
+        let full = InFlight::from_parts(SLOT_NS, full).unwrap();
+        let mut merged = InFlight::from_parts(SLOT_NS << 30, Vec::new()).unwrap();
+        merged.merge(&full);
+        merged.merge(&full);
+        assert_eq!(merged.area_ns(), u64::MAX.into());
     }
 
     #[test]

@@ -76,7 +76,9 @@ impl<'a> Driver<'a> {
     ) -> Self {
         let name = |record: &AgentRecord| format!("agent {} ({})", record.name, record.address);
         let names = fleet.records().iter().map(name).collect();
-        let machine = Machine::new(setup.plan.clone(), names, clock.now());
+        let timeouts = &setup.target.timeouts;
+        let request_max = timeouts.connect.saturating_add(timeouts.total);
+        let machine = Machine::new(setup.plan.clone(), names, request_max, clock.now());
         let planned = u32::try_from(setup.plan.levels.len()).unwrap_or(u32::MAX);
         let view = View { planned, ..View::default() };
         Self {
@@ -134,9 +136,14 @@ impl<'a> Driver<'a> {
                 }
             }
             let now = self.clock.now();
+            // Before anything that waits for the disk: a fleet that seals all at once must not
+            // starve its own leases.
+            self.answer_renewals(&heard);
+            let mut seals = Vec::new();
             for (agent, one) in heard {
-                events.extend(self.understand(agent, one)?);
+                events.extend(self.understand(agent, one, &mut seals));
             }
+            events.extend(self.keep(seals)?);
             events.sort_by_key(gravity);
             self.take_in(now, events)?;
             self.ui.update(&mut self.view, now);
@@ -156,24 +163,38 @@ impl<'a> Driver<'a> {
         Ok((end, Vec::new()))
     }
 
-    /// What something heard means to the machine, if anything.
-    fn understand(&mut self, agent: AgentIx, heard: Heard) -> Result<Option<Event>, StoreError> {
+    fn answer_renewals(&self, heard: &[(AgentIx, Heard)]) {
+        for (agent, one) in heard {
+            if let Heard::Report(report) = one
+                && let Report::Renew { nonce, .. } = **report
+            {
+                self.fleet.order(*agent, |epoch| Order::RenewEcho { epoch, nonce });
+            }
+        }
+    }
+
+    /// What something heard means to the machine, if anything. Seals that are to be stored first
+    /// are put aside.
+    fn understand(
+        &mut self,
+        agent: AgentIx,
+        heard: Heard,
+        seals: &mut Vec<(AgentIx, Seal)>,
+    ) -> Option<Event> {
         let report = match heard {
             Heard::Report(report) => *report,
             Heard::Probe(sample) => {
                 self.fleet.note_probe(agent, sample);
-                return Ok(None);
+                return None;
             }
             Heard::Lost(why) => {
                 self.at_work.remove(&agent);
-                return Ok(Some(Event::Lost { agent, why }));
+                return Some(Event::Lost { agent, why });
             }
         };
-        Ok(match report {
-            Report::Renew { nonce, .. } => {
-                self.fleet.order(agent, |epoch| Order::RenewEcho { epoch, nonce });
-                None
-            }
+        match report {
+            // Answered already.
+            Report::Renew { .. } | Report::Acquired { .. } => None,
             Report::Snapshot(snapshot) => {
                 if let Some(level) = &mut self.view.level
                     && snapshot.origin.level == self.machine.level()
@@ -188,12 +209,25 @@ impl<'a> Driver<'a> {
             }
             Report::Fired { level } => Some(Event::Fired { agent, level }),
             Report::TooLate { level } => {
-                self.at_work.remove(&agent);
+                if level == self.machine.level() {
+                    self.at_work.remove(&agent);
+                }
                 Some(Event::TooLate { agent, level })
             }
-            Report::Sealed(seal) => Some(self.sealed(agent, *seal)?),
-            Report::Acquired { .. } => None,
-        })
+            Report::Sealed(seal) => match self.examine(agent, &seal) {
+                Examined::New => {
+                    self.at_work.remove(&agent);
+                    seals.push((agent, *seal));
+                    None
+                }
+                Examined::Known => {
+                    let level = seal.snapshot.origin.level;
+                    self.fleet.order(agent, |epoch| Order::SealStored { epoch, level });
+                    None
+                }
+                Examined::Wrong(why) => Some(Event::Lost { agent, why }),
+            },
+        }
     }
 
     fn armed(&self, agent: AgentIx, level: LevelId, digest: Digest) -> Event {
@@ -207,40 +241,39 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Checks a seal against what was ordered and stores it; only then does the machine hear of it.
-    fn sealed(&mut self, agent: AgentIx, seal: Seal) -> Result<Event, StoreError> {
-        let level = seal.snapshot.origin.level;
-        if let Some(why) = self.contradiction(agent, &seal) {
-            return Ok(Event::Lost { agent, why });
-        }
-        if let Some(view) = self.view.level.as_mut().filter(|_| level == self.machine.level()) {
-            view.absorb(agent, &seal.snapshot);
-        }
-        if let Some(name) = self.fleet.records().get(agent.0 as usize).map(|r| r.name.clone()) {
-            self.store.put_seal(level, &name, &seal)?;
-        }
-        self.at_work.remove(&agent);
-        Ok(Event::Sealed { agent, level, end: seal.end })
+    fn examine(&self, agent: AgentIx, seal: &Seal) -> Examined {
+        let level = self.machine.level();
+        let ordered = self.setup.plan.levels.get(level.ordinal as usize).map_or(0, |planned| {
+            planned.load.share(agent.0, self.fleet.len()).requests(planned.load)
+        });
+        let given = Given {
+            own: self.fleet.is_of(agent, seal.snapshot.origin),
+            level,
+            at_work: self.at_work.contains(&agent),
+            ordered,
+        };
+        given.examine(seal)
     }
 
-    fn contradiction(&self, agent: AgentIx, seal: &Seal) -> Option<String> {
-        let planned = self.setup.plan.levels.get(seal.snapshot.origin.level.ordinal as usize)?;
-        let share = planned.load.share(agent.0, self.fleet.len());
-        let (ordered, started) = (share.requests(planned.load), seal.snapshot.tally.counts.started);
-        match seal.end {
-            LevelEnd::Completed if started != ordered => {
-                Some(format!("it sealed {started} requests of {ordered} as complete"))
-            }
-            LevelEnd::Stopped | LevelEnd::LeaseExpired | LevelEnd::Faulted(_)
-                if started > ordered =>
-            {
-                Some(format!("it sealed {started} requests, more than the {ordered} ordered"))
-            }
-            LevelEnd::Completed
-            | LevelEnd::Stopped
-            | LevelEnd::LeaseExpired
-            | LevelEnd::Faulted(_) => None,
+    /// Stores seals, all in one go; only then does the machine hear of them.
+    fn keep(&mut self, seals: Vec<(AgentIx, Seal)>) -> Result<Vec<Event>, StoreError> {
+        if seals.is_empty() {
+            return Ok(Vec::new());
         }
+        let names = self.fleet.records();
+        let named = seals.iter().filter_map(|(agent, seal)| {
+            let name = &names.get(agent.0 as usize)?.name;
+            Some((seal.snapshot.origin.level, name, seal))
+        });
+        self.store.put_seals(named)?;
+        let events = seals.into_iter().map(|(agent, seal)| {
+            let level = seal.snapshot.origin.level;
+            if let Some(view) = &mut self.view.level {
+                view.absorb(agent, &seal.snapshot);
+            }
+            Event::Sealed { agent, level, end: seal.end }
+        });
+        Ok(events.collect())
     }
 
     fn take_in(&mut self, now: Tick, events: Vec<Event>) -> Result<(), StoreError> {
@@ -268,7 +301,7 @@ impl<'a> Driver<'a> {
         while let Some(command) = self.machine.next_command() {
             match command {
                 Command::Arm { level } => self.arm(level)?,
-                Command::Fire { level, ahead } => self.fire(now, level, ahead)?,
+                Command::Fire { level, ahead } => self.fire(level, ahead)?,
                 Command::Stop { level, grace } => {
                     for agent in self.agents() {
                         self.fleet.order(agent, |epoch| Order::Stop { epoch, level, grace });
@@ -342,10 +375,11 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn fire(&mut self, now: Tick, level: LevelId, ahead: Duration) -> Result<(), StoreError> {
+    fn fire(&mut self, level: LevelId, ahead: Duration) -> Result<(), StoreError> {
         let ahead = ahead.max(self.fleet.round_trip_max() * 5);
-        let at = now + ahead;
         self.store.set_fired(level, wall_now())?;
+        // A slow disk must not eat the time that the orders need.
+        let at = self.clock.now() + ahead;
         for agent in self.agents() {
             let theirs = self.fleet.instant_on(agent, at);
             self.at_work.insert(agent);
@@ -386,6 +420,61 @@ impl<'a> Driver<'a> {
     }
 }
 
+/// What was given to the agent that a seal comes from.
+struct Given {
+    /// The seal speaks of this acquisition of this boot.
+    own: bool,
+    /// The current level.
+    level: LevelId,
+    /// The agent has begun it and not sealed it.
+    at_work: bool,
+    /// Requests ordered from it there.
+    ordered: u64,
+}
+
+/// What a seal is.
+#[derive(Debug, PartialEq, Eq)]
+enum Examined {
+    /// To be stored.
+    New,
+    /// Stored before.
+    Known,
+    /// It contradicts what was ordered.
+    Wrong(String),
+}
+
+impl Given {
+    fn examine(&self, seal: &Seal) -> Examined {
+        let &Self { own, level, at_work, ordered } = self;
+        let (of, started) = (seal.snapshot.origin.level, seal.snapshot.tally.counts.started);
+        if !own {
+            return Examined::Wrong("it sealed a level of another acquisition".to_owned());
+        }
+        if of > level {
+            return Examined::Wrong(format!("it sealed level {of}, which it was not given"));
+        }
+        if of < level || !at_work {
+            return Examined::Known;
+        }
+        match seal.end {
+            LevelEnd::Completed if started != ordered => {
+                Examined::Wrong(format!("it sealed {started} requests of {ordered} as complete"))
+            }
+            LevelEnd::Stopped | LevelEnd::LeaseExpired | LevelEnd::Faulted(_)
+                if started > ordered =>
+            {
+                Examined::Wrong(format!(
+                    "it sealed {started} requests, more than the {ordered} ordered"
+                ))
+            }
+            LevelEnd::Completed
+            | LevelEnd::Stopped
+            | LevelEnd::LeaseExpired
+            | LevelEnd::Faulted(_) => Examined::New,
+        }
+    }
+}
+
 /// Order in which the events of one turn are fed: what ends a run comes first, but a seal that
 /// has been stored still counts if its agent was lost right after.
 fn gravity(event: &Event) -> u8 {
@@ -395,5 +484,52 @@ fn gravity(event: &Event) -> u8 {
         Event::Lost { .. } => 2,
         Event::NotArmed { .. } | Event::TooLate { .. } => 3,
         Event::Armed { .. } | Event::Fired { .. } => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::ids::{BootId, Epoch};
+    use common::snapshot::{Origin, Snapshot, Vitals};
+    use common::tally::Tally;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn seal(ordinal: u32, attempt: u32, started: u64, end: LevelEnd) -> Seal {
+        let mut tally = Tally::default();
+        tally.counts.started = started;
+        let origin = Origin {
+            boot: BootId(Uuid::nil()),
+            epoch: Epoch(1),
+            level: LevelId { ordinal, attempt },
+        };
+        let vitals = Vitals::default();
+        Seal { snapshot: Snapshot { origin, sequence: 1, at: Tick(1), tally, vitals }, end }
+    }
+
+    #[test]
+    fn only_a_seal_of_what_was_given_reaches_the_store() {
+        let level = LevelId { ordinal: 3, attempt: 1 };
+        let given = || Given { own: true, level, at_work: true, ordered: 8 };
+        let good = seal(3, 1, 8, LevelEnd::Completed);
+        assert_eq!(given().examine(&good), Examined::New);
+        assert_eq!(given().examine(&seal(3, 1, 5, LevelEnd::Stopped)), Examined::New);
+        // A repetition, however late, is acknowledged and nothing else.
+        assert_eq!(Given { at_work: false, ..given() }.examine(&good), Examined::Known);
+        assert_eq!(given().examine(&seal(3, 0, 8, LevelEnd::Completed)), Examined::Known);
+        assert_eq!(given().examine(&seal(1, 7, 9, LevelEnd::Completed)), Examined::Known);
+        // A level that no agent was given has no place in the store.
+        for wrong in [
+            seal(4, 0, 8, LevelEnd::Completed),
+            seal(u32::MAX, u32::MAX, 8, LevelEnd::Completed),
+            seal(3, 1, 7, LevelEnd::Completed),
+            seal(3, 1, 9, LevelEnd::Stopped),
+        ] {
+            let examined = given().examine(&wrong);
+            assert!(matches!(examined, Examined::Wrong(_)), "{examined:?}");
+        }
+        let other = Given { own: false, ..given() };
+        assert!(matches!(other.examine(&good), Examined::Wrong(_)));
     }
 }

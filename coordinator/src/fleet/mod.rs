@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use common::ids::{Epoch, RunId};
+use common::snapshot::Origin;
 use common::time::Tick;
 use proto::client::{AgentConn, CallError, Reports};
 use proto::link::Dialer;
@@ -33,8 +34,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const PROBES_AT_FIRST: u32 = 16;
 const PROBES_LATER: u32 = 4;
 const PROBE_EVERY: Duration = Duration::from_secs(5);
-/// Reports that may wait for the driver, over all agents.
-const HEARD_QUEUE: usize = 1024;
+/// Reports that may wait for the driver, over all agents. Each can take megabytes; more wait on
+/// the wire, where they are small.
+const HEARD_QUEUE: usize = 128;
 /// Orders that may wait for one agent.
 const ORDERS_QUEUE: usize = 64;
 /// How long a released agent may take to end its session.
@@ -110,20 +112,18 @@ impl Fleet {
         run: RunId,
         clock: Clock,
     ) -> Result<Self, FleetError> {
-        let mut joining = JoinSet::new();
-        for (place, address) in addresses.iter().cloned().enumerate() {
-            joining.spawn(async move { (place, Joined::join(&address, run, clock).await) });
-        }
-        let mut joined = BTreeMap::new();
-        let mut problems = BTreeMap::new();
-        while let Some(result) = joining.join_next().await {
-            match result {
-                Ok((place, Ok(one))) => drop(joined.insert(place, one)),
-                Ok((place, Err(why))) => drop(problems.insert(place, why)),
-                Err(error) => drop(problems.insert(usize::MAX, error.to_string())),
+        let (mut looks, mut problems) = (BTreeMap::new(), BTreeMap::new());
+        for (place, look) in (0..).zip(dial_all(&addresses, clock).await) {
+            match look {
+                Ok(look) => drop(looks.insert(place, look)),
+                Err(why) => drop(problems.insert(place, why)),
             }
         }
-        twins(&joined, &addresses, &mut problems);
+        twins(&looks, &addresses, &mut problems);
+        let mut joined = BTreeMap::new();
+        if problems.is_empty() {
+            joined = hold_all(looks, run, &mut problems).await;
+        }
         if !problems.is_empty() {
             let name = |place: usize| addresses.get(place).map_or("?", |a| a.text.as_str());
             let list = problems.into_iter().map(|(place, why)| (name(place).to_owned(), why));
@@ -198,6 +198,12 @@ impl Fleet {
         member.is_some_and(|member| member.orders.try_send(order(member.epoch)).is_ok())
     }
 
+    /// What an agent says comes from the acquisition that holds it.
+    pub fn is_of(&self, agent: AgentIx, origin: Origin) -> bool {
+        let member = self.members.get(agent.0 as usize);
+        member.is_some_and(|m| m.record.boot == origin.boot && m.epoch == origin.epoch)
+    }
+
     /// An instant of ours on an agent's clock.
     pub fn instant_on(&self, agent: AgentIx, at: Tick) -> Tick {
         self.members.get(agent.0 as usize).map_or(at, |member| member.estimate.translate(at))
@@ -250,9 +256,45 @@ struct Joined {
     reports: Reports,
 }
 
+/// Holds every agent that was looked at, or says why not.
+///
+/// The first of all boots is held before any other: of two coordinators that want the same fleet
+/// one gets it, and the other holds nothing.
+async fn hold_all(
+    mut looks: BTreeMap<usize, Dialled>,
+    run: RunId,
+    problems: &mut BTreeMap<usize, String>,
+) -> BTreeMap<usize, Joined> {
+    let mut joined = BTreeMap::new();
+    let first = looks.iter().min_by_key(|(_, (look, _))| look.greeting.boot);
+    let Some((first, dialled)) =
+        first.map(|(place, _)| *place).and_then(|p| looks.remove_entry(&p))
+    else {
+        return joined;
+    };
+    let mut holding = JoinSet::new();
+    match Joined::hold(dialled, run).await {
+        Ok(one) => drop(joined.insert(first, one)),
+        Err(why) => {
+            problems.insert(first, why);
+            return joined;
+        }
+    }
+    for (place, dialled) in looks {
+        holding.spawn(async move { (place, Joined::hold(dialled, run).await) });
+    }
+    while let Some(result) = holding.join_next().await {
+        match result {
+            Ok((place, Ok(one))) => drop(joined.insert(place, one)),
+            Ok((place, Err(why))) => drop(problems.insert(place, why)),
+            Err(error) => drop(problems.insert(usize::MAX, error.to_string())),
+        }
+    }
+    joined
+}
+
 impl Joined {
-    async fn join(address: &Address, run: RunId, clock: Clock) -> Result<Self, String> {
-        let (look, mut conn) = look(address, clock).await?;
+    async fn hold((look, mut conn): Dialled, run: RunId) -> Result<Self, String> {
         let (orders, outbox) = mpsc::channel(ORDERS_QUEUE);
         let acquire = async {
             // The queue has just been made: the first order finds its place.
@@ -299,9 +341,17 @@ pub async fn survey(addresses: &[Address], clock: Clock) -> Result<(), FleetErro
 
 /// Looks at every agent at once; the answers are in the order of the addresses.
 pub async fn look_at_all(addresses: &[Address], clock: Clock) -> Vec<Result<Look, String>> {
+    let dialled = dial_all(addresses, clock).await;
+    dialled.into_iter().map(|dialled| dialled.map(|(look, _)| look)).collect()
+}
+
+/// A look at an agent, and the connection that it was made over.
+type Dialled = (Look, AgentConn);
+
+async fn dial_all(addresses: &[Address], clock: Clock) -> Vec<Result<Dialled, String>> {
     let mut looking = JoinSet::new();
     for (place, address) in addresses.iter().cloned().enumerate() {
-        looking.spawn(async move { (place, look(&address, clock).await.map(|(look, _)| look)) });
+        looking.spawn(async move { (place, look(&address, clock).await) });
     }
     let mut looks = BTreeMap::new();
     while let Some(done) = looking.join_next().await {
@@ -314,7 +364,7 @@ pub async fn look_at_all(addresses: &[Address], clock: Clock) -> Vec<Result<Look
 }
 
 /// Dials an agent, asks who it is, and measures its clock.
-async fn look(address: &Address, clock: Clock) -> Result<(Look, AgentConn), String> {
+async fn look(address: &Address, clock: Clock) -> Result<Dialled, String> {
     let connected = address.dialer.connect(CONNECT_TIMEOUT).await;
     let (channel, certificate) = connected.map_err(|error| {
         let text = with_causes(&error);
@@ -357,15 +407,15 @@ async fn greet(conn: &mut AgentConn, clock: Clock) -> Result<(Greeting, Sample),
 
 /// Two addresses that lead to one agent, or two agents of one name.
 fn twins(
-    joined: &BTreeMap<usize, Joined>,
+    looks: &BTreeMap<usize, Dialled>,
     addresses: &[Address],
     problems: &mut BTreeMap<usize, String>,
 ) {
     let mut boots = BTreeMap::new();
     let mut names = BTreeMap::new();
-    for (&place, one) in joined {
+    for (&place, (look, _)) in looks {
         let text = |place: &usize| addresses.get(*place).map_or("?", |a| a.text.as_str());
-        let greeting = &one.look.greeting;
+        let greeting = &look.greeting;
         if let Some(other) = boots.insert(greeting.boot, place) {
             problems.insert(place, format!("it is the same agent as {}", text(&other)));
         } else if let Some(other) = names.insert(greeting.name.clone(), place) {

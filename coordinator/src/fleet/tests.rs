@@ -131,3 +131,31 @@ fn one_agent_under_two_addresses_and_two_of_one_name_are_noticed() {
             .to_owned())
     );
 }
+
+/// Real agents, and two coordinators that want them all in different orders.
+#[test]
+fn of_two_coordinators_one_gets_the_fleet_and_the_other_learns_whose_it_is() {
+    let agents: Vec<_> = (1..=3)
+        .map(|n| EmbeddedAgent::start(n, 1, BootId(Uuid::from_u128(n.into()))).unwrap())
+        .collect();
+    let ours: Vec<_> = agents.iter().map(EmbeddedAgent::address).collect();
+    let theirs: Vec<_> = ours.iter().rev().cloned().collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let clock = Clock::start();
+        let run = |n| RunId(Uuid::from_u128(n));
+        let (one, other) = tokio::join!(
+            Fleet::acquire(ours, run(1), clock),
+            Fleet::acquire(theirs, run(2), clock)
+        );
+        let (fleet, error, holder) = match (one, other) {
+            (Ok(fleet), Err(error)) => (fleet, error, run(1)),
+            (Err(error), Ok(fleet)) => (fleet, error, run(2)),
+            (Ok(_), Ok(_)) => panic!("both hold the same agents"),
+            (Err(one), Err(other)) => panic!("nobody has the fleet: {one} / {other}"),
+        };
+        let [(_, why)] = &error.0[..] else { panic!("{error}") };
+        assert!(why.starts_with(&format!("it is busy with run {holder} of ")), "{why}");
+        fleet.release(&[]).await;
+    });
+}

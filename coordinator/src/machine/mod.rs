@@ -40,6 +40,8 @@ pub const ATTEMPTS_MAX: u32 = 3;
 pub struct Machine {
     plan: Plan,
     names: Vec<String>,
+    /// The longest that one request can take, by its timeouts.
+    request_max: Duration,
     agents: BTreeSet<AgentIx>,
     level: LevelId,
     state: State,
@@ -52,9 +54,9 @@ enum State {
     /// Waiting until every agent has prepared the level.
     Arming { waiting: BTreeSet<AgentIx>, until: Tick },
     /// Waiting until every agent has acknowledged the instant.
-    Firing { waiting: BTreeSet<AgentIx>, unsealed: BTreeSet<AgentIx>, until: Tick },
-    /// Waiting until every agent has sealed.
-    Running { unsealed: BTreeSet<AgentIx> },
+    Firing { waiting: BTreeSet<AgentIx>, unsealed: BTreeSet<AgentIx>, at: Tick, until: Tick },
+    /// Waiting until every agent has sealed; at `until` the last request must have ended.
+    Running { unsealed: BTreeSet<AgentIx>, until: Tick },
     /// Stopped; waiting for the seals of those that had begun.
     Stopping { unsealed: BTreeSet<AgentIx>, until: Tick, why: Why },
     /// The pause before the next level.
@@ -70,8 +72,10 @@ enum Why {
     Interrupted,
     /// An agent came too late for the instant: try again.
     TooLate(String),
-    /// An agent was lost or stopped on its own: the run ends.
+    /// An agent was lost or its lease ran out: the run ends.
     Lost(String),
+    /// An agent stopped on its own: it says why as it leaves, and the run ends.
+    Left { agent: AgentIx, text: String },
     /// An agent would not or could not prepare the level: the run ends.
     NotArmed(String),
     /// The generator failed: the run ends.
@@ -79,12 +83,14 @@ enum Why {
 }
 
 impl Machine {
-    /// A machine at the beginning of a plan, for a fleet of agents with these names.
-    pub fn new(plan: Plan, names: Vec<String>, now: Tick) -> Self {
+    /// A machine at the beginning of a plan, for a fleet of agents with these names, and requests
+    /// that take no longer than `request_max`.
+    pub fn new(plan: Plan, names: Vec<String>, request_max: Duration, now: Tick) -> Self {
         let mut machine = Self {
             plan,
             agents: (0..).map(AgentIx).zip(&names).map(|(agent, _)| agent).collect(),
             names,
+            request_max,
             level: LevelId { ordinal: 0, attempt: 0 },
             state: State::Finished,
             commands: VecDeque::new(),
@@ -114,8 +120,9 @@ impl Machine {
             State::Arming { until, .. }
             | State::Firing { until, .. }
             | State::Stopping { until, .. }
+            | State::Running { until, .. }
             | State::Cooling { until } => Some(*until),
-            State::Running { .. } | State::Finished => None,
+            State::Finished => None,
         }
     }
 
@@ -156,7 +163,13 @@ impl Machine {
             }
             State::Stopping { unsealed, why, .. } => self.level_stopped(now, &unsealed, why),
             State::Cooling { .. } => self.next_level(now),
-            State::Running { unsealed } => self.state = State::Running { unsealed },
+            State::Running { unsealed, .. } => {
+                let names = self.names_of(&unsealed);
+                let why = Why::Lost(format!(
+                    "{names} did not seal though every request must have timed out by now"
+                ));
+                self.stop(now, unsealed, why);
+            }
             State::Finished => {}
         }
     }
@@ -182,6 +195,7 @@ impl Machine {
         self.state = State::Firing {
             waiting: self.agents.clone(),
             unsealed: self.agents.clone(),
+            at: now + ahead,
             until: now + ahead + FIRE_ACK_TIMEOUT,
         };
         self.commands.push_back(Command::Fire { level, ahead });
@@ -208,11 +222,13 @@ impl Machine {
     }
 
     fn fired(&mut self, now: Tick, agent: AgentIx, level: LevelId) {
-        let State::Firing { waiting, unsealed, .. } = &mut self.state else {
+        let State::Firing { waiting, unsealed, at, .. } = &mut self.state else {
             return;
         };
         if level == self.level && waiting.remove(&agent) && waiting.is_empty() {
-            self.state = State::Running { unsealed: std::mem::take(unsealed) };
+            let (unsealed, fire) = (std::mem::take(unsealed), *at);
+            let until = fire.max(now) + self.level_max() + SEAL_TIMEOUT;
+            self.state = State::Running { unsealed, until };
             // The seals of a very short level can come before the last acknowledgement.
             self.settle(now);
         }
@@ -249,13 +265,18 @@ impl Machine {
         let name = self.name(agent);
         let gone_wrong = match end {
             LevelEnd::Completed => None,
-            LevelEnd::Stopped => Some(Why::Lost(format!("{name} stopped on its own"))),
+            LevelEnd::Stopped => {
+                Some(Why::Left { agent, text: format!("{name} stopped on its own") })
+            }
             LevelEnd::LeaseExpired => Some(Why::Lost(format!("{name}: its lease ran out"))),
             LevelEnd::Faulted(why) => Some(Why::Faulted(format!("{name}: {why}"))),
         };
         match &mut self.state {
-            State::Firing { unsealed, .. } | State::Running { unsealed } => {
-                unsealed.remove(&agent);
+            State::Firing { unsealed, .. } | State::Running { unsealed, .. } => {
+                // Whoever left is waited for: the end of its session tells why.
+                if !matches!(gone_wrong, Some(Why::Left { .. })) {
+                    unsealed.remove(&agent);
+                }
                 if let Some(why) = gone_wrong {
                     let unsealed = std::mem::take(unsealed);
                     self.stop(now, unsealed, why);
@@ -275,7 +296,7 @@ impl Machine {
     /// Ends the level once nobody has to seal any more.
     fn settle(&mut self, now: Tick) {
         match &self.state {
-            State::Running { unsealed } if unsealed.is_empty() => {
+            State::Running { unsealed, .. } if unsealed.is_empty() => {
                 self.commands.push_back(Command::LevelOver {
                     level: self.level,
                     fate: LevelFate::Completed,
@@ -297,10 +318,15 @@ impl Machine {
 
     fn lost(&mut self, now: Tick, agent: AgentIx, why: String) {
         self.agents.remove(&agent);
+        if let State::Stopping { why: Why::Left { agent: left, text }, .. } = &mut self.state
+            && *left == agent
+        {
+            *text = format!("{text}: {why}");
+        }
         let why = Why::Lost(format!("{} was lost: {why}", self.name(agent)));
         match &mut self.state {
             State::Arming { .. } => self.stop(now, BTreeSet::new(), why),
-            State::Firing { unsealed, .. } | State::Running { unsealed } => {
+            State::Firing { unsealed, .. } | State::Running { unsealed, .. } => {
                 let mut unsealed = std::mem::take(unsealed);
                 unsealed.remove(&agent);
                 self.stop(now, unsealed, why);
@@ -319,7 +345,7 @@ impl Machine {
     fn interrupt(&mut self, now: Tick) {
         match &mut self.state {
             State::Arming { .. } => self.stop(now, BTreeSet::new(), Why::Interrupted),
-            State::Firing { unsealed, .. } | State::Running { unsealed } => {
+            State::Firing { unsealed, .. } | State::Running { unsealed, .. } => {
                 let unsealed = std::mem::take(unsealed);
                 self.stop(now, unsealed, Why::Interrupted);
             }
@@ -334,7 +360,11 @@ impl Machine {
     fn stop(&mut self, now: Tick, unsealed: BTreeSet<AgentIx>, why: Why) {
         let grace = match &why {
             Why::Interrupted => STOP_GRACE,
-            Why::TooLate(_) | Why::Lost(_) | Why::NotArmed(_) | Why::Faulted(_) => Duration::ZERO,
+            Why::TooLate(_)
+            | Why::Lost(_)
+            | Why::Left { .. }
+            | Why::NotArmed(_)
+            | Why::Faulted(_) => Duration::ZERO,
         };
         self.commands.push_back(Command::Stop { level: self.level, grace });
         self.state = State::Stopping { unsealed, until: now + grace + SEAL_TIMEOUT, why };
@@ -344,12 +374,18 @@ impl Machine {
     fn level_stopped(&mut self, now: Tick, unsealed: &BTreeSet<AgentIx>, why: Why) {
         let level = self.level;
         let mut because = text(&why);
-        if !unsealed.is_empty() {
-            because = format!("{because}; {}", self.silent(unsealed, "did not seal", SEAL_TIMEOUT));
+        let mut silent = unsealed.clone();
+        if let Why::Left { agent, .. } = &why {
+            silent.remove(agent);
+        }
+        if !silent.is_empty() {
+            because = format!("{because}; {}", self.silent(&silent, "did not seal", SEAL_TIMEOUT));
         }
         let fate = match &why {
             Why::Interrupted => LevelFate::Stopped(because.clone()),
-            Why::TooLate(_) | Why::Lost(_) => LevelFate::Quarantined(because.clone()),
+            Why::TooLate(_) | Why::Lost(_) | Why::Left { .. } => {
+                LevelFate::Quarantined(because.clone())
+            }
             Why::NotArmed(_) | Why::Faulted(_) => LevelFate::Failed(because.clone()),
         };
         self.commands.push_back(Command::LevelOver { level, fate });
@@ -358,7 +394,7 @@ impl Machine {
             Why::TooLate(_) if level.attempt + 1 < ATTEMPTS_MAX && unsealed.is_empty() => {
                 self.arm(LevelId { attempt: level.attempt + 1, ..level }, now);
             }
-            Why::TooLate(_) | Why::Lost(_) | Why::NotArmed(_) => {
+            Why::TooLate(_) | Why::Lost(_) | Why::Left { .. } | Why::NotArmed(_) => {
                 self.finish(RunOutcome::Failed, Exit::Fleet, &because);
             }
             Why::Faulted(_) => self.finish(RunOutcome::Failed, Exit::Internal, &because),
@@ -385,9 +421,21 @@ impl Machine {
         self.names.get(agent.0 as usize).map_or("an unknown agent", String::as_str)
     }
 
-    fn silent(&self, agents: &BTreeSet<AgentIx>, what: &str, time: Duration) -> String {
+    fn names_of(&self, agents: &BTreeSet<AgentIx>) -> String {
         let names: Vec<&str> = agents.iter().map(|agent| self.name(*agent)).collect();
-        format!("{} {what} within {} s", names.join(", "), time.as_secs())
+        names.join(", ")
+    }
+
+    fn silent(&self, agents: &BTreeSet<AgentIx>, what: &str, time: Duration) -> String {
+        format!("{} {what} within {} s", self.names_of(agents), time.as_secs())
+    }
+
+    /// The longest that the current level can take from its instant on: its users connect, and
+    /// every request of the busiest uses up its timeouts.
+    fn level_max(&self) -> Duration {
+        let level = self.plan.levels.get(self.level.ordinal as usize);
+        let waves = level.map_or(1, |level| level.load.waves()).saturating_add(1);
+        self.request_max.saturating_mul(u32::try_from(waves).unwrap_or(u32::MAX))
     }
 
     fn finish(&mut self, outcome: RunOutcome, exit: Exit, because: &str) {
@@ -406,7 +454,7 @@ fn text(why: &Why) -> String {
     match why {
         Why::Interrupted => "interrupted by the operator".to_owned(),
         Why::TooLate(agent) => format!("{agent} heard of the start after its instant"),
-        Why::Lost(text) | Why::Faulted(text) => text.clone(),
+        Why::Lost(text) | Why::Left { text, .. } | Why::Faulted(text) => text.clone(),
         Why::NotArmed(text) => format!("not ready: {text}"),
     }
 }

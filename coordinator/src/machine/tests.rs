@@ -30,6 +30,11 @@ fn names(agents: u32) -> Vec<String> {
     (1..=agents).map(|n| format!("agent {n}")).collect()
 }
 
+/// A machine whose requests take no more than 100 s.
+fn machine(plan: Plan, names: Vec<String>) -> Machine {
+    Machine::new(plan, names, Duration::from_secs(100), at(0))
+}
+
 fn at(seconds: u64) -> Tick {
     Tick::ZERO + Duration::from_secs(seconds)
 }
@@ -57,7 +62,7 @@ fn completed(agent: AgentIx, level: LevelId) -> Event {
 
 /// A machine of two agents whose first level is running.
 fn running(levels: u32) -> Machine {
-    let mut machine = Machine::new(plan(levels), names(2), at(0));
+    let mut machine = machine(plan(levels), names(2));
     let level = id(0, 0);
     assert_eq!(drain(&mut machine), [Command::Arm { level }]);
     assert_eq!(feed(&mut machine, 1, Event::Armed { agent: A, level }), []);
@@ -107,7 +112,7 @@ fn two_levels_run_one_after_the_other_with_a_pause_between() {
 
 #[test]
 fn nobody_fires_unless_all_are_armed() {
-    let mut machine = Machine::new(plan(1), names(2), at(0));
+    let mut machine = machine(plan(1), names(2));
     drain(&mut machine);
     let level = id(0, 0);
     feed(&mut machine, 1, Event::Armed { agent: A, level });
@@ -123,7 +128,7 @@ fn nobody_fires_unless_all_are_armed() {
 
 #[test]
 fn a_silent_agent_ends_the_run_at_the_deadline() {
-    let mut machine = Machine::new(plan(1), names(2), at(0));
+    let mut machine = machine(plan(1), names(2));
     drain(&mut machine);
     feed(&mut machine, 1, Event::Armed { agent: A, level: id(0, 0) });
     machine.on_deadline(at(15));
@@ -134,7 +139,7 @@ fn a_silent_agent_ends_the_run_at_the_deadline() {
 
 #[test]
 fn an_agent_that_hears_too_late_makes_a_new_attempt_of_the_level() {
-    let mut machine = Machine::new(plan(1), names(2), at(0));
+    let mut machine = machine(plan(1), names(2));
     for attempt in 0..ATTEMPTS_MAX {
         let level = id(0, attempt);
         assert_eq!(drain(&mut machine), [Command::Arm { level }]);
@@ -188,6 +193,46 @@ fn a_lost_agent_quarantines_the_level() {
 }
 
 #[test]
+fn an_agent_that_leaves_is_heard_out() {
+    let mut machine = running(2);
+    let level = id(0, 0);
+    let stop = feed(&mut machine, 3, Event::Sealed { agent: A, level, end: LevelEnd::Stopped });
+    assert_eq!(stop[1], Command::Stop { level, grace: Duration::ZERO });
+    feed(&mut machine, 3, Event::Sealed { agent: B, level, end: LevelEnd::Stopped });
+    let why = "the agent is shutting down".to_owned();
+    let end = feed(&mut machine, 3, Event::Lost { agent: A, why });
+    let because = "agent 1 stopped on its own: the agent is shutting down".to_owned();
+    assert_eq!(finish(&end), (RunOutcome::Failed, 4, because));
+    // Without a word it is not waited for longer than for a seal.
+    let mut machine = running(2);
+    for agent in [A, B] {
+        feed(&mut machine, 3, Event::Sealed { agent, level, end: LevelEnd::Stopped });
+    }
+    machine.on_deadline(at(8));
+    let because = "agent 1 stopped on its own".to_owned();
+    assert_eq!(finish(&drain(&mut machine)), (RunOutcome::Failed, 4, because));
+}
+
+#[test]
+fn a_living_agent_that_never_seals_does_not_hold_the_run_for_ever() {
+    let mut machine = running(2);
+    let level = id(0, 0);
+    feed(&mut machine, 3, completed(A, level));
+    // Eight requests of four users: two turns and the connect before, then the time to seal.
+    assert_eq!(machine.deadline(), Some(at(2 + 3 * 100 + 5)));
+    machine.on_deadline(at(307));
+    assert_eq!(drain(&mut machine), [Command::Stop { level, grace: Duration::ZERO }]);
+    machine.on_deadline(at(312));
+    let (outcome, code, because) = finish(&drain(&mut machine));
+    assert_eq!((outcome, code), (RunOutcome::Failed, 4));
+    assert_eq!(
+        because,
+        "agent 2 did not seal though every request must have timed out by now; agent 2 did not \
+         seal within 5 s"
+    );
+}
+
+#[test]
 fn a_fault_of_the_generator_is_an_internal_error() {
     let mut machine = running(2);
     let level = id(0, 0);
@@ -219,7 +264,7 @@ proptest! {
     /// and time alone brings the run to its end once it was interrupted.
     #[test]
     fn any_order_of_events_keeps_the_rules(events in prop::collection::vec(any_event(), 0..200)) {
-        let mut machine = Machine::new(plan(3), names(3), at(0));
+        let mut machine = machine(plan(3), names(3));
         let mut armed = BTreeSet::new();
         let mut lost = BTreeSet::new();
         let mut fates = BTreeSet::new();

@@ -152,22 +152,24 @@ impl Store {
         })
     }
 
-    /// Stores an agent's seal of a level. When this returns, the agent may forget it. A seal that
-    /// is already there stays as it is, so an agent that repeats itself changes nothing.
-    pub fn put_seal(
+    /// Stores agents' seals of levels, all or none. When this returns, the agents may forget them.
+    /// A seal that is already there stays as it is, so an agent that repeats itself changes
+    /// nothing.
+    pub fn put_seals<'a>(
         &mut self,
-        level: LevelId,
-        agent: &Name,
-        seal: &Seal,
+        seals: impl IntoIterator<Item = (LevelId, &'a Name, &'a Seal)>,
     ) -> Result<(), StoreError> {
-        let body = proto::wire::encode_seal(seal);
-        let sha256 = Digest::of(&body).to_string();
-        self.write("a seal", |tx| {
-            tx.execute(
+        self.write("seals", |tx| {
+            let mut insert = tx.prepare_cached(
                 "INSERT INTO seals VALUES (?1, ?2, ?3, ?4, ?5) \
                  ON CONFLICT (ordinal, attempt, agent) DO NOTHING",
-                params![level.ordinal, level.attempt, agent.as_str(), sha256, body],
             )?;
+            for (level, agent, seal) in seals {
+                let body = proto::wire::encode_seal(seal);
+                let sha256 = Digest::of(&body).to_string();
+                let values = params![level.ordinal, level.attempt, agent.as_str(), sha256, body];
+                insert.execute(values)?;
+            }
             Ok(())
         })
     }

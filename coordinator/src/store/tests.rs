@@ -17,7 +17,7 @@ fn stored(dir: &Path, run: &RunRecord) -> Store {
         store.set_fired(level.id, level.fired_at.unwrap()).unwrap();
         for share in &level.shares {
             if let Some(seal) = &share.seal {
-                store.put_seal(level.id, &share.agent, seal).unwrap();
+                store.put_seals([(level.id, &share.agent, seal)]).unwrap();
             }
         }
         if let Some(fate) = &level.fate {
@@ -121,8 +121,8 @@ fn a_seal_is_stored_once_and_stays() {
     let first = share.seal.as_ref().unwrap();
     let mut second = first.clone();
     second.snapshot.sequence += 1;
-    store.put_seal(level.id, &share.agent, first).unwrap();
-    store.put_seal(level.id, &share.agent, &second).unwrap();
+    store.put_seals([(level.id, &share.agent, first)]).unwrap();
+    store.put_seals([(level.id, &share.agent, &second)]).unwrap();
     let loaded = store.load().unwrap();
     assert_eq!(loaded.record.levels[0].shares[0].seal.as_ref(), Some(first));
 }
