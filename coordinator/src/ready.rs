@@ -60,11 +60,11 @@ pub async fn wait(
             Err(error) => error.to_string(),
         };
         let waited = clock.now().since(began);
-        if waited + ASK_EVERY > timeout {
+        if waited >= timeout {
             return Err(NotReady { url, why, waited });
         }
         progress(&why);
-        tokio::time::sleep(ASK_EVERY).await;
+        tokio::time::sleep(ASK_EVERY.min(timeout - waited)).await;
     }
 }
 
@@ -82,6 +82,7 @@ fn ask(url: &str, key: Option<&SecretString>) -> Answer {
     }
     let mut response = match request.call() {
         Ok(response) => response,
+        Err(ureq::Error::Io(error)) => return Answer::Wait(error.to_string()),
         Err(error) => return Answer::Wait(error.to_string()),
     };
     let status = response.status().as_u16();

@@ -22,6 +22,7 @@ pub use clock::{Estimate, Sample};
 pub use embedded::{EmbeddedAgent, EmbeddedError};
 pub use spec::{AgentsSpec, HostPort};
 
+use crate::causes::with_causes;
 use crate::clock::Clock;
 use crate::machine::AgentIx;
 use crate::record::AgentRecord;
@@ -52,7 +53,8 @@ pub struct Address {
 pub struct Fleet {
     members: Vec<Member>,
     heard: mpsc::Receiver<(AgentIx, Heard)>,
-    tasks: JoinSet<()>,
+    hearing: JoinSet<()>,
+    probing: JoinSet<()>,
 }
 
 /// One agent, held.
@@ -132,11 +134,11 @@ impl Fleet {
 
     fn start(addresses: Vec<Address>, joined: BTreeMap<usize, Joined>, clock: Clock) -> Self {
         let (to_driver, heard) = mpsc::channel(HEARD_QUEUE);
-        let mut tasks = JoinSet::new();
+        let (mut hearing, mut probing) = (JoinSet::new(), JoinSet::new());
         let mut members = Vec::new();
         for ((ix, one), address) in (0..).map(AgentIx).zip(joined.into_values()).zip(addresses) {
-            tasks.spawn(hear(ix, one.reports, to_driver.clone()));
-            tasks.spawn(probe(ix, one.conn, clock, to_driver.clone()));
+            hearing.spawn(hear(ix, one.reports, to_driver.clone()));
+            probing.spawn(probe(ix, one.conn, clock, to_driver.clone()));
             let record = AgentRecord {
                 name: one.look.greeting.name,
                 boot: one.look.greeting.boot,
@@ -155,7 +157,7 @@ impl Fleet {
                 estimate,
             });
         }
-        Self { members, heard, tasks }
+        Self { members, heard, hearing, probing }
     }
 
     /// How many agents there are.
@@ -226,6 +228,8 @@ impl Fleet {
             }
         }
         self.members.clear();
+        // A probe that waits for its turn would keep the queue open.
+        self.probing.shutdown().await;
         let quiet = async {
             while let Some((_, heard)) = self.heard.recv().await {
                 drop(heard);
@@ -233,7 +237,7 @@ impl Fleet {
             while aborts.join_next().await.is_some() {}
         };
         let _ = tokio::time::timeout(RELEASE_TIMEOUT, quiet).await;
-        self.tasks.abort_all();
+        self.hearing.abort_all();
     }
 }
 
@@ -311,8 +315,12 @@ pub async fn look_at_all(addresses: &[Address], clock: Clock) -> Vec<Result<Look
 
 /// Dials an agent, asks who it is, and measures its clock.
 async fn look(address: &Address, clock: Clock) -> Result<(Look, AgentConn), String> {
-    let (channel, certificate) =
-        address.dialer.connect(CONNECT_TIMEOUT).await.map_err(|error| error.to_string())?;
+    let connected = address.dialer.connect(CONNECT_TIMEOUT).await;
+    let (channel, certificate) = connected.map_err(|error| {
+        let text = with_causes(&error);
+        // Whoever shows the reason names the agent.
+        text.strip_prefix(&format!("agent {}: ", address.text)).map_or(text.clone(), str::to_owned)
+    })?;
     let mut conn = AgentConn::new(channel);
     let (mut greeting, sample) = greet(&mut conn, clock).await.map_err(|e| e.to_string())?;
     if greeting.protocol.major != PROTOCOL.major {
@@ -405,3 +413,6 @@ async fn probe(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

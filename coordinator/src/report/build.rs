@@ -43,7 +43,11 @@ impl ReportModel {
                 .and_then(|level| level.paper.p99_s)
                 .and_then(|p99_s| Real::new(p99_s.value() * 1e3)),
             saturation: Saturation {
-                users: peak.as_ref().map(|peak| peak.users),
+                // Without a SATURATION phase nobody looked for it.
+                users: peak
+                    .as_ref()
+                    .filter(|_| levels.iter().any(|level| level.phase == Phase::Saturation))
+                    .map(|peak| peak.users),
                 method: "paper",
                 ci: None,
             },

@@ -39,7 +39,8 @@ fn header(model: &ReportModel) -> String {
         .take(AGENTS_SHOWN)
         .map(|agent| {
             let address = plain(&agent.address, 60);
-            format!("{} ({address}, {} workers)", agent.name, agent.workers)
+            let workers = if agent.workers == 1 { "worker" } else { "workers" };
+            format!("{} ({address}, {} {workers})", agent.name, agent.workers)
         })
         .collect();
     let mut fleet = match model.agents.len() {

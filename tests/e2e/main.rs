@@ -1,0 +1,18 @@
+//! floodmark from end to end: whole runs against the simulator, whose ledger is the truth, and real
+//! processes that are interrupted, killed and misused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests panic, and say why"
+)]
+
+mod cli;
+mod demo;
+mod lease;
+mod lost;
+mod refusals;
+mod split;
+mod stop;
+mod tidy;
+mod truth;

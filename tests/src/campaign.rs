@@ -1,0 +1,93 @@
+//! Campaign files for tests.
+
+use std::net::SocketAddr;
+
+/// A campaign of SCALING levels against one server.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// The server.
+    pub target: SocketAddr,
+    /// The seed.
+    pub seed: u64,
+    /// `chat` or `completions`.
+    pub endpoint: &'static str,
+    /// Ask for streams.
+    pub stream: bool,
+    /// Longest silence in an answer.
+    pub idle: &'static str,
+    /// Longest answer.
+    pub total: &'static str,
+    /// Users and requests of each level.
+    pub levels: Vec<(u32, u64)>,
+    /// Prompt length.
+    pub input_tokens: u32,
+    /// Answer length.
+    pub output_tokens: u32,
+    /// Whether answers must have that length.
+    pub forced_length: bool,
+    /// `cold` or `replay`.
+    pub cache: &'static str,
+}
+
+impl Campaign {
+    /// One level of `users` users with `requests` short requests.
+    pub fn new(target: SocketAddr, users: u32, requests: u64) -> Self {
+        Self {
+            target,
+            seed: 42,
+            endpoint: "chat",
+            stream: true,
+            idle: "20s",
+            total: "60s",
+            levels: vec![(users, requests)],
+            input_tokens: 12,
+            output_tokens: 6,
+            forced_length: true,
+            cache: "cold",
+        }
+    }
+
+    /// A level whose requests last far longer than a test, for [`crate::simulator::slow`].
+    pub fn long(target: SocketAddr, users: u32) -> Self {
+        Self {
+            output_tokens: 5_000,
+            total: "300s",
+            ..Self::new(target, users, u64::from(users) * 20)
+        }
+    }
+
+    /// A level of many requests of about a fifth of a second, for [`crate::simulator::slow`].
+    pub fn busy(target: SocketAddr, users: u32) -> Self {
+        Self { output_tokens: 10, ..Self::new(target, users, u64::from(users) * 1000) }
+    }
+
+    /// The file.
+    pub fn text(&self) -> String {
+        let Self { target, seed, endpoint, stream, idle, total, .. } = self;
+        let Self { levels, input_tokens, output_tokens, forced_length, cache, .. } = self;
+        let (users, requests): (Vec<u32>, Vec<u64>) = levels.iter().copied().unzip();
+        format!(
+            r#"
+name = "e2e"
+seed = {seed}
+
+[target]
+base_urls     = ["http://{target}"]
+model         = "sim"
+endpoint      = "{endpoint}"
+stream        = {stream}
+ready_timeout = "5s"
+timeouts      = {{ connect = "5s", first_byte = "20s", idle = "{idle}", total = "{total}" }}
+
+[workloads.short]
+input_tokens  = {input_tokens}
+output_tokens = {output_tokens}
+forced_length = {forced_length}
+cache         = "{cache}"
+
+[phases]
+scaling = {{ users = {users:?}, requests = {requests:?}, workload = "short", cooldown = "0s" }}
+"#
+        )
+    }
+}

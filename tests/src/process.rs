@@ -1,0 +1,139 @@
+//! Real processes on loopback. Each is ended, by its id, with the value that holds it.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, kill_process};
+use tempfile::TempDir;
+
+pub use rustix::process::Signal;
+
+use crate::{binaries, poll};
+
+/// A process, its output kept in files.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    output: TempDir,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Process {
+    /// Starts a program in `dir` with the environment variables that decide nothing.
+    pub fn start(program: &Path, dir: &Path, args: &[&str]) -> Self {
+        let output = tempfile::tempdir().expect("a directory");
+        let file = |name| File::create(output.path().join(name)).expect("a file");
+        let mut command = Command::new(program);
+        command.args(args).current_dir(dir).stdin(Stdio::null());
+        command.stdout(file("stdout")).stderr(file("stderr"));
+        for variable in [
+            "FLOODMARK_TARGET",
+            "FLOODMARK_AGENTS",
+            "FLOODMARK_AGENT_CONFIG",
+            "FLOODMARK_LISTEN",
+            "FLOODMARK_LOG",
+            "OPENAI_API_KEY",
+            "NOTIFY_SOCKET",
+        ] {
+            command.env_remove(variable);
+        }
+        let child = command.spawn().expect("the program starts");
+        Self { child, output }
+    }
+
+    /// Starts the coordinator.
+    pub fn floodmark(dir: &Path, args: &[&str]) -> Self {
+        Self::start(&binaries::floodmark(), dir, args)
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
+    }
+
+    /// What it has written to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.read("stderr")
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self, bound: Duration) -> Ended {
+        let status = poll::until("the end of a process", bound, || {
+            self.child.try_wait().expect("a child can be waited for")
+        });
+        Ended { code: status.code(), stdout: self.read("stdout"), stderr: self.read("stderr") }
+    }
+
+    fn read(&self, name: &str) -> String {
+        let bytes = std::fs::read(self.output.path().join(name)).expect("a file");
+        String::from_utf8(bytes).expect("text")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the coordinator to its end.
+pub fn floodmark(dir: &Path, args: &[&str]) -> Ended {
+    Process::floodmark(dir, args).end(Duration::from_secs(60))
+}
+
+/// An agent in a process of its own, on a free port of loopback.
+#[derive(Debug)]
+pub struct AgentProcess {
+    /// The process.
+    pub process: Process,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl AgentProcess {
+    /// Starts an agent of one worker and waits until it listens.
+    pub fn start(name: &str) -> Self {
+        let program = binaries::floodmark_agent();
+        let args = ["serve", "--listen", "127.0.0.1:0", "--name", name, "--workers", "1"];
+        let process = Process::start(&program, &binaries::root(), &args);
+        let address = poll::until("the agent listens", Duration::from_secs(10), || {
+            let log = process.stderr();
+            let words = log.split_whitespace().filter_map(|word| word.strip_prefix("address="));
+            words.last().and_then(|address| address.parse().ok())
+        });
+        Self { process, address }
+    }
+}
+
+/// The value of `--agents` for these.
+pub fn list(agents: &[AgentProcess]) -> String {
+    agents.iter().map(|agent| agent.address.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// Waits until no run holds any of these agents.
+pub fn until_idle(agents: &str, bound: Duration) {
+    poll::holds("the agents are idle", bound, || {
+        let look = floodmark(&binaries::root(), &["agents", "--agents", agents]);
+        look.code == Some(0) && !look.stdout.contains("run ")
+    });
+}
