@@ -18,6 +18,9 @@ LANE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 WORK=$(mktemp -d)
 PASSED=0 FAILED=0 SERVER='' TAP=''
 unset OPENAI_API_KEY
+# transformers serve lists its models from there, and fails if it does not exist.
+export HF_HUB_CACHE=$WORK/hub
+mkdir "$HF_HUB_CACHE"
 
 finish() {
   untap
