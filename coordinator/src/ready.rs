@@ -101,8 +101,8 @@ fn ask(url: &str, key: Option<&SecretString>) -> Answer {
             said()
         )),
         300..=399 => Answer::Never(format!("{}; redirects are not followed", said())),
-        429 | 500.. => Answer::Wait(said()),
-        // Some servers list no models; that they answer is enough.
+        429 | 502..=504 => Answer::Wait(said()),
+        // Some servers list no models or fail to; that they answer is enough.
         _ => Answer::Ready,
     }
 }

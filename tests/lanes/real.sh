@@ -18,6 +18,9 @@ LANE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 WORK=$(mktemp -d)
 PASSED=0 FAILED=0 SERVER='' TAP=''
 unset OPENAI_API_KEY
+# transformers serve lists its models from there, and fails if it does not exist.
+export HF_HUB_CACHE=$WORK/hub
+mkdir "$HF_HUB_CACHE"
 
 finish() {
   untap
@@ -75,6 +78,7 @@ stop() {
 tap() {
   TAPPED=$WORK/$1.tap
   mkdir "$TAPPED"
+  rm -f "$WORK/tap.port"
   python3 "$LANE/real_tap.py" relay "$PORT" "$TAPPED" >"$WORK/tap.port" &
   TAP=$!
   until [ -s "$WORK/tap.port" ]; do sleep 0.1; done
@@ -244,7 +248,9 @@ TOML
   agrees_with_metrics
   check "$NAME: eight tokens a chunk" holds "all(level['latency_ms']['icl']['count'] <= 3 * level['requests']['succeeded'] for level in s['levels'])"
   mark
-  load vllm-replay --set 'workloads.default.cache="replay"'
+  # A prompt longer than a block of the cache, which is 128 tokens on a CPU.
+  run vllm-replay --target "$TARGET" --model tiny --users 1,4 --requests 12 --input-tokens 500 --output-tokens 16 \
+    --set 'workloads.default.cache="replay"'
   agrees_with_metrics
   check "$NAME: prompts came from the cache" holds "0 < total('tokens.cached_prompt') < total('tokens.prompt')"
   mark
