@@ -24,11 +24,8 @@ fn abandon(signal: Signal, campaign: fn(std::net::SocketAddr, u32) -> Campaign) 
     let ledger = simulator.ledger();
     let agents = ["one", "two"].map(AgentProcess::start);
     let list = process::list(&agents);
-    std::fs::write(
-        dir.path().join("campaign.toml"),
-        campaign(simulator.address(), USERS).text(),
-    )
-    .unwrap();
+    std::fs::write(dir.path().join("campaign.toml"), campaign(simulator.address(), USERS).text())
+        .unwrap();
     let args = ["run", "campaign.toml", "--agents", &list, "--result-dir", "result"];
     let coordinator = Process::floodmark(dir.path(), &args);
     simulator::until_in_flight(&simulator, USERS.into());

@@ -10,8 +10,7 @@ use harness::{run, simulator};
 fn bodies(agents: u32, workers: u32, seed: u64, cache: &'static str) -> (Vec<u64>, (u64, u64)) {
     let simulator = simulator::start(simulator::quick());
     let levels = vec![(9, 40), (4, 10)];
-    let campaign =
-        Campaign { seed, cache, levels, ..Campaign::new(simulator.address(), 1, 1) };
+    let campaign = Campaign { seed, cache, levels, ..Campaign::new(simulator.address(), 1, 1) };
     let ran = run::to_end(&campaign, agents, workers);
     let counts = ran.total().counts;
     let (_, entries) = simulator::truth(simulator);

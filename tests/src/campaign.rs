@@ -49,7 +49,11 @@ impl Campaign {
 
     /// A level whose requests last far longer than a test, for [`crate::simulator::slow`].
     pub fn long(target: SocketAddr, users: u32) -> Self {
-        Self { output_tokens: 5_000, total: "300s", ..Self::new(target, users, u64::from(users) * 20) }
+        Self {
+            output_tokens: 5_000,
+            total: "300s",
+            ..Self::new(target, users, u64::from(users) * 20)
+        }
     }
 
     /// A level of many requests of about a fifth of a second, for [`crate::simulator::slow`].

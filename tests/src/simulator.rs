@@ -10,11 +10,7 @@ use crate::poll;
 
 /// A quick server: 10 ms to the first token, 1 ms between two.
 pub fn quick() -> Profile {
-    Profile {
-        ttft: Duration::from_millis(10),
-        itl: Duration::from_millis(1),
-        ..Profile::default()
-    }
+    Profile { ttft: Duration::from_millis(10), itl: Duration::from_millis(1), ..Profile::default() }
 }
 
 /// A quick server with these faults.
