@@ -4,6 +4,7 @@
 //! costs no more than a fixed one: no request is copied, formatted or allocated when it is sent.
 
 use common::assignment::Assignment;
+use common::detail::without_secret;
 use common::ids::UserId;
 use common::phase::Phase;
 use common::seed::Seed;
@@ -29,6 +30,7 @@ pub struct Composer {
     before: Vec<u8>,
     after: Vec<u8>,
     nonce: Option<NonceSource>,
+    api_key: Option<SecretString>,
     /// Makes one user's requests panic, for testing what a bug in a user's task does.
     #[cfg(test)]
     pub(crate) panic_at: Option<UserId>,
@@ -74,6 +76,7 @@ impl Composer {
             before,
             after: body_after.into_bytes(),
             nonce,
+            api_key: api_key.cloned(),
             #[cfg(test)]
             panic_at: None,
         }
@@ -94,6 +97,14 @@ impl Composer {
             nonce_len = NONCE_LEN;
         }
         Request { before: &self.before, nonce, nonce_len, after: &self.after }
+    }
+
+    /// A server's words without the key that was sent to it.
+    pub fn without_key(&self, words: String) -> String {
+        match &self.api_key {
+            Some(key) => without_secret(&words, key.expose_secret()),
+            None => words,
+        }
     }
 
     /// Bytes held for the level.
@@ -224,5 +235,6 @@ mod tests {
         assert!(body["prompt"].is_string() && body.get("messages").is_none());
         assert!(body.get("ignore_eos").is_none() && body.get("stream_options").is_none());
         assert!(!body.to_string().contains("sk-x"));
+        assert_eq!(composer.without_key("no sk-x".to_owned()), "no [API key]");
     }
 }

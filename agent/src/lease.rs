@@ -35,6 +35,12 @@ impl Deadline {
         boottime_ns >= deadline.saturating_add(duration_ns(CUT_AFTER))
     }
 
+    /// Runs out at `boottime_ns`.
+    #[cfg(test)]
+    pub(crate) fn expire(&self, boottime_ns: u64) {
+        self.0.store(boottime_ns, Ordering::Relaxed);
+    }
+
     /// What is left of the lease at `boottime_ns`.
     pub fn left_at(&self, boottime_ns: u64) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed).saturating_sub(boottime_ns))

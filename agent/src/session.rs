@@ -24,8 +24,11 @@ use crate::load::{LevelPlan, SharedPlan};
 use crate::preflight;
 use crate::service::Inner;
 
-/// Reports of workers that may wait; each worker sends one a second and one at the end.
-const WORKER_QUEUE: usize = 256;
+/// Reports of workers that may wait, for each worker: it sends one a second and one at the end,
+/// and each is large.
+const WORKER_QUEUE: usize = 2;
+/// How long workers may take to seal what has been cut; then the session ends without a seal.
+const CUT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an important report may wait for a coordinator that reads nothing.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -89,8 +92,9 @@ impl Session {
         let (abort, aborts) = mpsc::channel(1);
         let epoch = inner.acquire(run, peer, lease.deadline().clone(), abort)?;
         tracing::info!(%run, %peer, %epoch, "acquired");
-        let (from_workers, worker_reports) = mpsc::channel(WORKER_QUEUE);
         let count = inner.identity.workers;
+        let queue = WORKER_QUEUE.saturating_mul(count.max(1) as usize);
+        let (from_workers, worker_reports) = mpsc::channel(queue);
         let started: std::io::Result<Vec<_>> = (0..count)
             .map(|index| Worker::start(index, count, inner.clock, from_workers.clone()))
             .collect();
@@ -159,7 +163,9 @@ impl Session {
     }
 
     async fn finish(self, refusal: Option<Refusal>) {
-        let Self { inner, run, epoch, reports, workers, .. } = self;
+        let Self { inner, run, epoch, reports, workers, worker_reports, .. } = self;
+        // A worker must not wait for a place in a queue that nobody reads any more.
+        drop(worker_reports);
         // Joining the workers' threads must not hold up this thread's other work.
         let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
         inner.release(epoch);
@@ -280,11 +286,16 @@ impl Session {
     /// Cuts whatever runs and seals what was done.
     async fn seal_now(&mut self) {
         self.stop_workers(Duration::ZERO);
-        while matches!(self.level, Level::Running(_)) {
-            match self.worker_reports.recv().await {
-                Some(report) => self.hear(report).await,
-                None => break,
+        let sealed = async {
+            while matches!(self.level, Level::Running(_)) {
+                match self.worker_reports.recv().await {
+                    Some(report) => self.hear(report).await,
+                    None => break,
+                }
             }
+        };
+        if tokio::time::timeout(CUT_TIMEOUT, sealed).await.is_err() {
+            tracing::error!("workers did not seal in time; the level has no seal");
         }
     }
 
@@ -294,10 +305,18 @@ impl Session {
         let nonce = self.lease.ask(boottime);
         let sent_at = self.inner.clock.now();
         // Both find their place in the queue or are made good by the next.
+        let idle = is_empty(&self.reports);
         let _ = self.reports.try_send(Ok(Report::Renew { nonce, sent_at }));
         if let Level::Running(running) = &mut self.level {
-            let snapshot = running.snapshot(&self.inner, self.epoch, false);
-            let _ = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
+            // On a slow link a snapshot must neither queue behind its predecessors nor hold up a
+            // renewal: the next one says more.
+            if idle {
+                let snapshot = running.snapshot(&self.inner, self.epoch, false);
+                let _ = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
+            }
+            if let Some(worker) = self.workers.iter().find(|worker| worker.is_dead()) {
+                return Turn::Abort(format!("{} died: a bug in the generator", worker.name()));
+            }
         } else if !self.lease.deadline().holds_at(boottime) {
             let reason = "the lease ran out: the coordinator did not answer for 5 s";
             return Turn::Over(Some(Refusal::Invalid(reason.to_owned())));
@@ -344,6 +363,11 @@ impl Session {
         self.level = Level::Sealed(Box::new(seal.clone()));
         self.send(Report::Sealed(Box::new(seal))).await;
     }
+}
+
+/// Everything that was put into the queue has been taken out of it.
+fn is_empty<T>(queue: &mpsc::Sender<T>) -> bool {
+    queue.capacity() == queue.max_capacity()
 }
 
 impl Running {

@@ -12,12 +12,13 @@
 //! | [`phase`] | the five phases |
 //! | [`target`], [`workload`] | what is loaded, with what |
 //! | [`arrivals`], [`assignment`] | when a user intends to send, and one agent's share of a level |
-//! | [`outcome`] | how one request ended, and its instants |
+//! | [`outcome`], [`detail`] | how one request ended, its instants, the target's words |
 //! | [`hist`], [`series`], [`tally`] | what an agent accumulates; merging is exact |
 //! | [`snapshot`] | cumulative states on their way to the coordinator |
 
 pub mod arrivals;
 pub mod assignment;
+pub mod detail;
 pub mod digest;
 pub mod duration;
 pub mod hist;

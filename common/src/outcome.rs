@@ -187,6 +187,8 @@ pub struct Outcome {
     pub events: u64,
     /// Gaps between token-bearing events, in whole microseconds; 0 for events of one read.
     pub gaps_us: Vec<u32>,
+    /// The server's own words about a failure, fit to print.
+    pub detail: Option<String>,
 }
 
 #[cfg(test)]

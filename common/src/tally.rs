@@ -1,6 +1,7 @@
-//! What an agent accumulates over a level. Everything is an integer and merging is addition, so
+//! What an agent accumulates over a level. Every number is an integer and merging is addition, so
 //! any split of the same outcomes over workers and agents, merged in any order, gives the same.
 
+use crate::detail::Details;
 use crate::digest::Digest;
 use crate::hist::LatencyHist;
 use crate::outcome::{Censor, Ending, Failure, Outcome};
@@ -22,6 +23,8 @@ pub struct Tally {
     pub in_flight: InFlight,
     /// First send and last end, both in nanoseconds since the level fired.
     pub span: Option<Span>,
+    /// What the target said about its failures.
+    pub details: Details,
 }
 
 /// Requests by how they ended.
@@ -280,6 +283,9 @@ impl Tally {
             self.paper.completion += usage.completion;
             self.paper.latency.record_ns(marks.done.ns_since(sent));
         }
+        if let (Ending::Failed(failure), Some(words)) = (outcome.ending, &outcome.detail) {
+            self.details.note(failure, words);
+        }
         match outcome.ending {
             Ending::Succeeded => self.add_success(outcome),
             Ending::Failed(_) | Ending::Censored(_) => self.tokens.wasted += usage.completion,
@@ -333,6 +339,7 @@ impl Tally {
         self.latencies.merge(&other.latencies);
         self.paper.merge(&other.paper);
         self.in_flight.merge(&other.in_flight);
+        self.details.merge(&other.details);
         if let Some(span) = other.span {
             self.widen_span(span);
         }

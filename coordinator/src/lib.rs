@@ -16,6 +16,7 @@
 //! | [`clock`] | the only place where clocks are read |
 
 pub mod campaign;
+mod causes;
 pub mod classify;
 pub mod cli;
 pub mod clock;

@@ -5,7 +5,11 @@
 //! lease's deadline, which is read and never written there.
 
 mod conn;
+#[cfg(test)]
+mod https;
 mod recorder;
+#[cfg(test)]
+mod scripted;
 mod user;
 pub(crate) mod worker;
 

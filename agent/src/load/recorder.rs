@@ -48,7 +48,8 @@ impl Recorder {
         self.tally.latencies.loop_lag.record_ns(lag_ns);
     }
 
-    /// The record so far, the in-flight series left out.
+    /// The record so far, the in-flight series and the target's words left out: the seal has
+    /// them.
     pub(super) fn snapshot(&self) -> Tally {
         Tally {
             counts: self.tally.counts.clone(),
@@ -57,6 +58,7 @@ impl Recorder {
             paper: self.tally.paper.clone(),
             in_flight: Default::default(),
             span: self.tally.span,
+            details: Default::default(),
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) recorder: RefCell<Recorder>,
     /// No user may start another request.
     pub(super) stopping: Cell<bool>,
+    /// A user has left requests unmade because the lease had run out.
+    pub(super) expired: Cell<bool>,
     /// What requests become that are cut.
     pub(super) cut_as: Cell<Censor>,
     buffer: RefCell<Box<[u8]>>,
@@ -40,13 +42,21 @@ impl Shared {
             clock,
             recorder: RefCell::new(Recorder::new(fire)),
             stopping: Cell::new(false),
+            expired: Cell::new(false),
             cut_as: Cell::new(Censor::CancelledAbort),
             buffer: RefCell::new(vec![0; READ_MAX].into_boxed_slice()),
         }
     }
 
     fn may_start(&self) -> bool {
-        !self.stopping.get() && self.plan.lease.holds_at(Clock::boottime_ns())
+        if self.stopping.get() {
+            return false;
+        }
+        let holds = self.plan.lease.holds_at(Clock::boottime_ns());
+        if !holds {
+            self.expired.set(true);
+        }
+        holds
     }
 }
 
@@ -119,6 +129,11 @@ impl User {
             Ok(found) => found,
             Err(failure) => return open.fail(failure),
         };
+        if !shared.may_start() {
+            // Stopped, or the lease ran out, while it connected: nothing has been sent, and
+            // nothing may be.
+            return open.abandon();
+        }
         self.reply.begin();
         self.answered = false;
         let sent = open.sent();
@@ -126,7 +141,12 @@ impl User {
         let total = shared.clock.instant(limits.total);
         let exchanged = match tokio::time::timeout_at(total, conn.write(&request)).await {
             Ok(Ok(())) => self.read_reply(&mut conn, limits).await,
-            Ok(Err(error)) => Err(broken(&error)),
+            // A target that refuses a request may close before it has read all of it: its answer
+            // says more than the broken pipe.
+            Ok(Err(error)) => match self.read_reply(&mut conn, limits).await {
+                Ok(_) => Ok(false),
+                Err(_) => Err(broken(&error)),
+            },
             Err(_) => Err(Failure::TimeoutTotal),
         };
         let keep = match exchanged {
@@ -200,7 +220,13 @@ impl User {
     ) -> Poll<io::Result<Progress>> {
         let mut buffer = shared.buffer.borrow_mut();
         let mut buffer = ReadBuf::new(&mut buffer);
-        std::task::ready!(conn.poll_read(cx, &mut buffer))?;
+        let read = std::task::ready!(conn.poll_read(cx, &mut buffer));
+        if let Err(error) = read {
+            // TLS without a goodbye; before any answer it is a closed connection like any other.
+            let closed = error.kind() == io::ErrorKind::UnexpectedEof && !self.answered;
+            let error = if closed { io::ErrorKind::ConnectionReset.into() } else { error };
+            return Poll::Ready(Err(error));
+        }
         let now = shared.clock.now();
         waits.last_read = now;
         match buffer.filled() {
@@ -289,6 +315,11 @@ impl<'a> Open<'a> {
         now
     }
 
+    /// It ends as it would if its user were cut now.
+    fn abandon(self) -> Tick {
+        self.shared.clock.now()
+    }
+
     /// Records the end; gives its instant and the vector of gaps, for the next request.
     fn end(mut self, conclusion: Conclusion) -> (Tick, Vec<u32>) {
         let now = self.shared.clock.now();
@@ -311,6 +342,7 @@ impl<'a> Open<'a> {
             usage: conclusion.usage,
             events: conclusion.events,
             gaps_us: conclusion.gaps_us,
+            detail: conclusion.detail.map(|words| self.shared.plan.composer.without_key(words)),
         };
         self.record(&outcome);
         (done, outcome.gaps_us)
@@ -337,6 +369,7 @@ impl<'a> Open<'a> {
             usage: None,
             events: 0,
             gaps_us: Vec::new(),
+            detail: None,
         }
     }
 }

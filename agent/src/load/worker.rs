@@ -81,6 +81,16 @@ impl Worker {
         Ok(Self { orders, thread: Some(thread) })
     }
 
+    /// The thread has ended, which nothing but a panic makes it do while it has orders.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// The thread's name.
+    pub(crate) fn name(&self) -> &str {
+        self.thread.as_ref().and_then(|thread| thread.thread().name()).unwrap_or("a worker")
+    }
+
     /// Gives an order; `false` if the worker is gone or its queue is full.
     pub(crate) fn order(&self, order: WorkerOrder) -> bool {
         self.orders.try_send(order).is_ok()
@@ -240,6 +250,10 @@ impl<'a> Level<'a> {
         let now = self.place.clock.now();
         let level = self.shared.plan.assignment.level;
         let cpu = self.cpu.share(now);
+        // Users see the end of the lease before this worker's next look at it.
+        let unmade =
+            if self.shared.expired.get() { LevelEnd::LeaseExpired } else { LevelEnd::Completed };
+        let end = self.end.take().unwrap_or(unmade);
         let fire = self.shared.recorder.borrow().fire();
         let recorder = self.shared.recorder.replace(super::recorder::Recorder::new(fire));
         let report = WorkerReport {
@@ -247,7 +261,7 @@ impl<'a> Level<'a> {
             level,
             tally: Box::new(recorder.into_tally(now)),
             cpu,
-            end: Some(self.end.take().unwrap_or(LevelEnd::Completed)),
+            end: Some(end),
         };
         let _ = self.place.reports.send(report).await;
     }

@@ -3,11 +3,9 @@
 //! Everything here is hostile input on its way to a terminal and a report: it is cut, and what
 //! could move a cursor or turn the direction of text is escaped.
 
+use common::detail::CHARS_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-/// Characters of the server's words that are kept.
-const CHARS_MAX: usize = 300;
 
 /// How deep a message is looked for: `{"error": {"message": …}}` and one wrapping of a gateway.
 const DEPTH_MAX: u32 = 3;

@@ -22,6 +22,7 @@ prop_compose! {
         sent: bool, streamed: bool,
         usage in prop::option::of((0u64..9000, 0u64..9000)),
         gaps_us in prop::collection::vec(0u32..5_000_000, 0..20),
+        detail in prop::option::of("[a-c]{1,3}"),
     ) -> Outcome {
         let [lag, first, last, done] = waits;
         let sent_at = Tick(intended + lag);
@@ -47,6 +48,7 @@ prop_compose! {
             }),
             events: gaps_us.len() as u64,
             gaps_us,
+            detail,
         }
     }
 }

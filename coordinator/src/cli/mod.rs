@@ -6,6 +6,7 @@ pub mod pki;
 
 mod agents;
 mod demo;
+mod papers;
 mod plan;
 mod report;
 mod run;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::causes::with_causes;
 use crate::exit::Exit;
 
 /// A distributed load-generator fleet for LLM servers.
@@ -45,6 +47,10 @@ enum Command {
     Agents(agents::AgentsArgs),
     /// Make certificates for a fleet
     Pki(pki::PkiArgs),
+    /// Print what a shell needs to complete this command line
+    Completions(papers::CompletionsArgs),
+    /// Print the manual page
+    Man,
 }
 
 fn exit_help() -> String {
@@ -75,16 +81,7 @@ struct Failure {
 
 impl Failure {
     fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
-                let _ = write!(text, ": {cause_text}");
-            }
-            source = cause.source();
-        }
-        Self { exit, text }
+        Self { exit, text: with_causes(error) }
     }
 
     fn usage(text: impl ToString) -> Self {
@@ -115,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Agents(args) => agents::run(&args),
+        Command::Completions(args) => papers::completions(&args),
+        Command::Man => papers::man(),
         Command::Pki(args) => pki::run(args).map(Done::text).map_err(|error| {
             let exit = if error.is_usage() { Exit::Usage } else { Exit::Internal };
             Failure::new(exit, &error)

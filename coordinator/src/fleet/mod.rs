@@ -22,6 +22,7 @@ pub use clock::{Estimate, Sample};
 pub use embedded::{EmbeddedAgent, EmbeddedError};
 pub use spec::{AgentsSpec, HostPort};
 
+use crate::causes::with_causes;
 use crate::clock::Clock;
 use crate::machine::AgentIx;
 use crate::record::AgentRecord;
@@ -314,8 +315,12 @@ pub async fn look_at_all(addresses: &[Address], clock: Clock) -> Vec<Result<Look
 
 /// Dials an agent, asks who it is, and measures its clock.
 async fn look(address: &Address, clock: Clock) -> Result<(Look, AgentConn), String> {
-    let (channel, certificate) =
-        address.dialer.connect(CONNECT_TIMEOUT).await.map_err(|error| error.to_string())?;
+    let connected = address.dialer.connect(CONNECT_TIMEOUT).await;
+    let (channel, certificate) = connected.map_err(|error| {
+        let text = with_causes(&error);
+        // Whoever shows the reason names the agent.
+        text.strip_prefix(&format!("agent {}: ", address.text)).map_or(text.clone(), str::to_owned)
+    })?;
     let mut conn = AgentConn::new(channel);
     let (mut greeting, sample) = greet(&mut conn, clock).await.map_err(|e| e.to_string())?;
     if greeting.protocol.major != PROTOCOL.major {
@@ -408,3 +413,6 @@ async fn probe(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use common::hist::LatencyHist;
 use common::phase::Phase;
-use common::tally::{Counts, Latencies, Span, Tally, Tokens};
+use common::tally::{Latencies, Span, Tally, Tokens};
 
 use super::model::{
     AgentLine, Axes, Client, Distribution, LatencyMs, LevelReport, LevelState, Paper, Peak,
@@ -43,7 +43,11 @@ impl ReportModel {
                 .and_then(|level| level.paper.p99_s)
                 .and_then(|p99_s| Real::new(p99_s.value() * 1e3)),
             saturation: Saturation {
-                users: peak.as_ref().map(|peak| peak.users),
+                // Without a SATURATION phase nobody looked for it.
+                users: peak
+                    .as_ref()
+                    .filter(|_| levels.iter().any(|level| level.phase == Phase::Saturation))
+                    .map(|peak| peak.users),
                 method: "paper",
                 ci: None,
             },
@@ -117,7 +121,7 @@ fn level(record: &LevelRecord) -> LevelReport {
         in_flight_mean: real(achieved.mean),
         in_flight_peak: span.map(|_| tally.in_flight.most()),
         in_flight_below_95pct_share: real(achieved.below_95pct_share),
-        requests: requests(&tally.counts, totals.unknown_requests),
+        requests: requests(tally, totals.unknown_requests),
         tokens: tokens(&tally.tokens, tally.counts.succeeded),
         wall_s: real(wall_s),
         window: Window {
@@ -158,7 +162,9 @@ fn wall_s(span: Span) -> f64 {
     span.last_done_ns.saturating_sub(span.first_sent_ns) as f64 / 1e9
 }
 
-fn requests(counts: &Counts, unknown: u64) -> Requests {
+fn requests(tally: &Tally, unknown: u64) -> Requests {
+    let counts = &tally.counts;
+    let said = tally.details.iter();
     Requests {
         started: counts.started,
         succeeded: counts.succeeded,
@@ -166,6 +172,7 @@ fn requests(counts: &Counts, unknown: u64) -> Requests {
         censored: counts.censored_total(),
         unknown,
         by_class: counts.by_class().collect(),
+        first_detail: said.map(|(class, words)| (class.name(), words.to_owned())).collect(),
     }
 }
 
@@ -263,7 +270,7 @@ fn per_agent(part: &Part<'_>, span: Option<Span>) -> PerAgent {
     PerAgent {
         agent: part.agent.to_string(),
         users: part.users,
-        requests: tally.map(|tally| requests(&tally.counts, 0)),
+        requests: tally.map(|tally| requests(tally, 0)),
         tokens: tally.map(|tally| tokens(&tally.tokens, tally.counts.succeeded)),
         in_flight_mean: real(tally.and_then(in_flight)),
         latency_ms: tally.map(|tally| latency_ms(&tally.latencies)),

@@ -143,6 +143,9 @@ pub struct Requests {
     pub unknown: u64,
     /// Failed and censored requests by class; classes that did not occur are left out.
     pub by_class: BTreeMap<&'static str, u64>,
+    /// By class, what the target said about one of these failures: of all that it said, the text
+    /// that sorts first.
+    pub first_detail: BTreeMap<&'static str, String>,
 }
 
 /// Tokens of successful requests.

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use common::outcome::Failure;
 use common::phase::Phase;
 use common::snapshot::LevelEnd;
 use proptest::prelude::*;
@@ -170,7 +171,7 @@ const KEYS: &str = "
     levels.6.users_asked levels.6.in_flight_mean levels.6.in_flight_peak
     levels.6.in_flight_below_95pct_share
     levels.6.requests.started levels.6.requests.succeeded levels.6.requests.failed
-    levels.6.requests.censored levels.6.requests.by_class
+    levels.6.requests.censored levels.6.requests.by_class levels.6.requests.first_detail
     levels.6.tokens.prompt levels.6.tokens.completion levels.6.tokens.reasoning
     levels.6.tokens.cached_prompt levels.6.tokens.source
     levels.6.wall_s levels.6.window.start_s levels.6.window.end_s levels.6.window.steady
@@ -217,6 +218,25 @@ fn the_report_fits_a_terminal_whatever_the_names() {
         assert!(line.chars().count() <= 100, "{line}");
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
+}
+
+#[test]
+fn what_a_target_said_is_told_once_and_made_plain() {
+    let mut record = run();
+    for (number, level) in record.levels.iter_mut().enumerate() {
+        for share in &mut level.shares {
+            let details = &mut share.seal.as_mut().unwrap().snapshot.tally.details;
+            details.note(Failure::Http4xx, "Unexpected fields\u{202e} in the request");
+            details.note(Failure::Http5xx, &format!("request {number:02} ran out of memory"));
+        }
+    }
+    let text = shown(&record);
+    let said = "  http_4xx: server said: Unexpected fields\\u{202e} in the request\n";
+    assert_eq!(text.matches(said).count(), 1, "{text}");
+    assert!(text.contains("http_5xx: server said: request 06 ran out of memory"), "{text}");
+    let level = &json(&record)["levels"][3]["requests"]["first_detail"];
+    assert_eq!(level["http_503"], "the engine is busy");
+    assert_eq!(level["http_5xx"], "request 03 ran out of memory");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The report for a terminal: at most 100 columns, no colour.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -9,6 +10,9 @@ use super::summary::timestamp;
 use crate::store::{CAMPAIGN_FILE, FILE, mode_word, tier_word};
 
 const WIDTH: usize = 100;
+
+/// Things said by the target that are shown.
+const DETAILS_SHOWN: usize = 12;
 
 /// Agents that are listed one by one.
 const AGENTS_SHOWN: usize = 16;
@@ -35,7 +39,8 @@ fn header(model: &ReportModel) -> String {
         .take(AGENTS_SHOWN)
         .map(|agent| {
             let address = plain(&agent.address, 60);
-            format!("{} ({address}, {} workers)", agent.name, agent.workers)
+            let workers = if agent.workers == 1 { "worker" } else { "workers" };
+            format!("{} ({address}, {} {workers})", agent.name, agent.workers)
         })
         .collect();
     let mut fleet = match model.agents.len() {
@@ -221,13 +226,22 @@ fn is_struck(level: &LevelReport) -> bool {
     level.verdicts.iter().any(super::Verdict::strikes)
 }
 
-/// Failed and censored requests by class.
+/// Failed and censored requests by class, and each thing that the target said about them once.
 fn failures(model: &ReportModel) -> String {
     let mut out = String::new();
     for level in &model.levels {
         for (class, count) in &level.requests.by_class {
             let _written = writeln!(out, "  {count:>8} {class:<20} {}", name(level));
         }
+    }
+    let details = model.levels.iter().flat_map(|level| &level.requests.first_detail);
+    let said: BTreeSet<(&str, &str)> = details.map(|(class, words)| (*class, &**words)).collect();
+    for (class, words) in said.iter().take(DETAILS_SHOWN) {
+        out.push_str(&wrap(&format!("  {class}: server said: "), &plain(words, CLIP), WIDTH));
+    }
+    if said.len() > DETAILS_SHOWN {
+        let more = said.len() - DETAILS_SHOWN;
+        let _written = writeln!(out, "  and {more} more, see {}", super::SUMMARY_FILE);
     }
     if !out.is_empty() {
         out.insert_str(0, "requests that did not succeed\n");

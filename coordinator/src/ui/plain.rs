@@ -11,6 +11,8 @@ use super::view::{LevelView, View};
 /// How often a line is printed where it cannot be redrawn.
 const PRINT_EVERY: Duration = Duration::from_secs(10);
 const REDRAW_EVERY: Duration = Duration::from_millis(200);
+/// A level is shown from when its agents have had time to report.
+const FIRST_AFTER: Duration = Duration::from_secs(1);
 
 /// The progress line.
 #[derive(Debug)]
@@ -31,7 +33,10 @@ impl Plain {
     /// Shows the view if it is time to.
     pub fn update(&mut self, view: &mut View, now: Tick) {
         let View { place, planned, level } = view;
-        let Some(level) = level.as_mut().filter(|level| self.shown && !level.is_unknown()) else {
+        let Some(level) = level
+            .as_mut()
+            .filter(|level| self.shown && !level.is_unknown() && level.elapsed(now) >= FIRST_AFTER)
+        else {
             return;
         };
         if now < self.due {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use common::arrivals::Arrivals;
 use common::assignment::{Assignment, Load, Share};
+use common::detail::{self, Details};
 use common::digest::Digest;
 use common::hist::{LatencyHist, SparseHist};
 use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
@@ -391,6 +392,7 @@ impl TryFrom<pb::Tally> for Tally {
             paper: required("tally.paper", message.paper)?.try_into()?,
             in_flight: required("tally.in_flight", message.in_flight)?.try_into()?,
             span: message.span.map(Span::try_from).transpose()?,
+            details: details(message.details)?,
             ..Self::default()
         };
         for named in message.latencies {
@@ -409,6 +411,9 @@ impl TryFrom<pb::Tally> for Tally {
         plausible("tally.tokens", &sums, COUNT_MAX)?;
         plausible("tally.started", &[tally.counts.started], COUNT_MAX)?;
         tally.check().map_err(|error| WireError::new("tally", error))?;
+        if tally.details.iter().any(|(failure, _)| tally.counts.failed_by(failure) == 0) {
+            return Err(WireError::new("tally.details", "a class that did not occur"));
+        }
         Ok(tally)
     }
 }
@@ -429,6 +434,25 @@ fn fill_classes(
         *slot = class.count;
     }
     Ok(())
+}
+
+fn details(messages: Vec<pb::ClassDetail>) -> Result<Details, WireError> {
+    const FIELD: &str = "tally.details";
+    let mut details = Details::default();
+    for message in messages {
+        let class = Failure::ALL.into_iter().find(|failure| failure.name() == message.class);
+        let class = class.ok_or_else(|| WireError::new(FIELD, "unknown class"))?;
+        if details.iter().any(|(known, _)| known == class) {
+            return Err(WireError::new(FIELD, "a class comes twice"));
+        }
+        let words = text(FIELD, message.words)?;
+        if words.is_empty() || words.chars().count() > detail::CHARS_MAX {
+            let allowed = format!("not 1 to {} characters", detail::CHARS_MAX);
+            return Err(WireError::new(FIELD, allowed));
+        }
+        details.note(class, &words);
+    }
+    Ok(details)
 }
 
 impl TryFrom<pb::Span> for Span {

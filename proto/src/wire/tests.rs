@@ -39,6 +39,7 @@ fn outcome(latency_us: u64, ending: Ending) -> Outcome {
         usage: Some(Usage { prompt: 3, completion: 9, reasoning: 1, cached_prompt: 2 }),
         events: 9,
         gaps_us: vec![0, 20_000],
+        detail: Some(format!("busy, try again in {latency_us} µs")),
     }
 }
 
@@ -173,6 +174,27 @@ fn histograms_that_would_bomb_or_lie_are_refused() {
     let mut lie = pb::Histogram::from(seal(&[10, 20]).snapshot.tally.latencies.e2e);
     lie.sum_us_high = 1;
     assert!(refused(lie).contains("contradict"));
+}
+
+#[test]
+fn words_of_a_target_are_bounded_and_belong_to_a_failure() {
+    let refused = |class: &str, words: &str| {
+        let mut message = pb::Tally::from(&seal(&[10, 20, 30, 40, 50]).snapshot.tally);
+        assert_eq!(message.details.len(), 1);
+        message.details[0] = pb::ClassDetail { class: class.into(), words: words.into() };
+        Tally::try_from(message).err().map(|error| error.to_string())
+    };
+    assert_eq!(refused("http_503", &"é".repeat(300)), None);
+    for (class, words, why) in [
+        ("http_503", "é".repeat(301), "300 characters"),
+        ("http_503", String::new(), "300 characters"),
+        ("http_503", "\u{1b}[2J".to_owned(), "control"),
+        ("http_5xx", "busy".to_owned(), "did not occur"),
+        ("cancelled_plan", "busy".to_owned(), "unknown class"),
+    ] {
+        let error = refused(class, &words).unwrap();
+        assert!(error.contains("tally.details") && error.contains(why), "{error}");
+    }
 }
 
 #[test]

@@ -253,6 +253,14 @@ impl From<&Tally> for pb::Tally {
                 first_sent_ns: span.first_sent_ns,
                 last_done_ns: span.last_done_ns,
             }),
+            details: tally
+                .details
+                .iter()
+                .map(|(class, words)| pb::ClassDetail {
+                    class: class.name().to_owned(),
+                    words: words.to_owned(),
+                })
+                .collect(),
         }
     }
 }

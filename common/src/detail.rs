@@ -1,0 +1,112 @@
+//! What a target said about its failures: one text per class, for a reader who wonders why.
+//!
+//! Of several texts the one that sorts first is kept, not the earliest: so any split of the same
+//! outcomes over agents, merged in any order, keeps the same one.
+
+use std::collections::BTreeMap;
+
+use crate::outcome::Failure;
+
+/// Characters of a text that are kept.
+pub const CHARS_MAX: usize = 300;
+
+/// The target's own words, one text per class of failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details(BTreeMap<Failure, String>);
+
+impl Details {
+    /// A failure was explained in these words.
+    pub fn note(&mut self, failure: Failure, words: &str) {
+        let words = words.char_indices().nth(CHARS_MAX).map_or(words, |(end, _)| {
+            // A char's own index is a boundary.
+            words.get(..end).unwrap_or(words)
+        });
+        if words.is_empty() {
+            return;
+        }
+        match self.0.get_mut(&failure) {
+            None => {
+                self.0.insert(failure, words.to_owned());
+            }
+            Some(kept) if words < kept.as_str() => words.clone_into(kept),
+            Some(_) => {}
+        }
+    }
+
+    /// Takes over what `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        for (failure, words) in other.iter() {
+            self.note(failure, words);
+        }
+    }
+
+    /// The classes with their words.
+    pub fn iter(&self) -> impl Iterator<Item = (Failure, &str)> {
+        self.0.iter().map(|(failure, words)| (*failure, words.as_str()))
+    }
+}
+
+/// `words` without the secret that a careless server repeats, even where the end of `words` was
+/// cut off in the middle of it.
+pub fn without_secret(words: &str, secret: &str) -> String {
+    const SHOWN: &str = "[API key]";
+    if secret.is_empty() {
+        return words.to_owned();
+    }
+    let mut clean = words.replace(secret, SHOWN);
+    let was_cut = words.chars().count() >= CHARS_MAX;
+    let starts = secret.char_indices().map(|(at, _)| at).rev();
+    let begun = starts.filter_map(|at| secret.get(..at)).find(|begun| clean.ends_with(begun));
+    if let Some(begun) = begun.filter(|begun| was_cut && !begun.is_empty()) {
+        clean.truncate(clean.len() - begun.len());
+        clean.push_str(SHOWN);
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_order_and_any_split_keep_the_same_words(
+            mut told in prop::collection::vec((0usize..4, "[a-zé]{0,320}"), 0..20),
+            split in 0usize..20,
+        ) {
+            let all = |told: &[(usize, String)]| {
+                let mut details = Details::default();
+                told.iter().for_each(|(class, words)| details.note(Failure::ALL[*class], words));
+                details
+            };
+            let want = all(&told);
+            for (_, words) in want.iter() {
+                prop_assert!((1..=CHARS_MAX).contains(&words.chars().count()));
+            }
+            let (a, b) = told.split_at(split.min(told.len()));
+            let mut merged = all(b);
+            merged.merge(&all(a));
+            prop_assert_eq!(&merged, &want);
+            told.reverse();
+            prop_assert_eq!(all(&told), want);
+        }
+
+        #[test]
+        fn no_more_than_a_few_letters_of_a_secret_are_left(
+            before in "[x ]{0,310}", secret in "sk-[a-z0-9]{16}", after in "[y ]{0,40}",
+        ) {
+            let words: String = format!("{before}{secret}{after}").chars().take(CHARS_MAX).collect();
+            let clean = without_secret(&words, &secret);
+            prop_assert!(!clean.contains("sk-"), "{}", clean);
+        }
+    }
+
+    #[test]
+    fn words_without_a_secret_stay() {
+        assert_eq!(without_secret("tasks", "sk-1"), "tasks");
+        assert_eq!(without_secret("bad key sk-1!", "sk-1"), "bad key [API key]!");
+        assert_eq!(without_secret("anything", ""), "anything");
+    }
+}
