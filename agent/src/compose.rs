@@ -33,7 +33,7 @@ pub struct Composer {
     api_key: Option<SecretString>,
     /// Makes one user's requests panic, for testing what a bug in a user's task does.
     #[cfg(test)]
-    pub(crate) panic_at: Option<UserId>,
+    panic_at: Option<UserId>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ impl Composer {
             nonce,
             api_key: api_key.cloned(),
             #[cfg(test)]
-            panic_at: None,
+            panic_at: crate::testing::panic_at(target),
         }
     }
 

@@ -401,3 +401,6 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::arrivals::Arrivals;
 use common::assignment::{Assignment, Load};
-use common::ids::{LevelId, RunId};
+use common::ids::{LevelId, RunId, UserId};
 use common::phase::Phase;
 use common::seed::Seed;
 use common::target::{Endpoint, Target, Timeouts};
@@ -43,4 +43,9 @@ pub(crate) fn assignment(base_url: &str) -> Assignment {
             },
         },
     }
+}
+
+/// The user whose requests are to panic; a model named `panic at user N` asks for it.
+pub(crate) fn panic_at(target: &Target) -> Option<UserId> {
+    target.model.strip_prefix("panic at user ")?.parse().ok().map(UserId)
 }

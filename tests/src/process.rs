@@ -69,11 +69,6 @@ impl Process {
         self.read("stderr")
     }
 
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be waited for").is_some()
-    }
-
     /// Waits for its end.
     pub fn end(mut self, bound: Duration) -> Ended {
         let status = poll::until("the end of a process", bound, || {
@@ -118,8 +113,10 @@ impl AgentProcess {
         let process = Process::start(&program, &binaries::root(), &args);
         let address = poll::until("the agent listens", Duration::from_secs(10), || {
             let log = process.stderr();
-            let words = log.split_whitespace().filter_map(|word| word.strip_prefix("address="));
-            words.last().and_then(|address| address.parse().ok())
+            // A line that is still being written may hold half of a number.
+            let (whole, _) = log.rsplit_once('\n')?;
+            let address = whole.split_whitespace().find_map(|word| word.strip_prefix("address="));
+            address?.parse().ok()
         });
         Self { process, address }
     }

@@ -34,6 +34,11 @@ pub enum Code {
     RecordLoss,
 }
 
+impl Code {
+    /// All verdicts.
+    pub const ALL: [Self; 3] = [Self::ConcurrencyNotReached, Self::AgentLost, Self::RecordLoss];
+}
+
 /// What follows from a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
