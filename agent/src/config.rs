@@ -55,6 +55,12 @@ pub struct Overlay {
     pub name: Option<String>,
     /// `--workers`.
     pub workers: Option<u32>,
+    /// `--tls-cert`.
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`.
+    pub tls_key: Option<PathBuf>,
+    /// `--tls-ca`.
+    pub tls_ca: Option<PathBuf>,
 }
 
 /// What the file may hold.
@@ -122,7 +128,12 @@ impl AgentConfig {
             let names = names.iter();
             names.filter_map(|n| keep.parsed("coordinators", n, "names of coordinators")).collect()
         });
-        let tls = match (raw.tls_cert, raw.tls_key, raw.tls_ca) {
+        let files = (
+            overlay.tls_cert.or(raw.tls_cert),
+            overlay.tls_key.or(raw.tls_key),
+            overlay.tls_ca.or(raw.tls_ca),
+        );
+        let tls = match files {
             (Some(cert), Some(key), Some(ca)) => Some(TlsFiles { cert, key, ca, coordinators }),
             (None, None, None) => None,
             (Some(_) | None, Some(_) | None, Some(_) | None) => {
@@ -205,11 +216,17 @@ mod tests {
             listen: Some("127.0.0.1:9".to_owned()),
             name: Some("b".to_owned()),
             workers: Some(2),
+            tls_key: Some("new.key".into()),
+            ..Overlay::default()
         };
-        let file = Some((Path::new("x"), "listen = \"0.0.0.0:1\"\nname = \"a\"\nworkers = 7"));
-        let config = AgentConfig::resolve(file, overlay, "h", 1).unwrap();
+        let text = "listen = \"0.0.0.0:1\"\nname = \"a\"\nworkers = 7\n\
+                    tls_cert = \"a.pem\"\ntls_key = \"a.key\"\ntls_ca = \"ca.pem\"";
+        let config = AgentConfig::resolve(Some((Path::new("x"), text)), overlay, "h", 1).unwrap();
         assert_eq!(config.listen.port(), 9);
         assert_eq!((config.name.as_str(), config.workers), ("b", 2));
+        let tls = config.tls.unwrap();
+        let files = [tls.cert, tls.key, tls.ca];
+        assert_eq!(files, ["a.pem", "new.key", "ca.pem"].map(PathBuf::from));
     }
 
     #[test]

@@ -93,6 +93,13 @@ pub async fn launch(
     let mut store = Store::create(&dir, &header(run, &campaign, &plan))?;
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
     store.put_agents(&fleet.records())?;
+    let requests: u64 = plan.levels.iter().map(|level| level.load.requests).sum();
+    ui.say(&format!(
+        "run {run}: {} levels, {requests} requests, {} agents; result in {}",
+        plan.levels.len(),
+        fleet.len(),
+        dir.display()
+    ));
     let setup = Setup { run, seed: campaign.seed, target: campaign.target, api_key, plan };
     let driver = Driver::new(&setup, &mut fleet, &mut store, ui, clock);
     let driven = driver.run(interrupts).await;

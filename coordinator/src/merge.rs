@@ -21,7 +21,8 @@ pub struct LevelTotals<'a> {
     pub tally: Tally,
     /// One entry per agent, in the order of the level's shares.
     pub parts: Vec<Part<'a>>,
-    /// Requests of which nothing is known, because their agent's seal is missing or refused.
+    /// Requests planned of which nothing is known, because their agent's seal is missing or
+    /// refused.
     pub unknown_requests: u64,
     /// Why the numbers are no result for this level; empty for a sound level.
     pub faults: Vec<Fault>,
@@ -123,10 +124,11 @@ impl<'a> LevelTotals<'a> {
             };
             totals.parts.push(Part { agent: &share.agent, users: share.users, seal });
         }
-        if totals.parts.iter().any(|part| part.seal.is_none()) {
-            let planned = level.planned.load.requests;
-            totals.unknown_requests = planned.saturating_sub(totals.tally.counts.started);
-        }
+        let load = level.planned.load;
+        let agents = u32::try_from(totals.parts.len()).unwrap_or(u32::MAX);
+        let unknown = (0..).zip(&totals.parts).filter(|(_, part)| part.seal.is_none());
+        totals.unknown_requests =
+            unknown.map(|(index, _)| load.share(index, agents).requests(load)).sum();
         totals
     }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use common::detail::{CHARS_MAX, without_secret};
 use common::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -12,8 +13,6 @@ use crate::clock::Clock;
 
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much of an error's body is shown.
-const BODY_MAX: usize = 300;
 
 /// The target cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +90,9 @@ fn ask(url: &str, key: Option<&SecretString>) -> Answer {
         let body = response.body_mut().with_config().limit(4096).read_to_string();
         let body = body.unwrap_or_default();
         let body: String =
-            body.chars().map(|c| if c.is_control() { ' ' } else { c }).take(BODY_MAX).collect();
-        let body = body.trim().to_owned();
+            body.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CHARS_MAX).collect();
+        let secret = key.map_or("", |key| key.expose_secret());
+        let body = without_secret(body.trim(), secret);
         if body.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {body}") }
     };
     match status {
@@ -101,8 +101,8 @@ fn ask(url: &str, key: Option<&SecretString>) -> Answer {
             said()
         )),
         300..=399 => Answer::Never(format!("{}; redirects are not followed", said())),
-        429 | 500.. => Answer::Wait(said()),
-        // Some servers list no models; that they answer is enough.
+        429 | 502..=504 => Answer::Wait(said()),
+        // Some servers list no models or fail to; that they answer is enough.
         _ => Answer::Ready,
     }
 }

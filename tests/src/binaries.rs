@@ -46,10 +46,26 @@ fn build(cargo: &Path, directory: &Path) {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    let status = Command::new(cargo)
-        .args(["build", "--quiet", "--workspace", "--bins", "--profile", profile])
-        .current_dir(root())
-        .status()
-        .expect("cargo can be run");
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--workspace", "--bins", "--profile", profile]);
+    command.current_dir(root());
+    // What cargo says of this package is news to the build scripts of others, which would run
+    // again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if OF_THIS_PACKAGE.iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+    let status = command.status().expect("cargo can be run");
     assert!(status.success(), "cargo build --bins: {status}");
 }
+
+/// Beginnings of the variables that cargo sets for a test.
+const OF_THIS_PACKAGE: [&str; 5] = [
+    "CARGO_PKG_",
+    "CARGO_MANIFEST_",
+    "CARGO_CRATE_NAME",
+    "CARGO_PRIMARY_PACKAGE",
+    "CARGO_TARGET_TMPDIR",
+];

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::ids::{BootId, RunId};
 use common::tally::Tally;
 use coordinator::campaign::{self, Overlay, Source};
-use coordinator::clock::Clock;
+use coordinator::clock::{Clock, wall_now};
 use coordinator::fleet::EmbeddedAgent;
 use coordinator::launch::{Launch, LaunchError, launch};
 use coordinator::record::{RunEnd, RunRecord};
@@ -105,6 +105,9 @@ fn execute(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let end = runtime.block_on(launch(to_launch, &mut Plain::new(false), interrupts))?;
+    // Sound agents let go at once; the coordinator's patience of 2 s is for others.
+    let late_ms = wall_now().0.saturating_sub(end.finished_at.0);
+    assert!(late_ms < 1500, "the run ended {late_ms} ms after its end was stored");
     let record = load(dir.path());
     Ok(Ran { end, record, dir })
 }

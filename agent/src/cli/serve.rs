@@ -28,6 +28,15 @@ pub(crate) struct ServeArgs {
     /// Worker threads [default: one per core]
     #[arg(long)]
     workers: Option<u32>,
+    /// The agent's certificate, PEM; needed beyond loopback
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// The certificate of the coordinators' issuer, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -38,7 +47,14 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
                 Failure::usage(format!("cannot read {}: {error}", path.display()))
             })?),
         };
-    let overlay = Overlay { listen: args.listen, name: args.name, workers: args.workers };
+    let overlay = Overlay {
+        listen: args.listen,
+        name: args.name,
+        workers: args.workers,
+        tls_cert: args.tls_cert,
+        tls_key: args.tls_key,
+        tls_ca: args.tls_ca,
+    };
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let file = args.config.as_deref().zip(text.as_deref());

@@ -21,7 +21,7 @@ pub(super) struct DemoArgs {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     agents: u32,
     /// Users of the highest level
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=5000))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(40..=5000))]
     users: u32,
     /// Half the requests
     #[arg(long)]
@@ -33,7 +33,7 @@ pub(super) struct DemoArgs {
 
 pub(super) fn run(args: &DemoArgs) -> Result<Done, Failure> {
     // A quarter of the highest level decodes at once, so that the last levels saturate.
-    let slots = (args.users / 4).max(4);
+    let slots = args.users / 4;
     let profile = Profile {
         ttft: Duration::from_millis(60),
         itl: Duration::from_millis(4),
@@ -54,7 +54,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Done, Failure> {
 fn campaign_text(target: &str, args: &DemoArgs) -> String {
     let tier = if args.quick { "quick" } else { "default" };
     let users = args.users;
-    let (eighth, quarter, half) = ((users / 8).max(2), users / 4, users / 2);
+    let (few, eighth, quarter, half) = (users / 40, users / 8, users / 4, users / 2);
     format!(
         r#"
 name = "demo"
@@ -72,7 +72,7 @@ output_tokens = 100
 [phases]
 warmup = {{ users = 1, workload = "short" }}
 baseline = {{ users = 1, workload = "short", requests = 20, cooldown = "500ms" }}
-scaling = {{ users = [5, {eighth}, {quarter}], workload = "short", cooldown = "500ms" }}
+scaling = {{ users = [{few}, {eighth}, {quarter}], workload = "short", cooldown = "500ms" }}
 saturation = {{ users = [{quarter}, {half}, {users}], requests = [{}, {}, {}], workload = "short", cooldown = "500ms" }}
 [[phases.stress]]
 users = {eighth}
@@ -85,4 +85,23 @@ cooldown = "500ms"
         users * WAVES,
         stress_requests = eighth * 4,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+
+    #[test]
+    fn every_size_of_demo_is_a_valid_campaign() {
+        for users in (40..=5000).step_by(7) {
+            for quick in [false, true] {
+                let args = DemoArgs { agents: 1, users, quick, result_dir: None };
+                let text = campaign_text("http://127.0.0.1:1", &args);
+                let source = Source { name: "demo", text: &text };
+                let campaign = campaign::resolve(Some(source), &Overlay::default()).unwrap();
+                assert_eq!(Plan::of(&campaign).levels.len(), 9);
+            }
+        }
+    }
 }

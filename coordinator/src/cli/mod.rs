@@ -6,6 +6,7 @@ pub mod pki;
 
 mod agents;
 mod demo;
+mod papers;
 mod plan;
 mod report;
 mod run;
@@ -46,6 +47,10 @@ enum Command {
     Agents(agents::AgentsArgs),
     /// Make certificates for a fleet
     Pki(pki::PkiArgs),
+    /// Print what a shell needs to complete this command line
+    Completions(papers::CompletionsArgs),
+    /// Print the manual page
+    Man,
 }
 
 fn exit_help() -> String {
@@ -107,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Agents(args) => agents::run(&args),
+        Command::Completions(args) => papers::completions(&args),
+        Command::Man => papers::man(),
         Command::Pki(args) => pki::run(args).map(Done::text).map_err(|error| {
             let exit = if error.is_usage() { Exit::Usage } else { Exit::Internal };
             Failure::new(exit, &error)

@@ -234,7 +234,8 @@ impl Fleet {
             }
         }
         self.members.clear();
-        self.probing.abort_all();
+        // A probe that waits for its turn would keep the queue open.
+        self.probing.shutdown().await;
         let quiet = async {
             while let Some((_, heard)) = self.heard.recv().await {
                 drop(heard);

@@ -317,14 +317,17 @@ fn row(level: &LevelReport) -> Option<PaperRow> {
 
 /// The level with the most tok/s of those that ask the same of the target at rising loads: a
 /// STRESS level with long prompts moves more tokens without more load. Of a run without such
-/// levels, any level.
+/// levels, any level. A level that moved no token is no peak.
 fn peak(levels: &[LevelReport], rows: &[(usize, PaperRow)]) -> Option<Peak> {
     let rising = |row: &PaperRow| match row.phase {
         Phase::Scaling | Phase::Saturation => true,
         Phase::Warmup | Phase::Baseline | Phase::Stress => false,
     };
     let any_rising = rows.iter().any(|(_, row)| rising(row));
-    let candidates = rows.iter().filter(|(_, row)| rising(row) || !any_rising);
+    let candidates = rows
+        .iter()
+        .filter(|(_, row)| rising(row) || !any_rising)
+        .filter(|(_, row)| row.total_tok_s.is_some_and(|rate| rate > 0.0));
     let (places, rows): (Vec<usize>, Vec<PaperRow>) = candidates.copied().unzip();
     let level = levels.get(*places.get(paper::peak(&rows)?)?)?;
     Some(Peak {

@@ -230,13 +230,25 @@ fn what_a_target_said_is_told_once_and_made_plain() {
             details.note(Failure::Http5xx, &format!("request {number:02} ran out of memory"));
         }
     }
+    assert!(!shown(&record).contains("forced_length"));
+    let seal = record.levels[0].shares[0].seal.as_mut().unwrap();
+    seal.snapshot.tally.details.note(Failure::BadEvent, "Unexpected {'ignore_eos'}");
     let text = shown(&record);
+    assert!(text.contains("workloads.NAME.forced_length=false"), "{text}");
     let said = "  http_4xx: server said: Unexpected fields\\u{202e} in the request\n";
     assert_eq!(text.matches(said).count(), 1, "{text}");
     assert!(text.contains("http_5xx: server said: request 06 ran out of memory"), "{text}");
     let level = &json(&record)["levels"][3]["requests"]["first_detail"];
     assert_eq!(level["http_503"], "the engine is busy");
     assert_eq!(level["http_5xx"], "request 03 ran out of memory");
+}
+
+#[test]
+fn a_run_without_a_token_has_no_peak() {
+    let record =
+        run_of(vec![level(Phase::Scaling, 1, 20, 1, Shape { fail_every: 1, ..Shape::QUICK })]);
+    assert_eq!(json(&record)["peak"], Value::Null);
+    assert!(!shown(&record).contains("peak"));
 }
 
 #[test]

@@ -14,6 +14,13 @@ const WIDTH: usize = 100;
 /// Things said by the target that are shown.
 const DETAILS_SHOWN: usize = 12;
 
+/// The fields of a request that force the length of its answer.
+const FORCING: [&str; 2] = ["ignore_eos", "min_tokens"];
+
+const FORCED_LENGTH: &str = "ignore_eos and min_tokens force the length of answers; for a server \
+     that refuses them, --set workloads.NAME.forced_length=false (without a campaign file NAME is \
+     default)";
+
 /// Agents that are listed one by one.
 const AGENTS_SHOWN: usize = 16;
 
@@ -238,6 +245,9 @@ fn failures(model: &ReportModel) -> String {
     let said: BTreeSet<(&str, &str)> = details.map(|(class, words)| (*class, &**words)).collect();
     for (class, words) in said.iter().take(DETAILS_SHOWN) {
         out.push_str(&wrap(&format!("  {class}: server said: "), &plain(words, CLIP), WIDTH));
+    }
+    if said.iter().any(|(_, words)| FORCING.iter().any(|field| words.contains(field))) {
+        out.push_str(&wrap("  hint: ", FORCED_LENGTH, WIDTH));
     }
     if said.len() > DETAILS_SHOWN {
         let more = said.len() - DETAILS_SHOWN;
