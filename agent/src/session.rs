@@ -3,6 +3,8 @@
 //! The session lives on the control thread. If the coordinator goes silent the session stays until
 //! the lease has ended every request; a lost connection is never taken for a farewell.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use crate::compose::Composer;
 use crate::lease::{LEASE, Lease, RENEW_EVERY};
 use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
 use crate::load::{LevelPlan, SharedPlan};
-use crate::preflight;
+use crate::preflight::{self, Route};
 use crate::service::Inner;
 
 /// Reports of workers that may wait, for each worker: it sends one a second and one at the end,
@@ -44,6 +46,42 @@ pub(crate) struct Session {
     worker_reports: mpsc::Receiver<WorkerReport>,
     aborts: mpsc::Receiver<String>,
     level: Level,
+    arming: Option<Arming>,
+}
+
+/// A level that is being checked: names may take seconds to resolve, and neither renewals nor an
+/// abort wait for them.
+struct Arming {
+    level: LevelId,
+    checked: Pin<Box<dyn Future<Output = Checked> + Send>>,
+}
+
+/// What a check led to.
+struct Checked {
+    assignment: Assignment,
+    api_key: Option<SecretString>,
+    route: Result<Route, Vec<String>>,
+}
+
+impl Arming {
+    fn start(inner: Arc<Inner>, assignment: Assignment, api_key: Option<SecretString>) -> Self {
+        let level = assignment.level;
+        let checked = Box::pin(async move {
+            let route = preflight::check(&assignment, &inner.identity.policy).await;
+            Checked { assignment, api_key, route }
+        });
+        Self { level, checked }
+    }
+
+    /// The end of what is being checked; never if nothing is.
+    async fn end(arming: &mut Option<Self>) -> Checked {
+        let checked = match arming {
+            Some(arming) => arming.checked.as_mut().await,
+            None => std::future::pending().await,
+        };
+        *arming = None;
+        checked
+    }
 }
 
 /// Where the session is with its current level.
@@ -118,6 +156,7 @@ impl Session {
             worker_reports,
             aborts,
             level,
+            arming: None,
         })
     }
 
@@ -142,6 +181,10 @@ impl Session {
                         Turn::Go
                     }
                 },
+                checked = Arming::end(&mut self.arming) => {
+                    self.armed(checked).await;
+                    Turn::Go
+                }
                 Some(report) = self.worker_reports.recv() => {
                     self.hear(report).await;
                     Turn::Go
@@ -175,7 +218,7 @@ impl Session {
         }
     }
 
-    async fn send(&self, report: Report) {
+    async fn send(&mut self, report: Report) {
         let sent = self.reports.send(Ok(report));
         if tokio::time::timeout(SEND_TIMEOUT, sent).await.is_err() {
             tracing::warn!(run = %self.run, "the coordinator reads nothing");
@@ -217,8 +260,13 @@ impl Session {
             let reasons = vec!["another level or run is not over on this agent".to_owned()];
             return self.send(Report::NotArmed { level, reasons }).await;
         }
-        let digest = assignment.digest();
-        match preflight::check(&assignment, &self.inner.identity.policy).await {
+        self.level = Level::None;
+        self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, api_key));
+    }
+
+    async fn armed(&mut self, Checked { assignment, api_key, route }: Checked) {
+        let (level, digest) = (assignment.level, assignment.digest());
+        match route {
             Ok(route) => {
                 let plan = LevelPlan {
                     composer: Composer::new(&assignment, api_key.as_ref()),
@@ -264,6 +312,7 @@ impl Session {
     }
 
     fn stop(&mut self, level: LevelId, grace: Duration) {
+        self.arming.take_if(|arming| arming.level == level);
         match &self.level {
             Level::Running(running) if running.level == level => self.stop_workers(grace),
             Level::Armed(plan) if plan.assignment.level == level => self.level = Level::None,

@@ -21,6 +21,9 @@ pub struct Workload {
 /// Characters of prompt per token asked for: the heuristic of the paper, section 5.1.
 pub const CHARS_PER_TOKEN: u32 = 4;
 
+/// Longest prompt and longest answer that can be asked for, in tokens.
+pub const TOKENS_MAX: u32 = 10_000_000;
+
 /// What a server's prefix cache may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheMode {

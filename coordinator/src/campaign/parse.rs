@@ -6,15 +6,13 @@ use std::time::Duration;
 use common::ids::Name;
 use common::seed::Seed;
 use common::target::{BaseUrl, Endpoint, Target, Timeouts, UrlError};
-use common::workload::{CacheMode, Workload};
+use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::phases::read_phases;
 use super::raw::{Collector, Node, Value};
 use super::read::{Field, Section};
 use super::{Campaign, KeyRef, Mode, Tier};
 
-/// Tokens asked for in one prompt or one answer, at most.
-const TOKENS_MAX: u32 = 10_000_000;
 /// Bytes of a model's name, at most.
 const MODEL_BYTES_MAX: usize = 512;
 /// Bytes of a path, at most.

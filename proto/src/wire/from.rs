@@ -16,7 +16,7 @@ use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::{Counts, PaperTally, Span, Tally, Tokens};
 use common::target::{Endpoint, Target, Timeouts};
 use common::time::Tick;
-use common::workload::{CacheMode, Workload};
+use common::workload::{CacheMode, TOKENS_MAX, Workload};
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -220,6 +220,10 @@ impl TryFrom<pb::Workload> for Workload {
     fn try_from(message: pb::Workload) -> Result<Self, WireError> {
         if message.input_tokens == 0 || message.output_tokens == 0 {
             return Err(WireError::new("workload", "no input or no output tokens"));
+        }
+        if message.input_tokens.max(message.output_tokens) > TOKENS_MAX {
+            let reason = format!("more than {TOKENS_MAX} tokens");
+            return Err(WireError::new("workload", reason));
         }
         Ok(Self {
             name: name("workload.name", &message.name)?,

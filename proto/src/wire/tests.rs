@@ -152,6 +152,8 @@ fn a_bad_field_is_named() {
     assert_eq!(field(|a| a.share_count = 4), "share_count");
     assert_eq!(field(|a| a.arrivals = 9), "arrivals");
     assert_eq!(field(|a| a.workload.as_mut().unwrap().name = "../x".to_owned()), "workload.name");
+    // A prompt is built in memory: its length is no stranger's choice.
+    assert_eq!(field(|a| a.workload.as_mut().unwrap().input_tokens = u32::MAX), "workload");
     assert_eq!(
         field(|a| a.target.as_mut().unwrap().base_url = "file:///".to_owned()),
         "target.base_url"
