@@ -4,7 +4,7 @@
 #
 # Checks that a campaign over mutual TLS accounts for what the target saw, that whoever lacks the
 # right certificate or target is refused before anything is sent, and what happens when a cable is
-# cut. With --figure it measures instead: 1,000 users on 4 agents.
+# cut or an agent suspended. With --figure it measures instead: 1,000 users on 4 agents.
 #
 #   tests/lanes/netns.sh [--bin DIR] [--figure] [--skip-ok]
 #
@@ -29,6 +29,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+declare -A PROCESS
+
 # start_agent NAME ADDRESS PORT TARGETS: on the host NAME.
 start_agent() {
     local name=$1 port=$3 config=$WORK/$1-$3.toml
@@ -42,6 +44,7 @@ tls_ca = "$WORK/$name/coordinator-ca.pem"
 targets = [$4]
 CONFIG
     start "agent-$name-$port" "$name" "$BIN/floodmark-agent" serve --config "$config"
+    PROCESS[$name:$port]=${PIDS[-1]}
 }
 
 make_agent() {
@@ -236,6 +239,25 @@ the_coordinators_cable_is_cut() {
     check "the agent is idle again" until_true 10000 agents_idle 10.77.0.11:7070
 }
 
+# As a laptop whose lid is shut: it wakes up after its lease, with users that were in mid-request.
+an_agent_is_suspended() {
+    local process=${PROCESS[h1:7070]} since before
+    begin_long suspended 10.77.0.11:7070
+    since=$(now_ms)
+    kill -s STOP "$process"
+    run_ended "an agent is suspended" 10000 "$since"
+    until_true 10000 passed_since "$since" 6000
+    before=$(sim received)
+    kill -s CONT "$process"
+    check "an agent is suspended: idle when it is back" until_true 10000 agents_idle 10.77.0.11:7070
+    same "an agent is suspended: requests after it woke" "$before" "$(sim received)"
+}
+
+# passed_since SINCE_MS LENGTH_MS
+passed_since() {
+    [ "$(now_ms)" -ge $(($1 + $2)) ]
+}
+
 sim_is_empty() {
     [ "$(sim in_flight)" = 0 ]
 }
@@ -268,6 +290,7 @@ checks)
     targets_that_are_not_listed_are_refused
     an_agents_cable_is_cut
     the_coordinators_cable_is_cut
+    an_agent_is_suspended
     ;;
 figure)
     fleet 4

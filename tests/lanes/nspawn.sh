@@ -209,6 +209,7 @@ the_unit_is_up_and_confined() {
         /etc/systemd/system/floodmark-agent.service >"$WORK/exposure" 2>&1 </dev/null || code=$?
     same "systemd-analyze security, at most 2.0" 0 "$code"
     tail -n 1 "$WORK/exposure"
+    inside load-1 systemd-analyze security --no-pager floodmark-agent 2>&1 </dev/null | tail -n 1
 }
 
 # begin_long NAME: a level of a minute in the background; returns when the target has seen some of it.
