@@ -90,9 +90,17 @@ pub async fn launch(
         }
     }
     let plan = Plan::of(&campaign);
-    let mut store = Store::create(&dir, &header(run, &campaign, &plan))?;
+    // Held first, so that a fleet that cannot be had leaves no empty result behind.
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
-    store.put_agents(&fleet.records())?;
+    let created = Store::create(&dir, &header(run, &campaign, &plan))
+        .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store));
+    let mut store = match created {
+        Ok(store) => store,
+        Err(error) => {
+            fleet.release(&[]).await;
+            return Err(error.into());
+        }
+    };
     let requests: u64 = plan.levels.iter().map(|level| level.load.requests).sum();
     ui.say(&format!(
         "run {run}: {} levels, {requests} requests, {} agents; result in {}",

@@ -46,6 +46,10 @@ impl From<Status> for CallError {
             | Code::PermissionDenied
             | Code::InvalidArgument
             | Code::Unimplemented => Self::Refused(text),
+            // What HTTP/2 says of a connection that breaks off says nothing about why.
+            _ if text.starts_with("h2 protocol error") => {
+                Self::Lost("the agent's process or the network went away".to_owned())
+            }
             code => Self::Lost(format!("{text} ({code:?})")),
         }
     }

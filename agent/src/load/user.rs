@@ -65,6 +65,8 @@ pub(super) struct User {
     id: UserId,
     shared: Rc<Shared>,
     conn: Option<Conn>,
+    /// `conn` has carried a request.
+    used: bool,
     reply: Reply,
     /// A byte of the current response has come.
     answered: bool,
@@ -86,6 +88,7 @@ impl User {
             id,
             shared,
             conn: None,
+            used: false,
             reply: Reply::new(expect, Limits::default()),
             answered: false,
             timer,
@@ -158,17 +161,19 @@ impl User {
             }
         };
         self.conn = keep.then_some(conn);
+        self.used = true;
         let (done, gaps) = open.end(self.reply.conclude());
         self.reply.recycle(gaps);
         done
     }
 
-    /// The kept connection if it is still good, or a new one; and whether it was kept.
+    /// The kept connection if it is still good, or a new one; and whether it has carried a request
+    /// before.
     async fn ready_conn(&mut self) -> Result<(Conn, bool), Failure> {
         if let Some(mut conn) = self.conn.take()
             && !conn.is_stale().await
         {
-            return Ok((conn, true));
+            return Ok((conn, self.used));
         }
         Ok((self.connect().await?, false))
     }
