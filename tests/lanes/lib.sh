@@ -71,12 +71,13 @@ until_true() {
     done
 }
 
+# begin TOOL:PACKAGE...: what the lane needs besides root and the programs.
 begin() {
     if [ "$(id -u)" -ne 0 ]; then skip "needs root, to make network namespaces"; fi
     local program
     for program in floodmark floodmark-agent; do
         if ! [ -x "$BIN/$program" ]; then
-            skip "$BIN/$program is not there; build it with \`cargo build --release\`, or name its folder with --bin"
+            skip "$BIN/$program is not there; build it with \`cargo build --release\`, or name its folder"
         fi
     done
     BIN=$(cd "$BIN" && pwd)
@@ -84,6 +85,22 @@ begin() {
     trap leave EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
+    install_missing "$@"
+    if ! ip netns add "$NS-try" 2>"$WORK/why"; then skip "no network namespaces here: $(cat "$WORK/why")"; fi
+    ip netns delete "$NS-try"
+}
+
+install_missing() {
+    local tool missing=()
+    for tool in "$@"; do
+        command -v "${tool%:*}" >"$WORK/which" || missing+=("${tool#*:}")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then return; fi
+    command -v apt-get >"$WORK/which" || skip "${missing[*]} missing, and no apt-get to install them"
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        "${missing[@]}"; } >"$WORK/apt.log" 2>&1; then
+        skip "cannot install ${missing[*]}: $(tail -n 1 "$WORK/apt.log")"
+    fi
 }
 
 # What a lane itself has to remove; it may define its own.
@@ -119,7 +136,7 @@ end_process() {
 }
 
 gone() {
-    [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
+    ! grep -q '^State:.[^Z]' "/proc/$1/status" 2>/dev/null
 }
 
 # Ends the newest process that `start` started.

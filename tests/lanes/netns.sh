@@ -6,13 +6,14 @@
 # right certificate or target is refused before anything is sent, and what happens when a cable is
 # cut or an agent suspended. With --figure it measures instead: 1,000 users on 4 agents.
 #
-#   tests/lanes/netns.sh [--bin DIR] [--figure] [--skip-ok]
+#   tests/lanes/netns.sh [--figure] [--skip-ok] [DIR]
 #
-# --bin DIR   where floodmark and floodmark-agent are (default: target/release of this checkout)
+# DIR         where floodmark and floodmark-agent are (default: target/release of this checkout)
 # --figure    1,000 users against a simulator of 200 ms, 20 ms, 100 tokens; about two minutes
 # --skip-ok   succeed where this cannot run
 #
-# Needs root, iproute2, curl, jq. Everything it makes is gone when it ends.
+# Needs root and iproute2, curl and jq, of which it installs what is missing. Everything else that
+# it makes is gone when it ends.
 set -euo pipefail
 
 LANE=netns
@@ -21,10 +22,10 @@ source "$(dirname "$0")/lib.sh"
 MODE=checks
 while [ $# -gt 0 ]; do
     case $1 in
-    --bin) BIN=${2:?--bin needs a folder} && shift ;;
     --figure) MODE=figure ;;
     --skip-ok) SKIP_OK=yes ;;
-    *) echo "$LANE: $1 is not an option; see the head of $0" >&2 && exit 2 ;;
+    -*) echo "$LANE: $1 is not an option; see the head of $0" >&2 && exit 2 ;;
+    *) BIN=$1 ;;
     esac
     shift
 done
@@ -69,15 +70,6 @@ agents_idle() {
 
 summary() {
     jq -r "$2" "$WORK/$1/summary.json"
-}
-
-need_tools() {
-    local tool
-    for tool in ip curl jq; do
-        command -v "$tool" >"$WORK/which" || skip "$tool is not installed (packages iproute2, curl, jq)"
-    done
-    if ! ip netns add "$NS-try" 2>"$WORK/why"; then skip "no network namespaces here: $(cat "$WORK/why")"; fi
-    ip netns delete "$NS-try"
 }
 
 fleet() {
@@ -279,8 +271,7 @@ busiest worker \(.client.worker_cpu_max)  loop lag p99 \(.client.loop_lag_p99_ms
     same "client tokens = server tokens" "$(sim completion_tokens)" "$(summary figure '.levels[0].tokens.completion')"
 }
 
-begin
-need_tools
+begin ip:iproute2 curl:curl jq:jq
 case $MODE in
 checks)
     fleet 2

@@ -6,17 +6,17 @@
 # tagged with. Between "Use" and "Renew a certificate" it checks the unit: notified, confined, back
 # and idle after SIGKILL, silent and clean after `systemctl stop`.
 #
-#   tests/lanes/nspawn.sh [--bin DIR] [--cache DIR] [--mirror URL] [--skip-ok]
+#   tests/lanes/nspawn.sh [--cache DIR] [--mirror URL] [--skip-ok] [DIR]
 #
-# --bin DIR     where floodmark and floodmark-agent are (default: target/release of this checkout);
+# DIR           where floodmark and floodmark-agent are (default: target/release of this checkout);
 #               they must run on the release of Debian or Ubuntu that this machine has
 # --cache DIR   where the root file system is kept between runs
 #               (default: ${XDG_CACHE_HOME:-~/.cache}/floodmark-lanes)
 # --mirror URL  where its packages come from (default: where those of this machine do)
 # --skip-ok     succeed where this cannot run
 #
-# Needs root, and installs what is missing of systemd-container, debootstrap, dbus, iproute2, curl,
-# jq and procps. The first run makes the root file system, in about a minute and a half.
+# Needs root and systemd-container, debootstrap, dbus, iproute2, curl, jq and procps, of which it
+# installs what is missing. The first run makes the root file system, in about a minute and a half.
 set -euo pipefail
 
 LANE=nspawn
@@ -26,27 +26,14 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/floodmark-lanes
 MIRROR=
 while [ $# -gt 0 ]; do
     case $1 in
-    --bin) BIN=${2:?--bin needs a folder} && shift ;;
     --cache) CACHE=${2:?--cache needs a folder} && shift ;;
     --mirror) MIRROR=${2:?--mirror needs a URL} && shift ;;
     --skip-ok) SKIP_OK=yes ;;
-    *) echo "$LANE: $1 is not an option; see the head of $0" >&2 && exit 2 ;;
+    -*) echo "$LANE: $1 is not an option; see the head of $0" >&2 && exit 2 ;;
+    *) BIN=$1 ;;
     esac
     shift
 done
-
-install_missing() {
-    local tool missing=()
-    for tool in systemd-nspawn:systemd-container debootstrap:debootstrap dbus-daemon:dbus ip:iproute2 \
-        curl:curl jq:jq ps:procps nsenter:util-linux; do
-        command -v "${tool%:*}" >"$WORK/which" || missing+=("${tool#*:}")
-    done
-    if [ ${#missing[@]} -eq 0 ]; then return; fi
-    command -v apt-get >"$WORK/which" || skip "${missing[*]} missing, and no apt-get to install them"
-    if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$WORK/apt.log" 2>&1; then
-        skip "cannot install ${missing[*]}: $(tail -n 1 "$WORK/apt.log")"
-    fi
-}
 
 # The root file system, of the release that this machine runs and from where its packages come.
 make_root() {
@@ -279,8 +266,8 @@ what_cannot_start_is_not_tried_again() {
     shell load-1 'mv ~/agent.key /etc/floodmark/; systemctl restart floodmark-agent'
 }
 
-begin
-install_missing
+begin systemd-nspawn:systemd-container debootstrap:debootstrap dbus-daemon:dbus ip:iproute2 curl:curl jq:jq \
+    ps:procps nsenter:util-linux
 make_root
 make_network
 make_host lab 10.77.0.1
