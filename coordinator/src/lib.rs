@@ -11,6 +11,7 @@
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
 //! | [`store`], [`record`] | what is kept of a run |
 //! | [`merge`], [`stats`], [`classify`] | totals, statistics, statuses |
+//! | [`import`] | results that other programs measured |
 //! | [`report`], [`ui`] | what people and programs read |
 //! | [`pki`] | certificates |
 //! | [`clock`] | the only place where clocks are read |
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod driver;
 pub mod exit;
 pub mod fleet;
+pub mod import;
 pub mod launch;
 pub mod machine;
 pub mod merge;

@@ -32,8 +32,8 @@ use common::target::Target;
 use common::workload::Workload;
 
 pub use overlay::{FlagValue, Overlay};
-pub(crate) use problem::clip;
 pub use problem::{Place, Problem, Problems};
+pub(crate) use problem::{clip, nearest};
 pub use raw::Source;
 
 /// The campaign that a file and an overlay describe, or everything that is wrong with them.

@@ -8,11 +8,11 @@ use common::hist::LatencyHist;
 use common::phase::Phase;
 
 /// Below this share of successes a level is failing.
-const SUCCESS_MIN: f64 = 0.95;
+pub(super) const SUCCESS_MIN: f64 = 0.95;
 /// Above this multiple of the baseline's p99 a SCALING level is degraded.
-const P99_FACTOR_MAX: f64 = 2.0;
+pub(super) const P99_FACTOR_MAX: f64 = 2.0;
 /// Below this multiple of the level before it a SATURATION level is saturated.
-const GAIN_MIN: f64 = 1.05;
+pub(super) const GAIN_MIN: f64 = 1.05;
 
 /// One level as the paper's client sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]

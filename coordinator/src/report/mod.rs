@@ -5,6 +5,7 @@
 //! and clipped before it reaches a terminal.
 
 mod build;
+mod imported;
 mod model;
 mod plain;
 mod summary;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use crate::store::{StoreError, write_whole};
 
+pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, Client, Distribution, LatencyMs, LevelReport, LevelState, Paper, Peak,
     PerAgent, Rates, Real, ReportModel, Requests, Saturation, TokenSource, TokenSums, Window,

@@ -177,7 +177,7 @@ fn cells(level: &LevelReport) -> [String; COLUMNS.len()] {
 }
 
 /// Three digits or so, in at most six characters; `-` for what is undefined.
-fn short(value: Option<f64>) -> String {
+pub(super) fn short(value: Option<f64>) -> String {
     let Some(value) = value else {
         return "-".into();
     };

@@ -2,7 +2,7 @@
 
 use common::assignment::Load;
 use common::tally::Tally;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::merge::Fault;
 use crate::record::LevelFate;
@@ -23,8 +23,7 @@ pub struct Verdict {
 }
 
 /// The verdicts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// The users asked for were not in flight.
     ConcurrencyNotReached,
@@ -32,6 +31,26 @@ pub enum Code {
     AgentLost,
     /// Records are missing or contradict themselves.
     RecordLoss,
+    /// The work stated was not done, or levels did different work.
+    WorkNotEqual,
+}
+
+impl Code {
+    /// The name in reports and in `summary.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConcurrencyNotReached => "CONCURRENCY_NOT_REACHED",
+            Self::AgentLost => "AGENT_LOST",
+            Self::RecordLoss => "RECORD_LOSS",
+            Self::WorkNotEqual => "WORK_NOT_EQUAL",
+        }
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl Code {
