@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use common::outcome::{Censor, Failure};
+use coordinator::classify::Code;
 use coordinator::exit::Exit;
-use coordinator::report::Code;
 use harness::binaries::root;
 
 const CRATES: [&str; 5] = ["common", "proto", "agent", "coordinator", "tests"];

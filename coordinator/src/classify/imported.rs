@@ -19,7 +19,7 @@ mod status;
 use common::phase::Phase;
 
 use super::paper::{self, PaperRow, PaperVerdict};
-use crate::report::Verdict;
+use crate::classify::Verdict;
 
 pub use level::{Baseline, Level, Stated, Work};
 pub use status::{Axis, Headline, Latency, LoadStatus, Reliability};

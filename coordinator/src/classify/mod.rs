@@ -3,5 +3,7 @@
 pub mod imported;
 mod limits;
 pub mod paper;
+pub(crate) mod verdict;
 
 pub use limits::{LIMITS, LIMITS_VERSION, Limit};
+pub use verdict::{Code, Effect, Verdict};

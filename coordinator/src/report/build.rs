@@ -10,8 +10,8 @@ use super::model::{
     AgentLine, Axes, Client, Distribution, LatencyMs, LevelReport, LevelState, Paper, Peak,
     PerAgent, Rates, Real, ReportModel, Requests, Saturation, TokenSource, TokenSums, Window,
 };
-use super::verdict::{self, Achieved, Verdict};
 use crate::classify::paper::{self, PaperRow};
+use crate::classify::verdict::{self, Achieved, Verdict};
 use crate::merge::{LevelTotals, Part};
 use crate::record::{AgentRecord, LevelFate, LevelRecord, RunRecord};
 use crate::stats;

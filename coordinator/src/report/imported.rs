@@ -3,9 +3,9 @@
 mod json;
 mod text;
 
-use super::verdict::{Code, Verdict};
 use crate::classify::imported::{Judgement, Level};
 use crate::classify::paper;
+use crate::classify::verdict::{Code, Verdict};
 
 pub use json::imported_json;
 pub use text::imported_text;

@@ -10,7 +10,6 @@ mod model;
 mod plain;
 mod summary;
 mod text;
-mod verdict;
 
 use std::path::Path;
 
@@ -23,7 +22,6 @@ pub use model::{
 };
 pub use summary::summary_json;
 pub use text::text;
-pub use verdict::{Code, Effect, Verdict};
 
 /// The summary's file in a result directory.
 pub const SUMMARY_FILE: &str = "summary.json";

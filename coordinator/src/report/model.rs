@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
-use super::verdict::Verdict;
+use crate::classify::verdict::Verdict;
 use crate::record::{RunHeader, UnixMs};
 
 /// A measured number; `summary.json` prints six significant digits of it. Always finite.

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::model::{LatencyMs, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
 use super::summary::timestamp;
+use crate::classify::Verdict;
 use crate::store::{CAMPAIGN_FILE, FILE, mode_word, tier_word};
 
 const WIDTH: usize = 100;
@@ -230,7 +231,7 @@ fn name(level: &LevelReport) -> String {
 }
 
 fn is_struck(level: &LevelReport) -> bool {
-    level.verdicts.iter().any(super::Verdict::strikes)
+    level.verdicts.iter().any(Verdict::strikes)
 }
 
 /// Failed and censored requests by class, and each thing that the target said about them once.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Level, lower_places, number};
 use crate::classify::limits::{IN_FLIGHT_MEAN_MIN, INDEX_SHARE_MIN};
-use crate::report::{Code, Effect, Verdict};
+use crate::classify::{Code, Effect, Verdict};
 use crate::stats;
 
 /// Whether a level had its users in flight.

@@ -6,7 +6,7 @@ use super::{Axis, Baseline, Latency, Level, LoadStatus, Reliability, Work, numbe
 use crate::classify::limits::{
     BEST_SHARE_MIN, ELASTICITY_MIN, P99_FACTOR_MAX, SUCCESS_MIN, WORK_RATIO_MAX,
 };
-use crate::report::{Code, Effect, Verdict};
+use crate::classify::{Code, Effect, Verdict};
 use crate::stats;
 
 /// Whether the work of a level's phase was what was stated, or the same at every level.

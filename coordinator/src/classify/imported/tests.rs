@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::report::Code;
+use crate::classify::Code;
 
 const CHAT: Work = Work::Stated(Stated { input_tokens: 500, output_tokens: 200, images: 0 });
 

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::{Row, best_standing, in_flight, is_struck, lacks_users, peak};
 use crate::classify::imported::{Judgement, Stated, Work};
+use crate::classify::verdict::Verdict;
 use crate::classify::{LIMITS, LIMITS_VERSION, Limit};
 use crate::import::Imported;
 use crate::report::model::Real;
-use crate::report::verdict::Verdict;
 
 /// Version of the keys of the JSON report.
 const SCHEMA_VERSION: u32 = 1;

@@ -3,10 +3,10 @@
 use super::{Row, best_standing, has, in_flight, is_struck, lacks_users, peak};
 use crate::classify::LIMITS_VERSION;
 use crate::classify::imported::{Judgement, Latency, Level, LoadStatus, Reliability, Stated, Work};
+use crate::classify::verdict::{Code, Verdict};
 use crate::import::Imported;
 use crate::report::plain::{CLIP, plain, wrap};
 use crate::report::text::short;
-use crate::report::verdict::{Code, Verdict};
 
 const WIDTH: usize = 100;
 

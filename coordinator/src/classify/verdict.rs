@@ -75,7 +75,7 @@ impl Verdict {
     }
 
     /// The verdict of a fault found while merging.
-    pub(super) fn of_fault(fault: &Fault, fate: Option<&LevelFate>) -> Self {
+    pub(crate) fn of_fault(fault: &Fault, fate: Option<&LevelFate>) -> Self {
         let code = match fault {
             // Where the level was never finished, no agent is to blame.
             Fault::SealMissing { .. } if fate.is_none() => Code::RecordLoss,
@@ -93,18 +93,18 @@ impl Verdict {
 
 /// What is known of a level's requests in flight.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Achieved {
+pub(crate) struct Achieved {
     /// Mean, from the first send to the last end.
-    pub(super) mean: Option<f64>,
+    pub(crate) mean: Option<f64>,
     /// Share of that time below 95 % of the users.
-    pub(super) below_95pct_share: Option<f64>,
+    pub(crate) below_95pct_share: Option<f64>,
     /// The same by Little's law, as a check.
-    pub(super) little: Option<f64>,
+    pub(crate) little: Option<f64>,
 }
 
 /// Whether the users asked for were in flight. The mean is over the whole level, ramp and drain
 /// included, so a level of few turns with a long drain does not reach its users either.
-pub(super) fn concurrency(load: Load, achieved: Achieved) -> Option<Verdict> {
+pub(crate) fn concurrency(load: Load, achieved: Achieved) -> Option<Verdict> {
     let mut evidence = Vec::new();
     if load.requests < u64::from(load.users) {
         evidence.push(format!(
@@ -139,7 +139,7 @@ pub(super) fn concurrency(load: Load, achieved: Achieved) -> Option<Verdict> {
 
 /// In flight by Little's law: requests per second times their mean latency. Only successes have a
 /// latency, so `None` if any request ended otherwise.
-pub(super) fn little(tally: &Tally, wall_s: Option<f64>) -> Option<f64> {
+pub(crate) fn little(tally: &Tally, wall_s: Option<f64>) -> Option<f64> {
     let counts = &tally.counts;
     if counts.succeeded < counts.started {
         return None;
