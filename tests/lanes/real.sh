@@ -9,7 +9,7 @@
 # BIN_DIR holds floodmark. Needs bash, python3, curl, setsid, taskset. Env: KEEP=1 keeps the results, START_S=900 is how long
 # a server may take to start.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 SCRIPTS=$(cd "$1" && pwd)
 BIN=$(cd "$2" && pwd)
 shift 2

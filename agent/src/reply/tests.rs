@@ -15,7 +15,8 @@ const WHOLE: Expect = Expect { stream: false, ..CHAT };
 const WHOLE_TEXT: Expect = Expect { stream: false, ..TEXT };
 
 /// Each file, what was asked for, and what must be concluded.
-const CAPTURES: [(&str, Expect, &str); 21] = [
+const CAPTURES: [(&str, Expect, &str); 22] = [
+    ("llama-cpp-python-interrupted.raw.txt", CHAT, "200 truncated, 0 events"),
     (
         "vllm-cpu-keepalive-8-tokens-a-chunk-cached.raw.txt",
         CHAT,
