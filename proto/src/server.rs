@@ -16,6 +16,11 @@ use crate::generated::agent_server::{Agent, AgentServer};
 use crate::message::{Greeting, Hello, Order, Peer, Refusal, Report};
 use crate::wire::{MESSAGE_MAX, WireError};
 
+/// Clears away connections that died in silence. The load is stopped by the lease, long before:
+/// a coordinator whose host is too busy to answer for a moment must not lose its agent by this.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What an agent does. Every call carries the peer as the link proved it.
 pub trait AgentApi: Send + Sync + 'static {
     /// Says who the agent is and whether it is free.
@@ -140,8 +145,8 @@ where
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
     Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(1)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(2)))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(16)
         .add_service(service)
         .serve_with_incoming_shutdown(incoming, shutdown)

