@@ -91,6 +91,11 @@ fn header(model: &ReportModel) -> String {
         let note = format!("unfinished: {begun} of {planned} levels were begun");
         out.push_str(&wrap("note      ", &note, WIDTH));
     }
+    let started: u64 = model.levels.iter().map(|level| level.requests.started).sum();
+    if started > 0 && model.levels.iter().all(|level| level.requests.succeeded == 0) {
+        let note = format!("no request succeeded, of {started}; what the target said is below");
+        out.push_str(&wrap("note      ", &note, WIDTH));
+    }
     for damage in &model.damage {
         out.push_str(&wrap("damaged   ", &plain(damage, CLIP), WIDTH));
     }
