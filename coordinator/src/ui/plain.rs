@@ -12,7 +12,7 @@ use super::view::{LevelView, View};
 const PRINT_EVERY: Duration = Duration::from_secs(10);
 const REDRAW_EVERY: Duration = Duration::from_millis(200);
 /// A level is shown from when its agents have had time to report.
-const FIRST_AFTER: Duration = Duration::from_secs(1);
+const FIRST_AFTER: Duration = Duration::from_secs(2);
 
 /// The progress line.
 #[derive(Debug)]
