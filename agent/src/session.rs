@@ -232,23 +232,29 @@ impl Session {
             }
             Order::Arm { epoch, .. }
             | Order::Fire { epoch, .. }
+            | Order::Measure { epoch, .. }
+            | Order::Release { epoch, .. }
+            | Order::EndLevel { epoch, .. }
             | Order::Stop { epoch, .. }
             | Order::SealStored { epoch, .. }
             | Order::RenewEcho { epoch, .. }
-            | Order::Release { epoch } => *epoch,
+            | Order::Free { epoch } => *epoch,
         };
         if epoch != self.epoch {
             let refusal = Refusal::Fenced { order: epoch, agent: self.epoch };
             return Turn::Over(Some(refusal));
         }
         match order {
-            Order::Acquire { .. } => {}
+            Order::Acquire { .. }
+            | Order::Measure { .. }
+            | Order::Release { .. }
+            | Order::EndLevel { .. } => {}
             Order::Arm { assignment, api_key, .. } => self.arm(*assignment, api_key).await,
             Order::Fire { level, at, .. } => self.fire(level, at).await,
             Order::Stop { level, grace, .. } => self.stop(level, grace),
             Order::SealStored { level, .. } => self.forget(level),
             Order::RenewEcho { nonce, .. } => self.lease.answered(nonce, Clock::boottime_ns()),
-            Order::Release { .. } => return Turn::Over(None),
+            Order::Free { .. } => return Turn::Over(None),
         }
         Turn::Go
     }
@@ -360,7 +366,7 @@ impl Session {
             // On a slow link a snapshot must neither queue behind its predecessors nor hold up a
             // renewal: the next one says more.
             if idle {
-                let snapshot = running.snapshot(&self.inner, self.epoch, false);
+                let snapshot = running.snapshot(&self.inner, self.epoch);
                 let _ = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
             }
             if let Some(worker) = self.workers.iter().find(|worker| worker.is_dead()) {
@@ -406,7 +412,7 @@ impl Session {
         let Some(end) = running.end() else {
             return;
         };
-        let snapshot = running.snapshot(&self.inner, self.epoch, true);
+        let snapshot = running.snapshot(&self.inner, self.epoch);
         tracing::info!(run = %self.run, level = %running.level, ?end, "sealed");
         let seal = Seal { snapshot, end };
         self.level = Level::Sealed(Box::new(seal.clone()));
@@ -431,12 +437,9 @@ impl Running {
         })
     }
 
-    fn snapshot(&mut self, inner: &Inner, epoch: Epoch, last: bool) -> Snapshot {
+    fn snapshot(&mut self, inner: &Inner, epoch: Epoch) -> Snapshot {
         let mut tally = Tally::default();
         self.parts.iter().for_each(|part| tally.merge(&part.tally));
-        if !last {
-            tally.in_flight = Default::default();
-        }
         self.sequence += 1;
         Snapshot {
             origin: Origin { boot: inner.identity.boot, epoch, level: self.level },
@@ -446,6 +449,7 @@ impl Running {
             vitals: Vitals {
                 worker_cpu: self.parts.iter().map(|part| part.cpu).fold(0.0, f64::max),
                 worker_cpu_max: self.cpu_max,
+                ..Vitals::default()
             },
         }
     }

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use common::arrivals::Arrivals;
 use common::assignment::{Assignment, Load};
 use common::ids::{LevelId, RunId, UserId};
 use common::phase::Phase;
 use common::seed::Seed;
+use common::slo::Slo;
 use common::target::{Endpoint, Target, Timeouts};
 use common::workload::{CacheMode, Workload};
 use uuid::Uuid;
 
 /// Two users, six requests, forced to four tokens.
 pub(crate) fn assignment(base_url: &str) -> Assignment {
-    let load = Load { users: 2, requests: 6 };
+    let load = Load::counted(2, 6);
     Assignment {
         run: RunId(Uuid::from_u128(1)),
         level: LevelId { ordinal: 0, attempt: 0 },
@@ -22,7 +22,7 @@ pub(crate) fn assignment(base_url: &str) -> Assignment {
         seed: Seed(1),
         share: load.share(0, 1),
         load,
-        arrivals: Arrivals::Closed,
+        slo: Slo::default(),
         workload: Workload {
             name: "default".parse().unwrap(),
             input_tokens: 10,

@@ -5,6 +5,7 @@ use crate::digest::{Digest, DigestWriter};
 use crate::ids::{LevelId, RunId, UserId};
 use crate::phase::Phase;
 use crate::seed::Seed;
+use crate::slo::Slo;
 use crate::target::Target;
 use crate::workload::Workload;
 
@@ -25,26 +26,53 @@ pub struct Assignment {
     pub share: Share,
     /// What the whole fleet is to do.
     pub load: Load,
-    /// When users intend their requests.
-    pub arrivals: Arrivals,
+    /// What a request must meet to be good.
+    pub slo: Slo,
     /// What requests ask for.
     pub workload: Workload,
     /// The server under test.
     pub target: Target,
 }
 
-/// The load of a whole level that ends by a count of requests.
+/// The load of a whole level, over the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Load {
-    /// Users in flight asked for, over the fleet.
+    /// Closed loop: the users, each with one request in flight. Open loop: the most requests that
+    /// may be in flight at once; an arrival beyond them waits, and its lateness is recorded.
     pub users: u32,
-    /// Requests, over the fleet.
-    pub requests: u64,
+    /// When requests are intended.
+    pub arrivals: Arrivals,
+    /// When the level is over.
+    pub end: End,
+}
+
+/// When a level is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// When this many requests have ended; the whole level is measured.
+    Requests(u64),
+    /// When the coordinator has measured a window.
+    Window,
 }
 
 impl Load {
-    /// How many requests a user makes: the requests are dealt out in turn, so user `u` makes
-    /// `requests / users`, and one more if `u < requests % users`.
+    /// A closed loop of users that all begin at once and make a number of requests.
+    pub fn counted(users: u32, requests: u64) -> Self {
+        let arrivals = Arrivals::Closed { ramp: std::time::Duration::ZERO };
+        Self { users, arrivals, end: End::Requests(requests) }
+    }
+
+    /// The requests of the level; `None` if it ends otherwise.
+    pub fn requests(self) -> Option<u64> {
+        match self.end {
+            End::Requests(requests) => Some(requests),
+            End::Window => None,
+        }
+    }
+
+    /// How many requests a user makes in closed loop: the requests are dealt out in turn, so user
+    /// `u` makes `requests / users`, and one more if `u < requests % users`. `u64::MAX` if the
+    /// level does not end by a count.
     ///
     /// It depends on nothing but the load and the user, so any split of the users over agents
     /// makes the same requests.
@@ -54,24 +82,29 @@ impl Load {
         if user >= users {
             return 0;
         }
-        self.requests / users + u64::from(user < self.requests % users)
+        match self.end {
+            End::Requests(requests) => requests / users + u64::from(user < requests % users),
+            End::Window => u64::MAX,
+        }
     }
 
     /// The most requests that can ever be in flight: a user without a request is no load.
     pub fn in_flight_max(self) -> u64 {
-        self.requests.min(self.users.into())
+        self.requests().unwrap_or(u64::MAX).min(self.users.into())
     }
 
-    /// Full turns of the users, at least one: `requests / in_flight_max`, rounded up.
-    pub fn waves(self) -> u64 {
-        self.requests.div_ceil(self.in_flight_max().max(1)).max(1)
+    /// Full turns of the users, at least one: `requests / in_flight_max`, rounded up. `None` if
+    /// the level does not end by a count.
+    pub fn waves(self) -> Option<u64> {
+        Some(self.requests()?.div_ceil(self.in_flight_max().max(1)).max(1))
     }
 
-    /// The part of the users that the last turn keeps busy, 0 to 1.
-    pub fn last_wave_fill(self) -> f64 {
-        let users = u64::from(self.users).max(1);
-        let rest = self.requests % users;
-        if rest == 0 && self.requests > 0 { 1.0 } else { rest as f64 / users as f64 }
+    /// The part of the users that the last turn keeps busy, 0 to 1; `None` if the level does not
+    /// end by a count.
+    pub fn last_wave_fill(self) -> Option<f64> {
+        let (requests, users) = (self.requests()?, u64::from(self.users).max(1));
+        let rest = requests % users;
+        Some(if rest == 0 && requests > 0 { 1.0 } else { rest as f64 / users as f64 })
     }
 
     /// The share of agent number `index` of `agents`: users `index`, `index + agents`, … .
@@ -83,7 +116,8 @@ impl Load {
     }
 }
 
-/// A set of users: `first`, `first + step`, …, `count` of them.
+/// A set of users: `first`, `first + step`, …, `count` of them. In open loop also the arrivals
+/// `first`, `first + step`, …, without end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Share {
     /// The lowest user.
@@ -102,9 +136,22 @@ impl Share {
         })
     }
 
-    /// The requests that these users make under `load`.
-    pub fn requests(self, load: Load) -> u64 {
-        self.users().map(|user| load.quota(user)).sum()
+    /// The requests that are made here under `load`; `None` if the level does not end by a count.
+    pub fn requests(self, load: Load) -> Option<u64> {
+        let requests = load.requests()?;
+        Some(match load.arrivals {
+            Arrivals::Closed { .. } => self.users().map(|user| load.quota(user)).sum(),
+            Arrivals::Open(_) if self.count == 0 => 0,
+            Arrivals::Open(_) => {
+                requests.saturating_sub(self.first.0.into()).div_ceil(u64::from(self.step.max(1)))
+            }
+        })
+    }
+
+    /// Whether an arrival of an open loop is made here.
+    pub fn owns(self, arrival: u64) -> bool {
+        let first = u64::from(self.first.0);
+        arrival >= first && (arrival - first).is_multiple_of(u64::from(self.step.max(1)))
     }
 }
 
@@ -124,11 +171,13 @@ impl Assignment {
             .number(self.share.first.0.into())
             .number(self.share.step.into())
             .number(self.share.count.into())
-            .number(self.load.users.into())
-            .number(self.load.requests);
-        match self.arrivals {
-            Arrivals::Closed => digest.text("closed"),
+            .number(self.load.users.into());
+        match self.load.end {
+            End::Requests(requests) => digest.text("requests").number(requests),
+            End::Window => digest.text("window"),
         };
+        self.load.arrivals.feed(&mut digest);
+        self.slo.feed(&mut digest);
         self.workload.feed(&mut digest);
         self.target.feed(&mut digest);
         digest.finish()
@@ -142,13 +191,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::arrivals::{Law, PerSecond, Rate, Schedule};
 
     proptest! {
         #[test]
         fn any_split_deals_out_every_user_and_every_request_once(
             users in 1u32..3000, requests in 0u64..20_000, agents in 1u32..40
         ) {
-            let load = Load { users, requests };
+            let load = Load::counted(users, requests);
             let shares: Vec<Share> = (0..agents).map(|i| load.share(i, agents)).collect();
             let mut seen = BTreeSet::new();
             for share in &shares {
@@ -158,9 +208,34 @@ mod tests {
             }
             prop_assert_eq!(seen.len() as u32, users);
             prop_assert_eq!(seen.last().map(|u| u.0), Some(users - 1));
-            prop_assert_eq!(shares.iter().map(|s| s.requests(load)).sum::<u64>(), requests);
+            prop_assert_eq!(shares.iter().map(|s| s.requests(load).unwrap()).sum::<u64>(), requests);
             let counts = shares.iter().map(|s| s.count);
             prop_assert!(counts.clone().max().unwrap() - counts.min().unwrap() <= 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_deals_out_every_arrival_once(
+            requests in 0u64..5000, agents in 1u32..20, spare in 0u32..50
+        ) {
+            let schedule = Schedule { law: Law::Poisson, rate: Rate::Flat(PerSecond(1)) };
+            let load = Load {
+                users: agents + spare,
+                arrivals: Arrivals::Open(schedule),
+                end: End::Requests(requests),
+            };
+            let shares: Vec<Share> = (0..agents).map(|i| load.share(i, agents)).collect();
+            let mut owned = vec![0u64; shares.len()];
+            for arrival in 0..requests {
+                let owners: Vec<usize> =
+                    (0..shares.len()).filter(|&i| shares[i].owns(arrival)).collect();
+                prop_assert_eq!(owners.len(), 1);
+                owned[owners[0]] += 1;
+            }
+            for (share, owned) in shares.iter().zip(owned) {
+                prop_assert_eq!(share.requests(load), Some(owned));
+            }
         }
     }
 }

@@ -11,7 +11,8 @@
 //! | [`seed`] | one seed per campaign, a generator per request |
 //! | [`phase`] | the five phases |
 //! | [`target`], [`workload`] | what is loaded, with what |
-//! | [`arrivals`], [`assignment`] | when a user intends to send, and one agent's share of a level |
+//! | [`arrivals`], [`assignment`] | when requests are intended, and one agent's share of a level |
+//! | [`slo`] | what a request must meet to be good |
 //! | [`outcome`], [`detail`] | how one request ended, its instants, the target's words |
 //! | [`hist`], [`series`], [`tally`] | what an agent accumulates; merging is exact |
 //! | [`snapshot`] | cumulative states on their way to the coordinator |
@@ -27,6 +28,7 @@ pub mod outcome;
 pub mod phase;
 pub mod seed;
 pub mod series;
+pub mod slo;
 pub mod snapshot;
 pub mod tally;
 pub mod target;

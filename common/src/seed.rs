@@ -20,6 +20,12 @@ impl Seed {
         }
         Generator { state }
     }
+
+    /// The generator for the arrivals of a level in open loop.
+    pub fn arrivals(self, phase: Phase, level: u32) -> Generator {
+        let mut generator = self.request(phase, level, UserId(u32::MAX), u64::MAX);
+        Generator { state: generator.next_u64() ^ 0x6172_7269_7661_6c73 }
+    }
 }
 
 /// A small deterministic generator (SplitMix64, Steele, Lea and Flood 2014).
@@ -49,6 +55,28 @@ impl Generator {
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
+    /// An exponential number of mean 1.
+    pub fn exponential(&mut self) -> f64 {
+        -(1.0 - self.unit()).ln()
+    }
+
+    /// A gamma number of this shape, above 0, and scale 1 (Marsaglia and Tsang 2000).
+    pub fn gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            let boost = (1.0 - self.unit()).powf(1.0 / shape);
+            return self.gamma(shape + 1.0) * boost;
+        }
+        let d = shape - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let z = self.normal();
+            let v = (1.0 + c * z).powi(3);
+            if v > 0.0 && (1.0 - self.unit()).ln() < 0.5 * z * z + d - d * v + d * v.ln() {
+                return d * v;
+            }
+        }
     }
 }
 

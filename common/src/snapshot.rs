@@ -27,7 +27,7 @@ pub struct Snapshot {
     pub sequence: u64,
     /// When it was taken, on the agent's clock.
     pub at: Tick,
-    /// Cumulative state. A running level's snapshot leaves the in-flight series out.
+    /// Cumulative state. A running level's snapshot leaves the target's words out.
     pub tally: Tally,
     /// The agent's condition.
     pub vitals: Vitals,
@@ -36,7 +36,7 @@ pub struct Snapshot {
 /// An agent's final state of a level. It is kept until the coordinator has stored it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// The last snapshot, with the in-flight series.
+    /// The last snapshot, complete.
     pub snapshot: Snapshot,
     /// Why the level is over on this agent.
     pub end: LevelEnd,
@@ -55,6 +55,9 @@ pub enum LevelEnd {
     Faulted(String),
 }
 
+/// A worker that uses more than this share of a core has none to spare (the method, section 3.12).
+pub const BUSY_CPU: f64 = 0.85;
+
 /// An agent's condition during a level.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Vitals {
@@ -62,6 +65,14 @@ pub struct Vitals {
     pub worker_cpu: f64,
     /// The highest such share of the level.
     pub worker_cpu_max: f64,
+    /// Of all workers the largest share of the measured time spent with more than
+    /// [`BUSY_CPU`] of a core in use, 0 to 1.
+    pub busy_share: f64,
+    /// The largest change of the host's wall clock against its monotonic clock since the level
+    /// fired, in nanoseconds, either way.
+    pub clock_step_ns: u64,
+    /// Time that the host was suspended since the level fired, in nanoseconds.
+    pub suspended_ns: u64,
 }
 
 impl Eq for Vitals {}

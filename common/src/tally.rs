@@ -1,30 +1,63 @@
 //! What an agent accumulates over a level. Every number is an integer and merging is addition, so
 //! any split of the same outcomes over workers and agents, merged in any order, gives the same.
 
+mod serial;
+mod window;
+
 use crate::detail::Details;
 use crate::digest::Digest;
 use crate::hist::LatencyHist;
 use crate::outcome::{Censor, Ending, Failure, Outcome};
-use crate::series::InFlight;
+use crate::series::{Flow, InFlight};
+use crate::slo::{Served, Slo};
 use crate::time::Tick;
+
+pub use serial::Serial;
+pub use window::{Arrived, Scope, WindowTally};
 
 /// Cumulative state of a level on one worker, one agent or the whole fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Requests by how they ended.
+    /// Which requests are measured.
+    pub scope: Scope,
+    /// Every request, by how it ended.
     pub counts: Counts,
-    /// Tokens.
+    /// The measured requests, by how they ended.
+    pub measured: Counts,
+    /// Measured successes that meet every objective.
+    pub good: u64,
+    /// Tokens of the measured requests.
     pub tokens: Tokens,
-    /// Latencies of successful requests, and the generator's own lags.
+    /// Latencies of measured successes, and the generator's own lags in the same time.
     pub latencies: Latencies,
-    /// The same requests as the paper's client would have counted them.
+    /// How far a user's successive latencies depend on each other, among measured successes.
+    pub serial: SerialPair,
+    /// Every request as the paper's client would have counted it.
     pub paper: PaperTally,
     /// Requests in flight over time.
     pub in_flight: InFlight,
+    /// What came from the target over time.
+    pub flow: Flow,
     /// First send and last end, both in nanoseconds since the level fired.
     pub span: Option<Span>,
     /// What the target said about its failures.
     pub details: Details,
+}
+
+/// [`Serial`] of two latencies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SerialPair {
+    /// Send to first token.
+    pub ttft: Serial,
+    /// Send to last token.
+    pub e2e: Serial,
+}
+
+/// A user's last measured success, for [`SerialPair`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Previous {
+    ttft_us: Option<u64>,
+    e2e_us: u64,
 }
 
 /// Requests by how they ended.
@@ -77,6 +110,11 @@ impl Counts {
         failed.chain(censored).filter(|(_, count)| *count > 0)
     }
 
+    fn start(&mut self) {
+        self.started += 1;
+        self.open += 1;
+    }
+
     fn end(&mut self, ending: Ending) {
         self.open = self.open.saturating_sub(1);
         let counter = match ending {
@@ -89,6 +127,31 @@ impl Counts {
         }
     }
 
+    fn check(&self) -> Result<(), ConservationError> {
+        let sum = |all: &[u64]| all.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+        let failed = sum(&self.failed).ok_or(ConservationError::Overflow)?;
+        let censored = sum(&self.censored).ok_or(ConservationError::Overflow)?;
+        let ended = sum(&[self.succeeded, failed, censored, self.open])
+            .ok_or(ConservationError::Overflow)?;
+        if ended == self.started {
+            return Ok(());
+        }
+        Err(ConservationError::Endings {
+            started: self.started,
+            succeeded: self.succeeded,
+            failed,
+            censored,
+            open: self.open,
+        })
+    }
+
+    fn is_part_of(&self, all: &Self) -> bool {
+        let each = |mine: &[u64], all: &[u64]| mine.iter().zip(all).all(|(mine, all)| mine <= all);
+        each(&[self.started, self.succeeded, self.open], &[all.started, all.succeeded, all.open])
+            && each(&self.failed, &all.failed)
+            && each(&self.censored, &all.censored)
+    }
+
     fn merge(&mut self, other: &Self) {
         self.started += other.started;
         self.succeeded += other.succeeded;
@@ -98,13 +161,22 @@ impl Counts {
     }
 }
 
+impl SerialPair {
+    fn add(&mut self, first: Previous, second: Previous) {
+        self.e2e.add(first.e2e_us, second.e2e_us);
+        if let (Some(first), Some(second)) = (first.ttft_us, second.ttft_us) {
+            self.ttft.add(first, second);
+        }
+    }
+}
+
 fn add_each(into: &mut [u64], from: &[u64]) {
     for (into, from) in into.iter_mut().zip(from) {
         *into += from;
     }
 }
 
-/// Tokens, by the server's own `usage`.
+/// Tokens of the measured requests, by the server's own `usage`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// Prompt tokens of successful requests.
@@ -177,6 +249,8 @@ latencies! {
     e2e_plan,
     /// (Last token − first token) / (completion tokens − 1), from two tokens on.
     tpot,
+    /// Send to last token over the completion tokens: the latency of an answer per its length.
+    ntpot,
     /// Gaps between token-bearing events, all requests pooled.
     icl,
     /// Intended instant to send, every request that was sent.
@@ -242,6 +316,9 @@ pub enum ConservationError {
     /// A sealed level still has requests open.
     #[error("{0} requests are open in a sealed level")]
     Open(u64),
+    /// The measured requests are not those that the level's scope allows.
+    #[error("the measured requests are not a part of all requests")]
+    Measured,
     /// A histogram does not hold as many samples as requests were counted.
     #[error("{name} holds {samples} samples for {requests} requests")]
     Samples {
@@ -258,41 +335,170 @@ pub enum ConservationError {
 }
 
 impl Tally {
-    /// A request was taken up by a user.
-    pub fn start(&mut self) {
-        self.counts.started += 1;
-        self.counts.open += 1;
+    /// An empty tally of a level that is measured in a window.
+    pub fn windowed() -> Self {
+        Self { scope: Scope::Pending, ..Self::default() }
     }
 
-    /// A request ended. `fire` is the instant at which the level began.
-    pub fn end(&mut self, outcome: &Outcome, fire: Tick) {
-        self.counts.end(outcome.ending);
-        let marks = &outcome.marks;
-        if let Some(sent) = marks.sent {
-            self.latencies.send_lag.record_ns(sent.ns_since(marks.intended));
-            let sent_ns = sent.ns_since(fire);
-            let done_ns = marks.done.ns_since(fire);
-            self.widen_span(Span { first_sent_ns: sent_ns, last_done_ns: done_ns });
+    /// The window begins at this instant, which has not come yet, in nanoseconds since the level
+    /// fired. A level has one window.
+    pub fn measure(&mut self, from_ns: u64) {
+        if self.scope == Scope::Pending {
+            let following = self.counts.open;
+            self.scope =
+                Scope::Window(WindowTally { from_ns, following, ..WindowTally::default() });
         }
-        let usage = outcome.usage.unwrap_or_default();
-        if outcome.paper_success
-            && let Some(sent) = marks.sent
+    }
+
+    /// The window ends before this instant, which has not come yet.
+    pub fn release(&mut self, until_ns: u64) {
+        if let Some(window) = self.scope.window_mut() {
+            window.until_ns.get_or_insert(until_ns.max(window.from_ns));
+        }
+    }
+
+    /// A request intended at this instant, in nanoseconds since the level fired, was taken up.
+    pub fn start(&mut self, intended_ns: u64) {
+        self.counts.start();
+        if self.scope.measures(intended_ns) {
+            self.measured.start();
+        }
+        if let Some(window) = self.scope.window_mut()
+            && window.is_before_end(intended_ns)
         {
-            self.paper.succeeded += 1;
-            self.paper.prompt += usage.prompt;
-            self.paper.completion += usage.completion;
-            self.paper.latency.record_ns(marks.done.ns_since(sent));
+            window.following += 1;
         }
+    }
+
+    /// `level` requests were in flight from one instant to another, both since the level fired.
+    /// Intervals come in order and do not overlap.
+    pub fn in_flight(&mut self, from_ns: u64, to_ns: u64, level: u32) {
+        self.in_flight.add(from_ns, to_ns, level);
+        if let Some(window) = self.scope.window_mut() {
+            window.in_flight_ns += window.overlap(from_ns, to_ns) * u64::from(level);
+        }
+    }
+
+    /// Token-bearing events came, this many nanoseconds after the level fired.
+    pub fn events(&mut self, at_ns: u64, events: u64) {
+        self.flow.add(at_ns, |slot| slot.events += events);
+    }
+
+    /// A request ended. `fire` is the instant at which the level began, `previous` what the user's
+    /// last request gave; gives the same for its next one.
+    pub fn end(
+        &mut self,
+        outcome: &Outcome,
+        fire: Tick,
+        slo: Slo,
+        previous: Option<Previous>,
+    ) -> Option<Previous> {
+        let marks = &outcome.marks;
+        let intended_ns = marks.intended.ns_since(fire);
+        let measured = self.scope.measures(intended_ns);
+        self.counts.end(outcome.ending);
+        if measured {
+            self.measured.end(outcome.ending);
+        }
+        if let Some(sent) = marks.sent {
+            let (sent_ns, done_ns) = (sent.ns_since(fire), marks.done.ns_since(fire));
+            if measured {
+                self.latencies.send_lag.record_ns(sent.ns_since(marks.intended));
+            }
+            self.widen_span(Span { first_sent_ns: sent_ns, last_done_ns: done_ns });
+            if let Some(window) = self.scope.window_mut() {
+                window.overlap_ns += window.overlap(sent_ns, done_ns);
+            }
+        }
+        if let Some(window) = self.scope.window_mut()
+            && window.is_before_end(intended_ns)
+        {
+            window.following = window.following.saturating_sub(1);
+        }
+        self.add_paper(outcome);
         if let (Ending::Failed(failure), Some(words)) = (outcome.ending, &outcome.detail) {
             self.details.note(failure, words);
         }
         match outcome.ending {
-            Ending::Succeeded => self.add_success(outcome),
-            Ending::Failed(_) | Ending::Censored(_) => self.tokens.wasted += usage.completion,
+            Ending::Succeeded => {
+                self.add_arrivals(outcome, fire);
+                measured.then(|| self.add_success(outcome, slo, previous))
+            }
+            Ending::Failed(_) | Ending::Censored(_) => {
+                let wasted = outcome.usage.unwrap_or_default().completion;
+                if measured {
+                    self.tokens.wasted += wasted;
+                }
+                if let Some(window) = self.scope.window_mut()
+                    && window.holds(marks.done.ns_since(fire))
+                {
+                    window.arrived.wasted += wasted;
+                }
+                None
+            }
         }
     }
 
-    fn add_success(&mut self, outcome: &Outcome) {
+    fn add_paper(&mut self, outcome: &Outcome) {
+        let usage = outcome.usage.unwrap_or_default();
+        if outcome.paper_success
+            && let Some(sent) = outcome.marks.sent
+        {
+            self.paper.succeeded += 1;
+            self.paper.prompt += usage.prompt;
+            self.paper.completion += usage.completion;
+            self.paper.latency.record_ns(outcome.marks.done.ns_since(sent));
+        }
+    }
+
+    /// Credits a success's tokens to the instants at which they came: its prompt at the first
+    /// token, its completion spread evenly over its events. An answer that is one body came at its
+    /// end.
+    fn add_arrivals(&mut self, outcome: &Outcome, fire: Tick) {
+        let marks = &outcome.marks;
+        let usage = outcome.usage.unwrap_or_default();
+        let done_ns = marks.done.ns_since(fire);
+        let first_ns = marks.first_token.map_or(done_ns, |first| first.ns_since(fire));
+        let ttft_ns = marks.first_token.zip(marks.sent).map(|(first, sent)| first.ns_since(sent));
+        let holds = |scope: &Scope, ns| scope.window().is_some_and(|window| window.holds(ns));
+        let mut arrived = Arrived::default();
+        if holds(&self.scope, done_ns) {
+            arrived.requests = 1;
+        }
+        if holds(&self.scope, first_ns) {
+            arrived.prompt = usage.prompt;
+            arrived.cached_prompt = usage.cached_prompt;
+        }
+        self.flow.add(done_ns, |slot| slot.succeeded += 1);
+        self.flow.add(first_ns, |slot| {
+            slot.prompt += usage.prompt;
+            if let Some(ttft_ns) = ttft_ns {
+                slot.first += 1;
+                slot.ttft_us += ttft_ns / 1000;
+            }
+        });
+        let events = outcome.gaps_us.len() as u64 + 1;
+        let (each, spare) = (usage.completion / events, usage.completion % events);
+        let (mut at_ns, mut saved) = (first_ns, 0);
+        for &gap_us in std::iter::once(&0).chain(&outcome.gaps_us) {
+            at_ns = at_ns.saturating_add(u64::from(gap_us) * 1000);
+            let mut tokens = each;
+            saved += spare;
+            if saved >= events {
+                saved -= events;
+                tokens += 1;
+            }
+            if holds(&self.scope, at_ns) {
+                arrived.output += tokens;
+            }
+            self.flow.add(at_ns, |slot| slot.output += tokens);
+        }
+        if let Some(window) = self.scope.window_mut() {
+            window.arrived.add(arrived);
+        }
+    }
+
+    fn add_success(&mut self, outcome: &Outcome, slo: Slo, previous: Option<Previous>) -> Previous {
         let marks = &outcome.marks;
         match outcome.usage {
             Some(usage) => {
@@ -307,19 +513,34 @@ impl Tally {
         let latencies = &mut self.latencies;
         let end = marks.last_token.unwrap_or(marks.done);
         let sent = marks.sent.unwrap_or(marks.intended);
-        latencies.e2e.record_ns(end.ns_since(sent));
-        latencies.e2e_plan.record_ns(end.ns_since(marks.intended));
+        let tokens = outcome.usage.map_or(0, |usage| usage.completion);
+        let e2e_ns = end.ns_since(sent);
+        let mut served = Served { e2e_ns: end.ns_since(marks.intended), ..Served::default() };
+        let mut this = Previous { ttft_us: None, e2e_us: e2e_ns / 1000 };
+        latencies.e2e.record_ns(e2e_ns);
+        latencies.e2e_plan.record_ns(served.e2e_ns);
+        if tokens >= 1 {
+            latencies.ntpot.record_ns(e2e_ns / tokens);
+        }
         if let (Some(first), Some(last)) = (marks.first_token, marks.last_token) {
             latencies.ttft.record_ns(first.ns_since(sent));
             latencies.ttft_plan.record_ns(first.ns_since(marks.intended));
-            let tokens = outcome.usage.map_or(0, |usage| usage.completion);
+            this.ttft_us = Some(first.ns_since(sent) / 1000);
+            served.ttft_ns = Some(first.ns_since(marks.intended));
             if tokens >= 2 && last > first {
-                latencies.tpot.record_ns(last.ns_since(first) / (tokens - 1));
+                let tpot_ns = last.ns_since(first) / (tokens - 1);
+                latencies.tpot.record_ns(tpot_ns);
+                served.tpot_ns = Some(tpot_ns);
             }
         }
         for &gap in &outcome.gaps_us {
             latencies.icl.record_us(gap.into());
         }
+        self.good += u64::from(slo.is_met(served));
+        if let Some(previous) = previous {
+            self.serial.add(previous, this);
+        }
+        this
     }
 
     fn widen_span(&mut self, other: Span) {
@@ -334,11 +555,17 @@ impl Tally {
 
     /// Adds everything that `other` holds.
     pub fn merge(&mut self, other: &Self) {
+        self.scope.merge(&other.scope);
         self.counts.merge(&other.counts);
+        self.measured.merge(&other.measured);
+        self.good += other.good;
         self.tokens.merge(&other.tokens);
         self.latencies.merge(&other.latencies);
+        self.serial.ttft.merge(&other.serial.ttft);
+        self.serial.e2e.merge(&other.serial.e2e);
         self.paper.merge(&other.paper);
         self.in_flight.merge(&other.in_flight);
+        self.flow.merge(&other.flow);
         self.details.merge(&other.details);
         if let Some(span) = other.span {
             self.widen_span(span);
@@ -346,26 +573,26 @@ impl Tally {
     }
 
     /// Checks that nothing was lost or counted twice:
-    /// started = succeeded + failed + censored + open, and one latency per success.
+    /// started = succeeded + failed + censored + open, of all requests and of the measured ones,
+    /// and one latency per success.
+    ///
+    /// # Errors
+    /// As [`ConservationError`] says.
     pub fn check(&self) -> Result<(), ConservationError> {
-        let counts = &self.counts;
-        let sum = |all: &[u64]| all.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
-        let failed = sum(&counts.failed).ok_or(ConservationError::Overflow)?;
-        let censored = sum(&counts.censored).ok_or(ConservationError::Overflow)?;
-        let ended = sum(&[counts.succeeded, failed, censored, counts.open])
-            .ok_or(ConservationError::Overflow)?;
-        if ended != counts.started {
-            return Err(ConservationError::Endings {
-                started: counts.started,
-                succeeded: counts.succeeded,
-                failed,
-                censored,
-                open: counts.open,
-            });
+        self.counts.check()?;
+        self.measured.check()?;
+        let measured_fit = match self.scope {
+            Scope::Whole => self.measured == self.counts,
+            Scope::Pending => self.measured == Counts::default(),
+            Scope::Window(_) => self.measured.is_part_of(&self.counts),
+        };
+        if !measured_fit || self.good > self.measured.succeeded {
+            return Err(ConservationError::Measured);
         }
+        let succeeded = self.measured.succeeded;
         for (name, hist, requests) in [
-            ("e2e", &self.latencies.e2e, counts.succeeded),
-            ("e2e_plan", &self.latencies.e2e_plan, counts.succeeded),
+            ("e2e", &self.latencies.e2e, succeeded),
+            ("e2e_plan", &self.latencies.e2e_plan, succeeded),
             ("paper latency", &self.paper.latency, self.paper.succeeded),
         ] {
             if hist.count() != requests {

@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::arrivals::Arrivals;
 use common::assignment::Assignment;
 use common::digest::Digest;
 use common::ids::{LevelId, RunId};
 use common::seed::Seed;
+use common::slo::Slo;
 use common::snapshot::{LevelEnd, Seal};
 use common::target::Target;
 use common::time::Tick;
@@ -44,6 +44,8 @@ pub struct Setup {
     pub target: Target,
     /// The key for it.
     pub api_key: Option<SecretString>,
+    /// What a request must meet to be good.
+    pub slo: Slo,
     /// The levels.
     pub plan: Plan,
 }
@@ -244,7 +246,7 @@ impl<'a> Driver<'a> {
     fn examine(&self, agent: AgentIx, seal: &Seal) -> Examined {
         let level = self.machine.level();
         let ordered = self.setup.plan.levels.get(level.ordinal as usize).map_or(0, |planned| {
-            planned.load.share(agent.0, self.fleet.len()).requests(planned.load)
+            planned.load.share(agent.0, self.fleet.len()).requests(planned.load).unwrap_or(u64::MAX)
         });
         let given = Given {
             own: self.fleet.is_of(agent, seal.snapshot.origin),
@@ -359,7 +361,7 @@ impl<'a> Driver<'a> {
                 seed: self.setup.seed,
                 share,
                 load: planned.load,
-                arrivals: Arrivals::Closed,
+                slo: self.setup.slo,
                 workload: planned.workload.clone(),
                 target: self.setup.target.clone(),
             };

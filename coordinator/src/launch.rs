@@ -101,14 +101,15 @@ pub async fn launch(
             return Err(error.into());
         }
     };
-    let requests: u64 = plan.levels.iter().map(|level| level.load.requests).sum();
+    let requests: u64 = plan.levels.iter().filter_map(|level| level.load.requests()).sum();
     ui.say(&format!(
         "run {run}: {} levels, {requests} requests, {} agents; result in {}",
         plan.levels.len(),
         fleet.len(),
         dir.display()
     ));
-    let setup = Setup { run, seed: campaign.seed, target: campaign.target, api_key, plan };
+    let Campaign { seed, slo, target, .. } = campaign;
+    let setup = Setup { run, seed, slo, target, api_key, plan };
     let driver = Driver::new(&setup, &mut fleet, &mut store, ui, clock);
     let driven = driver.run(interrupts).await;
     let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());

@@ -128,7 +128,7 @@ impl<'a> LevelTotals<'a> {
         let agents = u32::try_from(totals.parts.len()).unwrap_or(u32::MAX);
         let unknown = (0..).zip(&totals.parts).filter(|(_, part)| part.seal.is_none());
         totals.unknown_requests =
-            unknown.map(|(index, _)| load.share(index, agents).requests(load)).sum();
+            unknown.filter_map(|(index, _)| load.share(index, agents).requests(load)).sum();
         totals
     }
 

@@ -7,6 +7,7 @@ use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
 use common::outcome::{Ending, Failure, Marks, Outcome, Usage};
 use common::phase::Phase;
+use common::slo::Slo;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
 use common::time::Tick;
@@ -41,7 +42,7 @@ impl Shape {
 
     /// All requests of a closed loop, user by user.
     pub(crate) fn outcomes(self, users: u32, requests: u64) -> Vec<Outcome> {
-        let load = Load { users, requests };
+        let load = Load::counted(users, requests);
         let mut outcomes = Vec::new();
         for user in (0..users).map(UserId) {
             let mut at = Tick(1_000_000 * u64::from(user.0 % 7));
@@ -97,8 +98,8 @@ pub(crate) fn seal_of(outcomes: &[Outcome]) -> Seal {
     let mut tally = Tally::default();
     let mut edges: Vec<(u64, i64)> = Vec::new();
     for outcome in outcomes {
-        tally.start();
-        tally.end(outcome, Tick::ZERO);
+        tally.start(outcome.marks.intended.0);
+        tally.end(outcome, Tick::ZERO, Slo::default(), None);
         edges.push((outcome.marks.sent.unwrap().0, 1));
         edges.push((outcome.marks.done.0, -1));
     }
@@ -106,14 +107,14 @@ pub(crate) fn seal_of(outcomes: &[Outcome]) -> Seal {
     let mut level = 0;
     for pair in edges.windows(2) {
         level += pair[0].1;
-        tally.in_flight.add(pair[0].0, pair[1].0, level as u32);
+        tally.in_flight(pair[0].0, pair[1].0, level as u32);
     }
     let origin = Origin {
         boot: BootId(Uuid::from_u128(1)),
         epoch: Epoch(1),
         level: LevelId { ordinal: 0, attempt: 0 },
     };
-    let vitals = Vitals { worker_cpu: 0.125, worker_cpu_max: 0.25 };
+    let vitals = Vitals { worker_cpu: 0.125, worker_cpu_max: 0.25, ..Vitals::default() };
     Seal {
         snapshot: Snapshot { origin, sequence: 9, at: Tick(1_000_000_000), tally, vitals },
         end: LevelEnd::Completed,
@@ -128,7 +129,7 @@ pub(crate) fn level(
     agents: u32,
     shape: Shape,
 ) -> LevelRecord {
-    let load = Load { users, requests };
+    let load = Load::counted(users, requests);
     let outcomes = shape.outcomes(users, requests);
     let shares = self::agents(agents)
         .into_iter()
@@ -152,6 +153,7 @@ pub(crate) fn level(
             load,
             allow_capped: requests < u64::from(users),
             workload: workload("default", shape),
+            window: None,
             cooldown: Duration::from_secs(5),
         },
         shares,

@@ -165,6 +165,35 @@ pub enum Order {
         /// When.
         at: Tick,
     },
+    /// The measured window of the running level begins at an instant that has not come yet.
+    /// Answered only if it has, by [`Report::TooLate`].
+    Measure {
+        /// The fencing token's epoch.
+        epoch: Epoch,
+        /// The level.
+        level: LevelId,
+        /// When.
+        from: Tick,
+    },
+    /// The window ends before an instant that has not come yet. Load goes on, so that requests of
+    /// the window end under the load they began in. Answered only if the instant has come, by
+    /// [`Report::TooLate`].
+    Release {
+        /// The fencing token's epoch.
+        epoch: Epoch,
+        /// The level.
+        level: LevelId,
+        /// When.
+        at: Tick,
+    },
+    /// Every request of the window has ended, or has been waited for long enough: cut the rest.
+    /// Answered by a seal of a completed level.
+    EndLevel {
+        /// The fencing token's epoch.
+        epoch: Epoch,
+        /// The level.
+        level: LevelId,
+    },
     /// Start no further request; requests in flight may go on for `grace`, then they are cut.
     /// Answered by a seal.
     Stop {
@@ -190,7 +219,7 @@ pub enum Order {
         nonce: u64,
     },
     /// The run is over: be free.
-    Release {
+    Free {
         /// The fencing token's epoch.
         epoch: Epoch,
     },
@@ -227,7 +256,7 @@ pub enum Report {
         /// The level.
         level: LevelId,
     },
-    /// The instant had passed when the order came; nothing was sent.
+    /// An instant had passed when its order came. Of a start: nothing was sent.
     TooLate {
         /// The level.
         level: LevelId,

@@ -67,7 +67,7 @@ mod tests {
         fn workers_split_an_agents_share_without_rest(
             users in 1u32..500, agents in 1u32..9, agent in 0u32..9, workers in 1u32..9
         ) {
-            let share = Load { users, requests: 1 }.share(agent % agents, agents);
+            let share = Load::counted(users, 1).share(agent % agents, agents);
             let all: BTreeSet<_> = share.users().collect();
             let mut seen = BTreeSet::new();
             for worker in 0..workers {

@@ -1,6 +1,7 @@
 //! What a worker records of a level. Owned by the worker, touched by no other thread.
 
 use common::outcome::Outcome;
+use common::slo::Slo;
 use common::tally::Tally;
 use common::time::Tick;
 
@@ -8,14 +9,15 @@ use common::time::Tick;
 pub(super) struct Recorder {
     tally: Tally,
     fire: Tick,
+    slo: Slo,
     in_flight: u32,
     changed: Tick,
 }
 
 impl Recorder {
     /// An empty record of a level that fires at `fire`.
-    pub(super) fn new(fire: Tick) -> Self {
-        Self { tally: Tally::default(), fire, in_flight: 0, changed: fire }
+    pub(super) fn new(fire: Tick, slo: Slo) -> Self {
+        Self { tally: Tally::default(), fire, slo, in_flight: 0, changed: fire }
     }
 
     /// When the level fires.
@@ -24,8 +26,8 @@ impl Recorder {
     }
 
     /// A user takes up a request.
-    pub(super) fn start(&mut self) {
-        self.tally.start();
+    pub(super) fn start(&mut self, intended: Tick) {
+        self.tally.start(intended.ns_since(self.fire));
     }
 
     /// Its first byte is handed to the socket.
@@ -40,7 +42,7 @@ impl Recorder {
             self.advance(outcome.marks.done);
             self.in_flight = self.in_flight.saturating_sub(1);
         }
-        self.tally.end(outcome, self.fire);
+        self.tally.end(outcome, self.fire, self.slo, None);
     }
 
     /// The event loop woke this much too late for a timer.
@@ -48,18 +50,9 @@ impl Recorder {
         self.tally.latencies.loop_lag.record_ns(lag_ns);
     }
 
-    /// The record so far, the in-flight series and the target's words left out: the seal has
-    /// them.
+    /// The record so far, the target's words left out: the seal has them.
     pub(super) fn snapshot(&self) -> Tally {
-        Tally {
-            counts: self.tally.counts.clone(),
-            tokens: self.tally.tokens,
-            latencies: self.tally.latencies.clone(),
-            paper: self.tally.paper.clone(),
-            in_flight: Default::default(),
-            span: self.tally.span,
-            details: Default::default(),
-        }
+        Tally { details: Default::default(), ..self.tally.clone() }
     }
 
     /// The record, complete.
@@ -72,7 +65,7 @@ impl Recorder {
         let (from, to) = (self.changed.ns_since(self.fire), now.ns_since(self.fire));
         if to > from {
             if self.in_flight > 0 {
-                self.tally.in_flight.add(from, to, self.in_flight);
+                self.tally.in_flight(from, to, self.in_flight);
             }
             self.changed = now;
         }

@@ -33,7 +33,7 @@ fn target<T: Send + 'static>(
 /// One user that makes `requests` requests.
 fn one_user(address: SocketAddr, requests: u64) -> Assignment {
     let mut assignment = assignment(&format!("http://{address}"));
-    assignment.load = Load { users: 1, requests };
+    assignment.load = Load::counted(1, requests);
     assignment.share = assignment.load.share(0, 1);
     assignment
 }

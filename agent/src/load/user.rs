@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use common::arrivals::Arrivals;
 use common::ids::UserId;
 use common::outcome::{Censor, Ending, Failure, Marks, Outcome};
 use common::time::Tick;
@@ -37,10 +38,11 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(plan: SharedPlan, clock: Clock, fire: Tick) -> Self {
+        let slo = plan.assignment.slo;
         Self {
             plan,
             clock,
-            recorder: RefCell::new(Recorder::new(fire)),
+            recorder: RefCell::new(Recorder::new(fire, slo)),
             stopping: Cell::new(false),
             expired: Cell::new(false),
             cut_as: Cell::new(Censor::CancelledAbort),
@@ -107,12 +109,14 @@ impl User {
         self.conn = self.connect().await.ok();
         self.timer.as_mut().await;
         let fire = shared.recorder.borrow().fire();
+        let load = plan.assignment.load;
+        let (ramp, place) = (load.arrivals.ramp(), (self.id.0, load.users));
         let mut free = None;
         for number in 0..quota {
             if !shared.may_start() {
                 return;
             }
-            let intended = plan.assignment.arrivals.intended(fire, free);
+            let intended = Arrivals::intended(ramp, place, fire, free);
             let open = Open::start(&shared, self.id, number, intended);
             free = Some(self.request(open).await);
         }
@@ -301,7 +305,7 @@ struct Open<'a> {
 
 impl<'a> Open<'a> {
     fn start(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
-        shared.recorder.borrow_mut().start();
+        shared.recorder.borrow_mut().start(intended);
         Self { shared, user, number, intended, sent: None, ended: false }
     }
 

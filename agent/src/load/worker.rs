@@ -255,7 +255,8 @@ impl<'a> Level<'a> {
             if self.shared.expired.get() { LevelEnd::LeaseExpired } else { LevelEnd::Completed };
         let end = self.end.take().unwrap_or(unmade);
         let fire = self.shared.recorder.borrow().fire();
-        let recorder = self.shared.recorder.replace(super::recorder::Recorder::new(fire));
+        let slo = self.shared.plan.assignment.slo;
+        let recorder = self.shared.recorder.replace(super::recorder::Recorder::new(fire, slo));
         let report = WorkerReport {
             worker: self.place.index,
             level,

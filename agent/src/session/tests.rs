@@ -110,7 +110,7 @@ async fn a_panic_in_a_users_task_fails_the_level_with_the_reason() {
     assert_eq!(seal.end, LevelEnd::Completed);
     assert_eq!(seal.snapshot.tally.counts.succeeded, 6);
 
-    coordinator.orders.send(Order::Release { epoch: coordinator.epoch }).await.unwrap();
+    coordinator.orders.send(Order::Free { epoch: coordinator.epoch }).await.unwrap();
     drop(stop);
     agent.await.unwrap().unwrap();
 }

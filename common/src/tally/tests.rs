@@ -58,8 +58,8 @@ fn merged(outcomes: &[Outcome], split: &[usize], agents: usize, reverse: bool) -
     let mut tallies = vec![Tally::default(); agents];
     for (outcome, place) in outcomes.iter().zip(split.iter().cycle()) {
         let tally = &mut tallies[place % agents];
-        tally.start();
-        tally.end(outcome, Tick::ZERO);
+        tally.start(outcome.marks.intended.0);
+        tally.end(outcome, Tick::ZERO, Slo::default(), None);
     }
     if reverse {
         tallies.reverse();
@@ -89,17 +89,129 @@ proptest! {
     }
 }
 
+/// What one agent records of these outcomes in a window that is ordered while they run: as a
+/// generator does, in the order in which things happen.
+fn windowed(outcomes: &[Outcome], from_ns: u64, until_ns: u64) -> Tally {
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    enum Step {
+        Measure,
+        Release,
+        Start(usize),
+        End(usize),
+    }
+    let mut steps = vec![(from_ns, Step::Measure), (until_ns.max(from_ns), Step::Release)];
+    for (place, outcome) in outcomes.iter().enumerate() {
+        steps.push((outcome.marks.intended.0, Step::Start(place)));
+        steps.push((outcome.marks.done.0, Step::End(place)));
+    }
+    steps.sort_unstable();
+    let mut tally = Tally::windowed();
+    for (_, step) in steps {
+        match step {
+            Step::Measure => tally.measure(from_ns),
+            Step::Release => tally.release(until_ns),
+            Step::Start(place) => tally.start(outcomes[place].marks.intended.0),
+            Step::End(place) => {
+                tally.end(&outcomes[place], Tick::ZERO, Slo::default(), None);
+            }
+        }
+    }
+    tally
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_window_holds_what_was_intended_and_what_arrived_in_it_whatever_the_split(
+        outcomes in prop::collection::vec(any_outcome(), 0..60),
+        split in prop::collection::vec(0usize..5, 1..50),
+        from_ns in 0u64..12_000_000_000,
+        length in 0u64..8_000_000_000_000,
+    ) {
+        let until_ns = from_ns + length;
+        let alone = windowed(&outcomes, from_ns, until_ns);
+        prop_assert_eq!(alone.check_sealed(), Ok(()));
+        let inside = |tick: Tick| tick.0 >= from_ns && tick.0 < until_ns;
+        let intended = outcomes.iter().filter(|o| inside(o.marks.intended)).count() as u64;
+        prop_assert_eq!(alone.measured.started, intended);
+        prop_assert_eq!(alone.counts.started, outcomes.len() as u64);
+        let window = *alone.scope.window().unwrap();
+        prop_assert_eq!(window.following, 0);
+        prop_assert_eq!(window.until_ns, Some(until_ns));
+        let succeeded = || outcomes.iter().filter(|o| o.ending == Ending::Succeeded);
+        let ended = succeeded().filter(|o| inside(o.marks.done)).count() as u64;
+        prop_assert_eq!(window.arrived.requests, ended);
+        let all: u64 = succeeded().map(|o| o.usage.unwrap_or_default().completion).sum();
+        prop_assert_eq!(alone.flow.slots().map(|slot| slot.output).sum::<u64>(), all);
+        prop_assert!(window.arrived.output <= all);
+        let overlap: u64 = outcomes
+            .iter()
+            .filter_map(|o| {
+                let sent = o.marks.sent?.0.max(from_ns);
+                Some(o.marks.done.0.min(until_ns).saturating_sub(sent))
+            })
+            .sum();
+        prop_assert_eq!(window.overlap_ns, overlap);
+        let mut parts = vec![Vec::new(); 5];
+        for (outcome, place) in outcomes.iter().zip(split.iter().cycle()) {
+            parts[*place].push(outcome.clone());
+        }
+        let mut fleet = Tally::default();
+        for part in parts.iter().rev() {
+            fleet.merge(&windowed(part, from_ns, until_ns));
+        }
+        prop_assert_eq!(fleet.check_sealed(), Ok(()));
+        prop_assert_eq!(fleet, alone);
+    }
+}
+
+#[test]
+fn a_request_that_spans_the_window_is_credited_by_when_its_tokens_come() {
+    let mut tally = Tally::windowed();
+    let second = 1_000_000_000;
+    tally.start(0);
+    tally.measure(2 * second);
+    assert_eq!(tally.scope.window().unwrap().following, 1);
+    tally.release(4 * second);
+    tally.in_flight(0, 6 * second, 1);
+    let outcome = Outcome {
+        user: UserId(0),
+        request: 0,
+        ending: Ending::Succeeded,
+        status: Some(200),
+        paper_success: true,
+        marks: Marks {
+            sent: Some(Tick(0)),
+            first_token: Some(Tick(second)),
+            last_token: Some(Tick(5 * second)),
+            done: Tick(6 * second),
+            ..Marks::default()
+        },
+        usage: Some(Usage { prompt: 7, completion: 10, ..Usage::default() }),
+        events: 5,
+        gaps_us: vec![1_000_000; 4],
+        detail: None,
+    };
+    tally.end(&outcome, Tick::ZERO, Slo::default(), None);
+    let window = tally.scope.window().unwrap();
+    // Its events come at 1, 2, 3, 4 and 5 s with two tokens each: two events lie inside.
+    assert_eq!(window.arrived, Arrived { output: 4, ..Arrived::default() });
+    assert_eq!((window.in_flight_ns, window.overlap_ns), (2 * second, 2 * second));
+    assert_eq!((window.following, tally.measured.started), (0, 0));
+    assert_eq!((tally.paper.succeeded, tally.latencies.e2e.count()), (1, 0));
+}
+
 #[test]
 fn a_lost_or_doubled_request_is_noticed() {
     let mut tally = Tally::default();
-    tally.start();
+    tally.start(0);
     assert_eq!(tally.check(), Ok(()));
     assert_eq!(tally.check_sealed(), Err(ConservationError::Open(1)));
     tally.counts.started += 1;
     assert!(matches!(tally.check(), Err(ConservationError::Endings { started: 2, open: 1, .. })));
-    tally.counts.started = 1;
-    tally.counts.open = 0;
-    tally.counts.succeeded = 1;
+    tally.counts = Counts { started: 1, succeeded: 1, ..Counts::default() };
+    assert_eq!(tally.check(), Err(ConservationError::Measured));
+    tally.measured = tally.counts.clone();
     assert!(matches!(tally.check(), Err(ConservationError::Samples { name: "e2e", .. })));
     tally.counts.failed[0] = u64::MAX;
     assert_eq!(tally.check(), Err(ConservationError::Overflow));

@@ -25,9 +25,11 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use common::assignment::Load;
 use common::ids::Name;
 use common::phase::Phase;
 use common::seed::Seed;
+use common::slo::Slo;
 use common::target::Target;
 use common::workload::Workload;
 
@@ -67,6 +69,8 @@ pub struct Campaign {
     pub api_key: Option<KeyRef>,
     /// How long to wait for the target to be ready.
     pub ready_timeout: Duration,
+    /// What a request must meet to be good.
+    pub slo: Slo,
     /// The levels of each phase, in order. A phase without levels is left out.
     pub phases: Vec<PhasePlan>,
 }
@@ -83,17 +87,35 @@ pub struct PhasePlan {
 /// One level as a campaign describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LevelPlan {
-    /// Users in flight asked for; at least 1.
-    pub users: u32,
-    /// Requests in all, the tier's factor applied; at least 1, and at least `users` unless
-    /// `allow_capped`.
-    pub requests: u64,
+    /// The load, the tier's factor applied to a count of requests; at least one user, and at
+    /// least as many requests as users unless `allow_capped`.
+    pub load: Load,
+    /// How long it is measured; `None` where it ends by a count of requests.
+    pub window: Option<WindowPlan>,
     /// Fewer requests than users are wanted: the level can never hold its users in flight.
     pub allow_capped: bool,
     /// What requests ask for.
     pub workload: Workload,
     /// The pause after it, unless it is the last of the run.
     pub cooldown: Duration,
+}
+
+/// How long the window of a level is.
+///
+/// It lasts until every one of these is reached, or `most` has passed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowPlan {
+    /// Seconds at least; with `most` alike, a fixed length.
+    pub least: Duration,
+    /// At most; a window that reached it short of the rest is judged by what it holds.
+    pub most: Duration,
+    /// Mean durations of a request, as seen while the load rose.
+    pub turns: u32,
+    /// Requests intended in it.
+    pub requests: u64,
+    /// Go on until the 95 % interval of the throughput is within 2 % of its mean (the method,
+    /// section 3.10).
+    pub precise: bool,
 }
 
 /// How levels end and how they are judged.

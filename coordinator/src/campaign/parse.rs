@@ -60,6 +60,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         target,
         api_key,
         ready_timeout,
+        slo: common::slo::Slo::default(),
         phases: phases?,
     })
 }

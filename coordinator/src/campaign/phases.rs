@@ -139,7 +139,7 @@ fn read_entry(
     };
     let (requests, allow_capped) = (requests?, allow_capped?);
     let level = |(level, stated): (&Users<'_>, &Requests<'_>)| {
-        let load = Load { users: level.users?, requests: tier.scale(stated.requests?) };
+        let load = Load::counted(level.users?, tier.scale(stated.requests?));
         if !allow_capped && load.in_flight_max() < load.users.into() {
             let blamed = stated.field.as_ref().or(level.field.as_ref());
             refuse_capped(blamed, &section, load, stated.requests?, tier, c);
@@ -150,8 +150,8 @@ fn read_entry(
     let loads: Vec<Option<Load>> = users.iter().zip(&requests).map(level).collect();
     let (workload, cooldown) = (workload?.1?, cooldown?);
     let plan = |load: Load| LevelPlan {
-        users: load.users,
-        requests: load.requests,
+        load,
+        window: None,
         allow_capped,
         workload: workload.clone(),
         cooldown,
@@ -293,7 +293,7 @@ fn refuse_capped(
     tier: Tier,
     c: &mut Collector<'_>,
 ) {
-    let Load { users, requests } = load;
+    let (users, requests) = (load.users, load.in_flight_max());
     let made = match tier {
         Tier::Default => String::new(),
         Tier::Quick | Tier::Thorough => {

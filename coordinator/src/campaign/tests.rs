@@ -29,7 +29,8 @@ fn read_with(text: &str, overlay: &Overlay) -> Result<Campaign, Problems> {
 /// Users and requests of every level.
 fn levels(campaign: &Campaign) -> Vec<(Phase, u32, u64)> {
     let of = |phase: &PhasePlan| {
-        let of_level = |level: &LevelPlan| (phase.phase, level.users, level.requests);
+        let of_level =
+            |level: &LevelPlan| (phase.phase, level.load.users, level.load.requests().unwrap());
         phase.levels.iter().map(of_level).collect::<Vec<_>>()
     };
     campaign.phases.iter().flat_map(of).collect()
@@ -91,7 +92,7 @@ fn a_phase_may_be_a_list_of_tables() {
     let shown: Vec<_> = stress
         .levels
         .iter()
-        .map(|l| (l.users, l.workload.name.as_str(), l.cooldown.as_secs()))
+        .map(|l| (l.load.users, l.workload.name.as_str(), l.cooldown.as_secs()))
         .collect();
     assert_eq!(shown, [(25, "long", 5), (25, "chat", 1), (50, "chat", 1)]);
 }

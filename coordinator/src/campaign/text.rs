@@ -95,8 +95,11 @@ fn phase_lines(phase: &PhasePlan, tier: Tier) -> Vec<String> {
         .chunk_by(alike)
         .filter_map(|levels| Some((levels.first()?, levels)))
         .flat_map(|(first, levels)| {
-            let users = levels.iter().map(|level| level.users.to_string());
-            let requests = levels.iter().map(|level| tier.least_stated(level.requests).to_string());
+            let users = levels.iter().map(|level| level.load.users.to_string());
+            let requests = levels
+                .iter()
+                .filter_map(|level| level.load.requests())
+                .map(|requests| tier.least_stated(requests).to_string());
             [
                 String::new(),
                 format!("[[phases.{}]]", phases::key(phase.phase)),

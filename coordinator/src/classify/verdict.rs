@@ -106,12 +106,14 @@ pub(crate) struct Achieved {
 /// included, so a level of few turns with a long drain does not reach its users either.
 pub(crate) fn concurrency(load: Load, achieved: Achieved) -> Option<Verdict> {
     let mut evidence = Vec::new();
-    if load.requests < u64::from(load.users) {
+    if let Some(requests) = load.requests()
+        && requests < u64::from(load.users)
+    {
         evidence.push(format!(
             "at most {} of {} users could be in flight ({} requests planned)",
             load.in_flight_max(),
             load.users,
-            load.requests
+            requests
         ));
     }
     if let Some(mean) = achieved.mean

@@ -219,7 +219,7 @@ impl Fleet {
     pub async fn release(mut self, at_work: &[AgentIx]) {
         let every = (0..self.len()).map(AgentIx);
         for agent in every {
-            self.order(agent, |epoch| Order::Release { epoch });
+            self.order(agent, |epoch| Order::Free { epoch });
         }
         let mut aborts = JoinSet::new();
         for agent in at_work {

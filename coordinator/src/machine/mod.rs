@@ -434,7 +434,7 @@ impl Machine {
     /// every request of the busiest uses up its timeouts.
     fn level_max(&self) -> Duration {
         let level = self.plan.levels.get(self.level.ordinal as usize);
-        let waves = level.map_or(1, |level| level.load.waves()).saturating_add(1);
+        let waves = level.and_then(|level| level.load.waves()).unwrap_or(1).saturating_add(1);
         self.request_max.saturating_mul(u32::try_from(waves).unwrap_or(u32::MAX))
     }
 

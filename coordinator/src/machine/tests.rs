@@ -12,7 +12,8 @@ fn plan(levels: u32) -> Plan {
         place: n,
         repeat: 0,
         label: n.to_string(),
-        load: Load { users: 4, requests: 8 },
+        load: Load::counted(4, 8),
+        window: None,
         allow_capped: false,
         workload: Workload {
             name: "w".parse().unwrap(),

@@ -12,7 +12,7 @@ use common::assignment::Load;
 use common::phase::Phase;
 use common::workload::Workload;
 
-use crate::campaign::{Campaign, LevelPlan, PhasePlan};
+use crate::campaign::{Campaign, LevelPlan, PhasePlan, WindowPlan};
 
 /// The levels of a run, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +32,10 @@ pub struct PlannedLevel {
     pub repeat: u32,
     /// Its name in reports: unique within the phase, for example `100` or `25 long-context-8k`.
     pub label: String,
-    /// Users and requests over the fleet.
+    /// The load over the fleet.
     pub load: Load,
+    /// How long it is measured; `None` where it ends by a count of requests.
+    pub window: Option<WindowPlan>,
     /// The campaign allowed fewer requests than users here.
     pub allow_capped: bool,
     /// What requests ask for.
@@ -73,9 +75,9 @@ fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
     let one_workload = workloads.all(|name| Some(name) == first);
     let label = move |level: &LevelPlan| {
         if one_workload {
-            level.users.to_string()
+            level.load.users.to_string()
         } else {
-            format!("{} {}", level.users, level.workload.name)
+            format!("{} {}", level.load.users, level.workload.name)
         }
     };
     (0..).zip(&phase.levels).map(move |(place, level)| PlannedLevel {
@@ -83,7 +85,8 @@ fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
         place,
         repeat: 0,
         label: label(level),
-        load: Load { users: level.users, requests: level.requests },
+        load: level.load,
+        window: level.window,
         allow_capped: level.allow_capped,
         workload: level.workload.clone(),
         cooldown: level.cooldown,

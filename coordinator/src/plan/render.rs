@@ -51,9 +51,9 @@ struct LevelView<'a> {
     phase: &'a str,
     label: &'a str,
     users: u32,
-    requests: u64,
-    waves: u64,
-    last_wave_fill: f64,
+    requests: Option<u64>,
+    waves: Option<u64>,
+    last_wave_fill: Option<f64>,
     in_flight_max: u64,
     capped: bool,
     workload: &'a str,
@@ -68,7 +68,7 @@ struct LevelView<'a> {
 #[derive(Clone, Copy, Serialize)]
 struct ShareView {
     users: u32,
-    requests: u64,
+    requests: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -118,7 +118,7 @@ impl<'a> LevelView<'a> {
             phase: level.phase.name(),
             label: &level.label,
             users: load.users,
-            requests: load.requests,
+            requests: load.requests(),
             waves: load.waves(),
             last_wave_fill: load.last_wave_fill(),
             in_flight_max: load.in_flight_max(),
@@ -134,7 +134,7 @@ impl<'a> LevelView<'a> {
 }
 
 fn level_requests(level: &PlannedLevel) -> u64 {
-    level.load.requests
+    level.load.requests().unwrap_or(0)
 }
 
 fn shares(load: Load, agents: Option<u32>) -> Vec<ShareView> {
@@ -151,7 +151,8 @@ fn longest(campaign: &Campaign, plan: &Plan) -> Duration {
     let timeouts = campaign.target.timeouts;
     let request = timeouts.connect.saturating_add(timeouts.total);
     let level = |level: &PlannedLevel| {
-        let waves = u32::try_from(level.load.waves()).unwrap_or(u32::MAX);
+        let waves = level.load.waves().unwrap_or(1);
+        let waves = u32::try_from(waves).unwrap_or(u32::MAX);
         request.saturating_mul(waves)
     };
     plan.levels.iter().map(level).fold(plan.cooldown_total(), Duration::saturating_add)
@@ -198,9 +199,9 @@ fn level_table(plan: &Plan, view: &View<'_>) -> Vec<String> {
             shown.phase.to_owned(),
             short(shown.label),
             shown.users.to_string(),
-            shown.requests.to_string(),
-            shown.waves.to_string(),
-            format!("{:.0}%", shown.last_wave_fill * 100.0),
+            or_dash(shown.requests),
+            or_dash(shown.waves),
+            or_dash(shown.last_wave_fill.map(|fill| format!("{:.0}%", fill * 100.0))),
             shown.input_tokens.to_string(),
             format!("{}{}", if shown.forced_length { "" } else { "<=" }, shown.output_tokens),
             shown.in_flight_max.to_string(),
@@ -265,12 +266,16 @@ fn share_table(view: &View<'_>) -> Vec<String> {
             level.phase.to_owned(),
             short(level.label),
             range(level.shares.iter().map(|share| share.users.into())),
-            range(level.shares.iter().map(|share| share.requests)),
+            range(level.shares.iter().filter_map(|share| share.requests)),
         ]);
     }
     let mut lines = vec![format!("shares over {} agents", view.agents.unwrap_or(0))];
     lines.extend(table.lines());
     lines
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 fn counted(count: u64, thing: &str) -> String {

@@ -195,7 +195,8 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
             place: row.get("place")?,
             repeat: row.get("repeat")?,
             label: row.get("label")?,
-            load: Load { users: row.get("users")?, requests: row.get("requests")? },
+            load: Load::counted(row.get("users")?, row.get("requests")?),
+            window: None,
             allow_capped: row.get("allow_capped")?,
             workload: Workload {
                 name: parsed(row, "workload", |text| text.parse().ok())?,

@@ -260,7 +260,7 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
             planned.repeat,
             planned.label,
             planned.load.users,
-            planned.load.requests,
+            planned.load.requests(),
             planned.allow_capped,
             workload.name.as_str(),
             workload.input_tokens,

@@ -71,13 +71,13 @@ fn line(level: &mut LevelView, place: u32, planned: u32, now: Tick) -> String {
         None => format!("{} s so far", level.elapsed(now).as_secs()),
     };
     format!(
-        "[{place}/{planned}] {}: {} in flight of {}, {}/{} requests, {:.0} output tok/s, {} failed, \
+        "[{place}/{planned}] {}: {} in flight of {}, {}{} requests, {:.0} output tok/s, {} failed, \
          {left} in this level",
         level.title,
         level.in_flight(),
         level.users,
         level.ended(),
-        level.requests,
+        level.requests.map(|all| format!("/{all}")).unwrap_or_default(),
         tokens_per_s,
         level.failed(),
     )

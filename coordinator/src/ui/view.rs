@@ -27,8 +27,8 @@ pub struct LevelView {
     pub title: String,
     /// Users asked for.
     pub users: u32,
-    /// Requests planned.
-    pub requests: u64,
+    /// Requests planned; `None` where the level ends with a window.
+    pub requests: Option<u64>,
     fired: Tick,
     newest: BTreeMap<AgentIx, Part>,
     /// Completion tokens and ticks of the last two readings, for the rate.
@@ -51,7 +51,7 @@ impl LevelView {
         Self {
             title: format!("{} {}", planned.phase, planned.label),
             users: planned.load.users,
-            requests: planned.load.requests,
+            requests: planned.load.requests(),
             fired,
             newest: BTreeMap::new(),
             rate: None,
@@ -124,7 +124,7 @@ impl LevelView {
         if ended == 0 {
             return None;
         }
-        let share = self.requests.saturating_sub(ended) as f64 / ended as f64;
+        let share = self.requests?.saturating_sub(ended) as f64 / ended as f64;
         Some(self.elapsed(now).mul_f64(share.min(1e6)))
     }
 }

@@ -2,24 +2,19 @@
 
 use std::time::Duration;
 
-use common::arrivals::Arrivals;
 use common::assignment::{Assignment, Load, Share};
-use common::detail::{self, Details};
 use common::digest::Digest;
-use common::hist::{LatencyHist, SparseHist};
 use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
-use common::outcome::{Censor, Failure};
 use common::phase::Phase;
 use common::seed::Seed;
-use common::series::{InFlight, SLOTS_MAX, Slot};
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
-use common::tally::{Counts, PaperTally, Span, Tally, Tokens};
 use common::target::{Endpoint, Target, Timeouts};
 use common::time::Tick;
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use super::load::load;
 use crate::generated as pb;
 use crate::message::{Ceilings, Greeting, Hello, Holder, Order, ProtocolVersion, Report};
 use crate::wire::WireError;
@@ -29,11 +24,9 @@ const TEXT_MAX: usize = 4096;
 /// Most reasons in a refusal to arm.
 const REASONS_MAX: usize = 64;
 /// Largest count in a tally: sums over any fleet then stay within 64 bits.
-const COUNT_MAX: u64 = 1 << 48;
-/// Largest in-flight area of a slot, in request-nanoseconds, for the same reason.
-const AREA_MAX: u64 = 1 << 56;
+pub(super) const COUNT_MAX: u64 = 1 << 48;
 
-fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
+pub(super) fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
     value.ok_or_else(|| WireError::new(field, "missing"))
 }
 
@@ -41,7 +34,7 @@ fn uuid(field: &'static str, bytes: &[u8]) -> Result<Uuid, WireError> {
     Uuid::from_slice(bytes).map_err(|_| WireError::new(field, "not 16 bytes"))
 }
 
-fn text(field: &'static str, text: String) -> Result<String, WireError> {
+pub(super) fn text(field: &'static str, text: String) -> Result<String, WireError> {
     if text.len() > TEXT_MAX {
         return Err(WireError::new(field, format!("longer than {TEXT_MAX} bytes")));
     }
@@ -55,7 +48,7 @@ fn name(field: &'static str, text: &str) -> Result<Name, WireError> {
     text.parse().map_err(|error| WireError::new(field, error))
 }
 
-fn plausible(field: &'static str, counts: &[u64], max: u64) -> Result<(), WireError> {
+pub(super) fn plausible(field: &'static str, counts: &[u64], max: u64) -> Result<(), WireError> {
     if counts.iter().any(|&count| count > max) {
         return Err(WireError::new(field, format!("a count above {max}")));
     }
@@ -142,7 +135,20 @@ impl TryFrom<pb::Order> for Order {
                 Self::SealStored { epoch, level: level("seal_stored.level", body.level)? }
             }
             Body::RenewEcho(body) => Self::RenewEcho { epoch, nonce: body.nonce },
-            Body::Release(pb::Release {}) => Self::Release { epoch },
+            Body::Measure(body) => Self::Measure {
+                epoch,
+                level: level("measure.level", body.level)?,
+                from: Tick(body.from_ns),
+            },
+            Body::Release(body) => Self::Release {
+                epoch,
+                level: level("release.level", body.level)?,
+                at: Tick(body.at_ns),
+            },
+            Body::EndLevel(body) => {
+                Self::EndLevel { epoch, level: level("end_level.level", body.level)? }
+            }
+            Body::Free(pb::Free {}) => Self::Free { epoch },
         })
     }
 }
@@ -160,7 +166,7 @@ impl TryFrom<pb::Assignment> for Assignment {
     type Error = WireError;
 
     fn try_from(message: pb::Assignment) -> Result<Self, WireError> {
-        let load = Load { users: message.load_users, requests: message.load_requests };
+        let load = load(&message)?;
         let share = Share {
             first: UserId(message.share_first),
             step: message.share_step,
@@ -184,15 +190,7 @@ impl TryFrom<pb::Assignment> for Assignment {
             seed: Seed(message.seed),
             share,
             load,
-            arrivals: match pb::Arrivals::try_from(message.arrivals) {
-                Ok(pb::Arrivals::Closed) => Arrivals::Closed,
-                Ok(pb::Arrivals::Unspecified) | Err(_) => {
-                    return Err(WireError::new(
-                        "arrivals",
-                        format!("unknown: {}", message.arrivals),
-                    ));
-                }
-            },
+            slo: required("slo", message.slo)?.into(),
             workload: required("workload", message.workload)?.try_into()?,
             target: required("target", message.target)?.try_into()?,
         })
@@ -200,8 +198,8 @@ impl TryFrom<pb::Assignment> for Assignment {
 }
 
 fn check_share(share: Share, load: Load) -> Result<(), WireError> {
-    if load.users == 0 || load.requests == 0 {
-        return Err(WireError::new("load", "no users or no requests"));
+    if load.users == 0 {
+        return Err(WireError::new("load", "no users"));
     }
     if share.step == 0 {
         return Err(WireError::new("share_step", "zero"));
@@ -341,6 +339,9 @@ impl TryFrom<pb::Snapshot> for Snapshot {
             vitals: Vitals {
                 worker_cpu: share("vitals.worker_cpu", vitals.worker_cpu)?,
                 worker_cpu_max: share("vitals.worker_cpu_max", vitals.worker_cpu_max)?,
+                busy_share: share("vitals.busy_share", vitals.busy_share)?,
+                clock_step_ns: vitals.clock_step_ns,
+                suspended_ns: vitals.suspended_ns,
             },
         })
     }
@@ -364,173 +365,5 @@ impl TryFrom<pb::Seal> for Seal {
                 }
             },
         })
-    }
-}
-
-impl TryFrom<pb::Tally> for Tally {
-    type Error = WireError;
-
-    fn try_from(message: pb::Tally) -> Result<Self, WireError> {
-        let tokens = required("tally.tokens", message.tokens)?;
-        let mut counts = Counts {
-            started: message.started,
-            succeeded: message.succeeded,
-            open: message.open,
-            ..Counts::default()
-        };
-        let failures = Failure::ALL.map(Failure::name);
-        fill_classes("tally.failed", &message.failed, &failures, &mut counts.failed)?;
-        let censors = Censor::ALL.map(Censor::name);
-        fill_classes("tally.censored", &message.censored, &censors, &mut counts.censored)?;
-        let mut tally = Self {
-            counts,
-            tokens: Tokens {
-                prompt: tokens.prompt,
-                completion: tokens.completion,
-                reasoning: tokens.reasoning,
-                cached_prompt: tokens.cached_prompt,
-                wasted: tokens.wasted,
-                events: tokens.events,
-                without_usage: tokens.without_usage,
-            },
-            paper: required("tally.paper", message.paper)?.try_into()?,
-            in_flight: required("tally.in_flight", message.in_flight)?.try_into()?,
-            span: message.span.map(Span::try_from).transpose()?,
-            details: details(message.details)?,
-            ..Self::default()
-        };
-        for named in message.latencies {
-            let hist: LatencyHist = required("tally.latencies", named.histogram)?.try_into()?;
-            let unknown = || WireError::new("tally.latencies", "unknown histogram");
-            let place = tally.latencies.get_mut(&named.name).ok_or_else(unknown)?;
-            if !place.is_empty() {
-                return Err(WireError::new("tally.latencies", "a histogram comes twice"));
-            }
-            *place = hist;
-        }
-        let tokens = &tally.tokens;
-        let sums = [tokens.prompt, tokens.completion, tokens.reasoning, tokens.cached_prompt];
-        plausible("tally.tokens", &sums, COUNT_MAX)?;
-        let sums = [tokens.wasted, tokens.events, tokens.without_usage];
-        plausible("tally.tokens", &sums, COUNT_MAX)?;
-        plausible("tally.started", &[tally.counts.started], COUNT_MAX)?;
-        tally.check().map_err(|error| WireError::new("tally", error))?;
-        if tally.details.iter().any(|(failure, _)| tally.counts.failed_by(failure) == 0) {
-            return Err(WireError::new("tally.details", "a class that did not occur"));
-        }
-        Ok(tally)
-    }
-}
-
-fn fill_classes(
-    field: &'static str,
-    counts: &[pb::ClassCount],
-    names: &[&'static str],
-    into: &mut [u64],
-) -> Result<(), WireError> {
-    for class in counts {
-        let unknown = || WireError::new(field, "unknown class");
-        let place = names.iter().position(|name| *name == class.class).ok_or_else(unknown)?;
-        let slot = into.get_mut(place).ok_or_else(unknown)?;
-        if *slot != 0 {
-            return Err(WireError::new(field, "a class comes twice"));
-        }
-        *slot = class.count;
-    }
-    Ok(())
-}
-
-fn details(messages: Vec<pb::ClassDetail>) -> Result<Details, WireError> {
-    const FIELD: &str = "tally.details";
-    let mut details = Details::default();
-    for message in messages {
-        let class = Failure::ALL.into_iter().find(|failure| failure.name() == message.class);
-        let class = class.ok_or_else(|| WireError::new(FIELD, "unknown class"))?;
-        if details.iter().any(|(known, _)| known == class) {
-            return Err(WireError::new(FIELD, "a class comes twice"));
-        }
-        let words = text(FIELD, message.words)?;
-        if words.is_empty() || words.chars().count() > detail::CHARS_MAX {
-            let allowed = format!("not 1 to {} characters", detail::CHARS_MAX);
-            return Err(WireError::new(FIELD, allowed));
-        }
-        details.note(class, &words);
-    }
-    Ok(details)
-}
-
-impl TryFrom<pb::Span> for Span {
-    type Error = WireError;
-
-    fn try_from(message: pb::Span) -> Result<Self, WireError> {
-        if message.first_sent_ns > message.last_done_ns {
-            return Err(WireError::new("tally.span", "ends before it begins"));
-        }
-        Ok(Self { first_sent_ns: message.first_sent_ns, last_done_ns: message.last_done_ns })
-    }
-}
-
-impl TryFrom<pb::PaperTally> for PaperTally {
-    type Error = WireError;
-
-    fn try_from(message: pb::PaperTally) -> Result<Self, WireError> {
-        let sums = [message.succeeded, message.prompt, message.completion];
-        plausible("tally.paper", &sums, COUNT_MAX)?;
-        Ok(Self {
-            succeeded: message.succeeded,
-            prompt: message.prompt,
-            completion: message.completion,
-            latency: message.latency.map(LatencyHist::try_from).transpose()?.unwrap_or_default(),
-        })
-    }
-}
-
-impl TryFrom<pb::Histogram> for LatencyHist {
-    type Error = WireError;
-
-    fn try_from(message: pb::Histogram) -> Result<Self, WireError> {
-        const FIELD: &str = "histogram";
-        if message.gaps_us.len() != message.counts.len() {
-            return Err(WireError::new(FIELD, "gaps and counts differ in number"));
-        }
-        let mut value = 0u64;
-        let mut buckets = Vec::with_capacity(message.counts.len());
-        for (gap, count) in message.gaps_us.iter().zip(message.counts) {
-            value = value
-                .checked_add(*gap)
-                .ok_or_else(|| WireError::new(FIELD, "bucket values overflow"))?;
-            buckets.push((value, count));
-        }
-        let sparse = SparseHist {
-            buckets,
-            below: message.below,
-            above: message.above,
-            sum_us: u128::from(message.sum_us_low) | u128::from(message.sum_us_high) << 64,
-            min_us: message.min_us,
-            max_us: message.max_us,
-        };
-        let hist = Self::from_sparse(&sparse).map_err(|error| WireError::new(FIELD, error))?;
-        plausible(FIELD, &[hist.count(), sparse.max_us], COUNT_MAX)?;
-        Ok(hist)
-    }
-}
-
-impl TryFrom<pb::InFlight> for InFlight {
-    type Error = WireError;
-
-    fn try_from(message: pb::InFlight) -> Result<Self, WireError> {
-        const FIELD: &str = "in_flight";
-        if message.areas_ns.len() != message.most.len() || message.most.len() > SLOTS_MAX {
-            return Err(WireError::new(FIELD, "areas and maxima differ in number, or too many"));
-        }
-        plausible(FIELD, &message.areas_ns, AREA_MAX)?;
-        plausible(FIELD, &[message.slot_ns], COUNT_MAX)?;
-        let slots = message
-            .areas_ns
-            .into_iter()
-            .zip(message.most)
-            .map(|(area_ns, most)| Slot { area_ns, most })
-            .collect();
-        Self::from_parts(message.slot_ns, slots).map_err(|error| WireError::new(FIELD, error))
     }
 }

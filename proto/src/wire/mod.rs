@@ -2,6 +2,8 @@
 //! is checked here, once, and a bad one is named.
 
 mod from;
+mod load;
+mod tally;
 mod to;
 
 use common::snapshot::Seal;
@@ -11,8 +13,8 @@ use crate::generated as pb;
 
 /// Largest message that either side accepts, in bytes.
 ///
-/// The largest legal one is a seal: ten histograms of at most 23,552 buckets and 8,192 in-flight
-/// slots, below 3 MiB even if every bucket is used.
+/// The largest legal one is a seal: eleven histograms of at most 23,552 buckets and 8,192 slots of
+/// eight numbers each, below 3 MiB even if every bucket is used.
 pub const MESSAGE_MAX: usize = 4 << 20;
 
 /// A message that cannot be understood.

@@ -14,9 +14,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::message::{Order, Report};
-use common::arrivals::Arrivals;
-use common::assignment::{Assignment, Load, Share};
+use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
+use common::assignment::{Assignment, End, Load, Share};
+use common::slo::Slo;
 use common::target::Endpoint;
+use std::time::Duration;
 
 fn outcome(latency_us: u64, ending: Ending) -> Outcome {
     let sent = Tick(5_000);
@@ -44,13 +46,17 @@ fn outcome(latency_us: u64, ending: Ending) -> Outcome {
 }
 
 fn seal(latencies: &[u64]) -> Seal {
-    let mut tally = Tally::default();
+    sealed(Tally::default(), latencies)
+}
+
+fn sealed(mut tally: Tally, latencies: &[u64]) -> Seal {
     let mut at = 0;
+    let mut previous = None;
     for (n, &latency) in latencies.iter().enumerate() {
-        tally.start();
+        tally.start(0);
         let ending = if n % 5 == 4 { Failure::Http503.into() } else { Ending::Succeeded };
-        tally.end(&outcome(latency, ending), Tick::ZERO);
-        tally.in_flight.add(at, at + latency, 7);
+        previous = tally.end(&outcome(latency, ending), Tick::ZERO, Slo::default(), previous);
+        tally.in_flight(at, at + latency, 7);
         at += latency;
     }
     Seal {
@@ -63,7 +69,13 @@ fn seal(latencies: &[u64]) -> Seal {
             sequence: 12,
             at: Tick(99),
             tally,
-            vitals: Vitals { worker_cpu: 0.25, worker_cpu_max: 0.5 },
+            vitals: Vitals {
+                worker_cpu: 0.25,
+                worker_cpu_max: 0.5,
+                busy_share: 0.1,
+                clock_step_ns: 7,
+                suspended_ns: 8,
+            },
         },
         end: LevelEnd::Faulted("why".to_owned()),
     }
@@ -77,8 +89,8 @@ fn assignment() -> Assignment {
         place: 2,
         seed: Seed(42),
         share: Share { first: UserId(1), step: 4, count: 3 },
-        load: Load { users: 12, requests: 100 },
-        arrivals: Arrivals::Closed,
+        load: Load::counted(12, 100),
+        slo: Slo { ttft: Some(Duration::from_millis(500)), ..Slo::default() },
         workload: Workload {
             name: "long".parse().unwrap(),
             input_tokens: 500,
@@ -110,6 +122,58 @@ proptest! {
     fn seals_survive_the_wire(latencies in prop::collection::vec(0u64..4_000_000_000, 0..100)) {
         let seal = seal(&latencies);
         prop_assert_eq!(decode_seal(&encode_seal(&seal)), Ok(seal));
+    }
+
+    #[test]
+    fn windowed_seals_survive_the_wire(
+        latencies in prop::collection::vec(0u64..4_000_000, 0..40),
+        from in prop::option::of(0u64..10_000),
+        length in prop::option::of(0u64..3_000_000_000),
+    ) {
+        let mut tally = Tally::windowed();
+        if let Some(from) = from {
+            tally.measure(from);
+        }
+        if let Some(length) = length {
+            tally.release(from.unwrap_or(0) + length);
+        }
+        let seal = sealed(tally, &latencies);
+        prop_assert_eq!(decode_seal(&encode_seal(&seal)), Ok(seal));
+    }
+
+    #[test]
+    fn loads_survive_the_wire(
+        law in 0u32..3, rate in 1u64..1_000_000_000, ramp in prop::option::of((1u64..1_000_000, 0u32..4)),
+        requests in prop::option::of(1u64..1000), closed: bool,
+    ) {
+        let law = match law {
+            0 => Law::Constant,
+            1 => Law::Poisson,
+            shape => Law::Gamma { shape_milli: shape * 700 },
+        };
+        let over = Duration::from_secs(3);
+        let rate = match ramp {
+            None => Rate::Flat(PerSecond(rate)),
+            Some((from, curve)) => Rate::Ramp {
+                from: PerSecond(from),
+                to: PerSecond(rate),
+                over,
+                curve: match curve {
+                    0 => Curve::Linear,
+                    1 => Curve::Exponential,
+                    steps => Curve::Steps(steps),
+                },
+            },
+        };
+        let arrivals = if closed {
+            Arrivals::Closed { ramp: over }
+        } else {
+            Arrivals::Open(Schedule { law, rate })
+        };
+        let load = Load { users: 12, arrivals, end: requests.map_or(End::Window, End::Requests) };
+        let sent = Assignment { load, ..assignment() };
+        let message = pb::Assignment::from(&sent);
+        prop_assert_eq!(Assignment::try_from(message), Ok(sent));
     }
 
     #[test]
@@ -151,6 +215,33 @@ fn a_bad_field_is_named() {
     assert_eq!(field(|a| a.share_step = 0), "share_step");
     assert_eq!(field(|a| a.share_count = 4), "share_count");
     assert_eq!(field(|a| a.arrivals = 9), "arrivals");
+    assert_eq!(field(|a| a.arrivals = 2), "schedule");
+    let scheduled = |change: fn(&mut pb::Schedule)| {
+        let mut message = pb::Assignment::from(&assignment());
+        message.arrivals = pb::Arrivals::Open.into();
+        let rate = Rate::Ramp {
+            from: PerSecond(1),
+            to: PerSecond(2),
+            over: Duration::from_secs(1),
+            curve: Curve::Steps(2),
+        };
+        let mut schedule = Schedule { law: Law::Gamma { shape_milli: 1 }, rate }.into();
+        change(&mut schedule);
+        message.schedule = Some(schedule);
+        Assignment::try_from(message).map_err(|error| error.field)
+    };
+    assert!(scheduled(|_| {}).is_ok());
+    assert_eq!(scheduled(|s| s.law = None), Err("schedule.law"));
+    assert_eq!(scheduled(|s| s.rate = 0), Err("schedule.rate"));
+    assert_eq!(scheduled(|s| s.rate = u64::MAX), Err("schedule.rate"));
+    assert_eq!(
+        scheduled(|s| s.ramp = Some(pb::Ramp { steps: 1, ..s.ramp.unwrap() })),
+        Err("schedule.ramp.curve")
+    );
+    assert_eq!(
+        scheduled(|s| s.ramp = Some(pb::Ramp { over_ns: 0, ..s.ramp.unwrap() })),
+        Err("schedule.ramp.over_ns")
+    );
     assert_eq!(field(|a| a.workload.as_mut().unwrap().name = "../x".to_owned()), "workload.name");
     // A prompt is built in memory: its length is no stranger's choice.
     assert_eq!(field(|a| a.workload.as_mut().unwrap().input_tokens = u32::MAX), "workload");

@@ -2,13 +2,9 @@
 
 use common::arrivals::Arrivals;
 use common::assignment::Assignment;
-use common::hist::LatencyHist;
 use common::ids::LevelId;
-use common::outcome::{Censor, Failure};
 use common::phase::Phase;
-use common::series::InFlight;
 use common::snapshot::{LevelEnd, Seal, Snapshot};
-use common::tally::{PaperTally, Tally};
 use common::target::{Endpoint, Target};
 use common::time::duration_ns;
 use common::workload::{CacheMode, Workload};
@@ -85,7 +81,16 @@ impl From<&Order> for pb::Order {
             Order::RenewEcho { epoch, nonce } => {
                 (epoch.0, Body::RenewEcho(pb::RenewEcho { nonce: *nonce }))
             }
-            Order::Release { epoch } => (epoch.0, Body::Release(pb::Release {})),
+            Order::Measure { epoch, level: id, from } => {
+                (epoch.0, Body::Measure(pb::Measure { level: level(*id), from_ns: from.0 }))
+            }
+            Order::Release { epoch, level: id, at } => {
+                (epoch.0, Body::Release(pb::Release { level: level(*id), at_ns: at.0 }))
+            }
+            Order::EndLevel { epoch, level: id } => {
+                (epoch.0, Body::EndLevel(pb::EndLevel { level: level(*id) }))
+            }
+            Order::Free { epoch } => (epoch.0, Body::Free(pb::Free {})),
         };
         Self { epoch, order: Some(body) }
     }
@@ -93,6 +98,10 @@ impl From<&Order> for pb::Order {
 
 impl From<&Assignment> for pb::Assignment {
     fn from(assignment: &Assignment) -> Self {
+        let (arrivals, ramp_ns, schedule) = match assignment.load.arrivals {
+            Arrivals::Closed { ramp } => (pb::Arrivals::Closed, duration_ns(ramp), None),
+            Arrivals::Open(schedule) => (pb::Arrivals::Open, 0, Some(schedule.into())),
+        };
         Self {
             run: assignment.run.0.as_bytes().to_vec(),
             level: level(assignment.level),
@@ -110,11 +119,11 @@ impl From<&Assignment> for pb::Assignment {
             share_step: assignment.share.step,
             share_count: assignment.share.count,
             load_users: assignment.load.users,
-            load_requests: assignment.load.requests,
-            arrivals: match assignment.arrivals {
-                Arrivals::Closed => pb::Arrivals::Closed,
-            }
-            .into(),
+            load_requests: assignment.load.requests().unwrap_or(0),
+            arrivals: arrivals.into(),
+            ramp_ns,
+            schedule,
+            slo: Some(assignment.slo.into()),
             workload: Some((&assignment.workload).into()),
             target: Some((&assignment.target).into()),
         }
@@ -195,6 +204,9 @@ impl From<&Snapshot> for pb::Snapshot {
             vitals: Some(pb::Vitals {
                 worker_cpu: snapshot.vitals.worker_cpu,
                 worker_cpu_max: snapshot.vitals.worker_cpu_max,
+                busy_share: snapshot.vitals.busy_share,
+                clock_step_ns: snapshot.vitals.clock_step_ns,
+                suspended_ns: snapshot.vitals.suspended_ns,
             }),
         }
     }
@@ -209,105 +221,5 @@ impl From<&Seal> for pb::Seal {
             LevelEnd::Faulted(fault) => (pb::LevelEnd::Faulted, fault.clone()),
         };
         Self { snapshot: Some((&seal.snapshot).into()), end: end.into(), fault }
-    }
-}
-
-fn class_counts(pairs: impl Iterator<Item = (&'static str, u64)>) -> Vec<pb::ClassCount> {
-    pairs
-        .filter(|(_, count)| *count > 0)
-        .map(|(class, count)| pb::ClassCount { class: class.to_owned(), count })
-        .collect()
-}
-
-impl From<&Tally> for pb::Tally {
-    fn from(tally: &Tally) -> Self {
-        let counts = &tally.counts;
-        Self {
-            started: counts.started,
-            succeeded: counts.succeeded,
-            failed: class_counts(Failure::ALL.iter().map(|f| f.name()).zip(counts.failed)),
-            censored: class_counts(Censor::ALL.iter().map(|c| c.name()).zip(counts.censored)),
-            open: counts.open,
-            tokens: Some(pb::Tokens {
-                prompt: tally.tokens.prompt,
-                completion: tally.tokens.completion,
-                reasoning: tally.tokens.reasoning,
-                cached_prompt: tally.tokens.cached_prompt,
-                wasted: tally.tokens.wasted,
-                events: tally.tokens.events,
-                without_usage: tally.tokens.without_usage,
-            }),
-            latencies: tally
-                .latencies
-                .each()
-                .into_iter()
-                .filter(|(_, hist)| !hist.is_empty())
-                .map(|(name, hist)| pb::NamedHistogram {
-                    name: name.to_owned(),
-                    histogram: Some(hist.into()),
-                })
-                .collect(),
-            paper: Some((&tally.paper).into()),
-            in_flight: Some((&tally.in_flight).into()),
-            span: tally.span.map(|span| pb::Span {
-                first_sent_ns: span.first_sent_ns,
-                last_done_ns: span.last_done_ns,
-            }),
-            details: tally
-                .details
-                .iter()
-                .map(|(class, words)| pb::ClassDetail {
-                    class: class.name().to_owned(),
-                    words: words.to_owned(),
-                })
-                .collect(),
-        }
-    }
-}
-
-impl From<&PaperTally> for pb::PaperTally {
-    fn from(paper: &PaperTally) -> Self {
-        Self {
-            succeeded: paper.succeeded,
-            prompt: paper.prompt,
-            completion: paper.completion,
-            latency: (!paper.latency.is_empty()).then(|| (&paper.latency).into()),
-        }
-    }
-}
-
-impl From<&LatencyHist> for pb::Histogram {
-    fn from(hist: &LatencyHist) -> Self {
-        let sparse = hist.to_sparse();
-        let mut previous = 0;
-        let gaps_us = sparse
-            .buckets
-            .iter()
-            .map(|&(value, _)| {
-                let gap = value - previous;
-                previous = value;
-                gap
-            })
-            .collect();
-        Self {
-            gaps_us,
-            counts: sparse.buckets.iter().map(|&(_, count)| count).collect(),
-            below: sparse.below,
-            above: sparse.above,
-            sum_us_low: sparse.sum_us as u64,
-            sum_us_high: (sparse.sum_us >> 64) as u64,
-            min_us: sparse.min_us,
-            max_us: sparse.max_us,
-        }
-    }
-}
-
-impl From<&InFlight> for pb::InFlight {
-    fn from(series: &InFlight) -> Self {
-        Self {
-            slot_ns: series.slot_ns(),
-            areas_ns: series.slots().map(|slot| slot.area_ns).collect(),
-            most: series.slots().map(|slot| slot.most).collect(),
-        }
     }
 }
