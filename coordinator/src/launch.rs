@@ -108,8 +108,8 @@ pub async fn launch(
         fleet.len(),
         dir.display()
     ));
-    let Campaign { seed, slo, target, .. } = campaign;
-    let setup = Setup { run, seed, slo, target, api_key, plan };
+    let Campaign { seed, judging, target, .. } = campaign;
+    let setup = Setup { run, seed, slo: judging.slo, target, api_key, plan };
     let driver = Driver::new(&setup, &mut fleet, &mut store, ui, clock);
     let driven = driver.run(interrupts).await;
     let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
@@ -128,6 +128,7 @@ fn header(run: RunId, campaign: &Campaign, plan: &Plan) -> RunHeader {
         target: campaign.target.base_url.to_string(),
         model: campaign.target.model.clone(),
         stream: campaign.target.stream,
+        judging: campaign.judging,
         campaign_sha256: Digest::of(campaign_toml.as_bytes()),
         campaign_toml,
         levels_planned: u32::try_from(plan.levels.len()).unwrap_or(u32::MAX),

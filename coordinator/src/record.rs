@@ -4,7 +4,7 @@ use common::digest::Digest;
 use common::ids::{BootId, LevelId, Name, RunId};
 use common::snapshot::Seal;
 
-use crate::campaign::{Mode, Tier};
+use crate::campaign::{Judging, Mode, Tier};
 use crate::plan::PlannedLevel;
 
 /// A wall-clock instant in milliseconds since 1970, used as a label only.
@@ -43,6 +43,8 @@ pub struct RunHeader {
     pub model: String,
     /// Whether responses were streamed.
     pub stream: bool,
+    /// What levels are judged by.
+    pub judging: Judging,
     /// The campaign as resolved, in TOML, secrets by reference only.
     pub campaign_toml: String,
     /// SHA-256 of `campaign_toml`.

@@ -14,7 +14,7 @@ use common::time::Tick;
 use common::workload::{CacheMode, Workload};
 use uuid::Uuid;
 
-use crate::campaign::{Mode, Tier};
+use crate::campaign::{Judging, Mode, Tier};
 use crate::plan::PlannedLevel;
 use crate::record::{
     AgentRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunOutcome, RunRecord, ShareRecord,
@@ -229,6 +229,7 @@ pub(crate) fn run() -> RunRecord {
             target: "http://10.0.0.5:8000".into(),
             model: "meta-llama/Llama-3.1-405B-Instruct".into(),
             stream: true,
+            judging: Judging::default(),
             campaign_toml: toml.into(),
             campaign_sha256: Digest::of(toml.as_bytes()),
             levels_planned: 7,

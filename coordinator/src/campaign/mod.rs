@@ -69,8 +69,8 @@ pub struct Campaign {
     pub api_key: Option<KeyRef>,
     /// How long to wait for the target to be ready.
     pub ready_timeout: Duration,
-    /// What a request must meet to be good.
-    pub slo: Slo,
+    /// What levels are judged by.
+    pub judging: Judging,
     /// The levels of each phase, in order. A phase without levels is left out.
     pub phases: Vec<PhasePlan>,
 }
@@ -98,6 +98,34 @@ pub struct LevelPlan {
     pub workload: Workload,
     /// The pause after it, unless it is the last of the run.
     pub cooldown: Duration,
+}
+
+/// What levels are judged by, beside the limits that are the same for every run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judging {
+    /// What a request must meet to be good.
+    pub slo: Slo,
+    /// The share of requests that must meet each objective for a level to meet it, 0 to 1.
+    pub quantile: f64,
+    /// What the target runs on, as far as it is stated.
+    pub hardware: Hardware,
+}
+
+/// What the target runs on, for rates per unit of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Hardware {
+    /// GPUs in use; above 0.
+    pub gpus: Option<f64>,
+    /// Parameters active per token, in billions; above 0.
+    pub active_params_b: Option<f64>,
+    /// Power drawn, in watts; above 0.
+    pub watts: Option<f64>,
+}
+
+impl Default for Judging {
+    fn default() -> Self {
+        Self { slo: Slo::default(), quantile: 0.99, hardware: Hardware::default() }
+    }
 }
 
 /// How long the window of a level is.

@@ -11,7 +11,7 @@ use common::workload::{CacheMode, TOKENS_MAX, Workload};
 use super::phases::read_phases;
 use super::raw::{Collector, Node, Value};
 use super::read::{Field, Section};
-use super::{Campaign, KeyRef, Mode, Tier};
+use super::{Campaign, Judging, KeyRef, Mode, Tier};
 
 /// Bytes of a model's name, at most.
 const MODEL_BYTES_MAX: usize = 512;
@@ -60,7 +60,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         target,
         api_key,
         ready_timeout,
-        slo: common::slo::Slo::default(),
+        judging: Judging::default(),
         phases: phases?,
     })
 }

@@ -164,6 +164,7 @@ fn read_header(row: &Row<'_>) -> rusqlite::Result<RunHeader> {
         target: row.get("target")?,
         model: row.get("model")?,
         stream: row.get("stream")?,
+        judging: crate::campaign::Judging::default(),
         campaign_sha256: parsed(row, "campaign_sha256", |text| {
             (text == digest.to_string()).then_some(digest)
         })?,
