@@ -42,6 +42,7 @@ pub(crate) fn assignment(base_url: &str) -> Assignment {
                 total: Duration::from_secs(10),
             },
         },
+        proof: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! One agent's share of one level, and the arithmetic of splitting.
 
+use std::time::Duration;
+
 use crate::arrivals::Arrivals;
 use crate::digest::{Digest, DigestWriter};
 use crate::ids::{LevelId, RunId, UserId};
@@ -7,6 +9,7 @@ use crate::phase::Phase;
 use crate::seed::Seed;
 use crate::slo::Slo;
 use crate::target::Target;
+use crate::time::duration_ns;
 use crate::workload::Workload;
 
 /// What one agent is to do in one level.
@@ -30,8 +33,19 @@ pub struct Assignment {
     pub slo: Slo,
     /// What requests ask for.
     pub workload: Workload,
-    /// The server under test.
+    /// The server under test; where `proof` is set, how the agent's own simulator is asked.
     pub target: Target,
+    /// Set for a proof of the client: the agent loads a simulator of its own instead of the target.
+    pub proof: Option<Pace>,
+}
+
+/// How the simulator of a proof answers, without jitter: what the agent must measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pace {
+    /// From a request's arrival to its first token.
+    pub ttft: Duration,
+    /// From one token to the next.
+    pub itl: Duration,
 }
 
 /// The load of a whole level, over the fleet.
@@ -58,7 +72,7 @@ pub enum End {
 impl Load {
     /// A closed loop of users that all begin at once and make a number of requests.
     pub fn counted(users: u32, requests: u64) -> Self {
-        let arrivals = Arrivals::Closed { ramp: std::time::Duration::ZERO };
+        let arrivals = Arrivals::Closed { ramp: Duration::ZERO };
         Self { users, arrivals, end: End::Requests(requests) }
     }
 
@@ -180,6 +194,12 @@ impl Assignment {
         self.slo.feed(&mut digest);
         self.workload.feed(&mut digest);
         self.target.feed(&mut digest);
+        match self.proof {
+            None => digest.text("target"),
+            Some(Pace { ttft, itl }) => {
+                digest.text("proof").number(duration_ns(ttft)).number(duration_ns(itl))
+            }
+        };
         digest.finish()
     }
 }

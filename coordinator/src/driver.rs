@@ -364,6 +364,7 @@ impl<'a> Driver<'a> {
                 slo: self.setup.slo,
                 workload: planned.workload.clone(),
                 target: self.setup.target.clone(),
+                proof: None,
             };
             self.expected.insert(agent, (level, assignment.digest()));
             let api_key = self.setup.api_key.clone();

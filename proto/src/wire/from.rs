@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::assignment::{Assignment, Load, Share};
+use common::assignment::{Assignment, Load, Pace, Share};
 use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
 use common::phase::Phase;
@@ -193,6 +193,10 @@ impl TryFrom<pb::Assignment> for Assignment {
             slo: required("slo", message.slo)?.into(),
             workload: required("workload", message.workload)?.try_into()?,
             target: required("target", message.target)?.try_into()?,
+            proof: message.proof.map(|pace| Pace {
+                ttft: Duration::from_nanos(pace.ttft_ns),
+                itl: Duration::from_nanos(pace.itl_ns),
+            }),
         })
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::*;
 use crate::message::{Order, Report};
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
-use common::assignment::{Assignment, End, Load, Share};
+use common::assignment::{Assignment, End, Load, Pace, Share};
 use common::slo::Slo;
 use common::target::Endpoint;
 use std::time::Duration;
@@ -105,6 +105,7 @@ fn assignment() -> Assignment {
             stream: true,
             timeouts: Timeouts::DEFAULT,
         },
+        proof: Some(Pace { ttft: Duration::from_millis(200), itl: Duration::from_millis(20) }),
     }
 }
 

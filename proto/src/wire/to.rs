@@ -126,6 +126,10 @@ impl From<&Assignment> for pb::Assignment {
             slo: Some(assignment.slo.into()),
             workload: Some((&assignment.workload).into()),
             target: Some((&assignment.target).into()),
+            proof: assignment.proof.map(|pace| pb::Pace {
+                ttft_ns: duration_ns(pace.ttft),
+                itl_ns: duration_ns(pace.itl),
+            }),
         }
     }
 }
