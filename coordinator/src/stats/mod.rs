@@ -9,12 +9,16 @@ mod binomial;
 mod describe;
 mod law;
 mod share;
+mod steady;
 mod tail;
 
 pub use batch::{BatchMeans, Look, Stopping, lag1, n_eff};
 pub use describe::{Summary, describe};
 pub use law::{in_flight, ratio};
 pub use share::{Objective, Share, objective, wilson};
+pub use steady::{
+    Change, Mser, Slope, Steadiness, Trend, Unsteady, change_point, mser5, slope, steadiness, trend,
+};
 pub use tail::{
     QuantileUs, Ranks, certified_p99_us, certified_us, quantile_ci_ranks, quantile_ci_ranks_eff,
     quantile_with_failures_us, samples_min,
