@@ -1,15 +1,28 @@
-//! Statistics of the method, section 2.4 and 3.8: a mean with its interval, tails that a sample is
-//! large enough to certify, and the arithmetic that ties rates, latencies and requests in flight.
+//! Statistics of the method, sections 2.4 and 3.8 to 3.11: a mean with its interval, whether a
+//! level is steady and has run long enough, quantiles and shares with their certainty, and the
+//! arithmetic that ties rates, latencies and requests in flight.
 //!
 //! What is undefined is `None`, never 0.
 
+mod batch;
+mod binomial;
 mod describe;
 mod law;
+mod share;
+mod steady;
 mod tail;
 
+pub use batch::{BatchMeans, Look, Stopping, lag1, n_eff};
 pub use describe::{Summary, describe};
 pub use law::{in_flight, ratio};
-pub use tail::certified_p99_us;
+pub use share::{Objective, Share, objective, wilson};
+pub use steady::{
+    Change, Mser, Slope, Steadiness, Trend, Unsteady, change_point, mser5, slope, steadiness, trend,
+};
+pub use tail::{
+    QuantileUs, Ranks, certified_p99_us, certified_us, quantile_ci_ranks, quantile_ci_ranks_eff,
+    quantile_with_failures_us, samples_min,
+};
 
 #[cfg(test)]
 mod tests;
