@@ -6,10 +6,12 @@
 mod describe;
 mod law;
 mod tail;
+mod usl;
 
 pub use describe::{Summary, describe};
 pub use law::{in_flight, ratio};
 pub use tail::certified_p99_us;
+pub use usl::{Peak, Usl, UslPoint};
 
 #[cfg(test)]
 mod tests;
