@@ -10,6 +10,7 @@
 //! | [`driver`] | the one loop that feeds it |
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
 //! | [`store`], [`record`] | what is kept of a run |
+//! | [`search`] | which load to run next, to find where a server saturates |
 //! | [`merge`], [`stats`], [`classify`] | totals, statistics, statuses |
 //! | [`import`] | results that other programs measured |
 //! | [`report`], [`ui`] | what people and programs read |
@@ -33,6 +34,7 @@ pub mod plan;
 pub mod ready;
 pub mod record;
 pub mod report;
+pub mod search;
 pub mod stats;
 pub mod store;
 pub mod ui;

@@ -11,6 +11,7 @@ mod law;
 mod share;
 mod steady;
 mod tail;
+mod usl;
 
 pub use batch::{BatchMeans, Look, Stopping, lag1, n_eff};
 pub use describe::{Summary, describe};
@@ -23,6 +24,7 @@ pub use tail::{
     QuantileUs, Ranks, certified_p99_us, certified_us, quantile_ci_ranks, quantile_ci_ranks_eff,
     quantile_with_failures_us, samples_min,
 };
+pub use usl::{Peak, Usl, UslPoint};
 
 #[cfg(test)]
 mod tests;
