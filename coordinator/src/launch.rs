@@ -13,9 +13,9 @@ use crate::driver::{Driver, Setup};
 use crate::exit::Exit;
 use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
-use crate::ready::{self, NotReady};
 use crate::record::{RunEnd, RunHeader};
 use crate::store::{Store, StoreError};
+use crate::target::ready::{self, NotReady};
 use crate::ui::Plain;
 
 /// What is launched.

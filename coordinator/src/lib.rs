@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`cli`] | commands, arguments, exit codes |
 //! | [`campaign`], [`plan`] | what to do: file and flags to levels |
-//! | [`launch`], [`ready`] | a run from its first look at the fleet to its stored end |
+//! | [`launch`], [`target`] | a run from its first look at the fleet to its stored end |
 //! | [`machine`] | the phase state machine, a pure value |
 //! | [`driver`] | the one loop that feeds it |
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
@@ -31,12 +31,12 @@ pub mod machine;
 pub mod merge;
 pub mod pki;
 pub mod plan;
-pub mod ready;
 pub mod record;
 pub mod report;
 pub mod search;
 pub mod stats;
 pub mod store;
+pub mod target;
 pub mod ui;
 
 #[cfg(test)]

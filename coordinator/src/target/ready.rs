@@ -9,10 +9,10 @@ use common::detail::{CHARS_MAX, without_secret};
 use common::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::ask::{self, Said};
 use crate::clock::Clock;
 
 const ASK_EVERY: Duration = Duration::from_secs(1);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The target cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -69,26 +69,11 @@ pub async fn wait(
 }
 
 fn ask(url: &str, key: Option<&SecretString>) -> Answer {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(ANSWER_TIMEOUT))
-        .max_redirects(0)
-        .http_status_as_error(false)
-        .proxy(None)
-        .build()
-        .into();
-    let mut request = agent.get(url);
-    if let Some(key) = key {
-        request = request.header("authorization", format!("Bearer {}", key.expose_secret()));
-    }
-    let mut response = match request.call() {
-        Ok(response) => response,
-        Err(ureq::Error::Io(error)) => return Answer::Wait(error.to_string()),
-        Err(error) => return Answer::Wait(error.to_string()),
+    let Said { status, body } = match ask::ask(url, key, 4096) {
+        Ok(said) => said,
+        Err(why) => return Answer::Wait(why),
     };
-    let status = response.status().as_u16();
-    let mut said = || {
-        let body = response.body_mut().with_config().limit(4096).read_to_string();
-        let body = body.unwrap_or_default();
+    let said = || {
         let body: String =
             body.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CHARS_MAX).collect();
         let secret = key.map_or("", |key| key.expose_secret());

@@ -1,0 +1,7 @@
+//! The server under test as the coordinator meets it, apart from the load: whether it is there,
+//! what it says it is, and what may be done to it between levels.
+
+mod ask;
+pub mod hook;
+pub mod identity;
+pub mod ready;
