@@ -26,7 +26,7 @@ use common::seed::Seed;
 use crate::stats::Usl;
 use climb::Climbed;
 use knee::Knee;
-pub use probe::{Estimate, Objective, Probe, Validity};
+pub use probe::{Estimate, Probe, Validity};
 use table::Table;
 
 /// Levels after which a search ends with what it knows, whatever its budget. A knee that is known

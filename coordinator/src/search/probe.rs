@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::stats::Objective;
+
 /// One finished level as a search sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probe {
@@ -15,7 +17,8 @@ pub struct Probe {
     pub validity: Validity,
     /// Whether the server failed: 5 % of the requests or more.
     pub failing: bool,
-    /// What became of the service level objective; `None` without one.
+    /// What became of the service level objectives; `None` without one. A backlog that grew at a
+    /// rate is [`Objective::Missed`].
     pub objective: Option<Objective>,
     /// How long the level took, its pauses included.
     pub took: Duration,
@@ -41,15 +44,4 @@ pub enum Validity {
     ClientLimited,
     /// Something else strikes it.
     Invalid,
-}
-
-/// What a level says of a service level objective.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Objective {
-    /// Certified, and, at a rate, no backlog grew.
-    Met,
-    /// Certainly not met, or a backlog grew.
-    Missed,
-    /// The level was too short to tell.
-    Undecided,
 }

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::probe::{Objective, Probe, Validity};
+use super::probe::{Probe, Validity};
+use crate::stats::Objective;
 use crate::stats::{Usl, UslPoint};
 
 /// Half a 95 % interval in standard errors.

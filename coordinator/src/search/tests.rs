@@ -4,6 +4,7 @@ use common::seed::{Generator, Seed};
 use proptest::prelude::*;
 
 use super::*;
+use crate::stats::Objective;
 
 /// Throughput of a server without noise.
 #[derive(Clone, Copy, Debug)]
