@@ -3,6 +3,7 @@
 //!
 //! What is undefined is `None`, never 0.
 
+pub mod compare;
 mod describe;
 mod law;
 mod tail;
