@@ -12,6 +12,7 @@
 //! | [`store`], [`record`] | what is kept of a run |
 //! | [`merge`], [`stats`], [`classify`] | totals, statistics, statuses |
 //! | [`import`] | results that other programs measured |
+//! | [`compare`] | two sets of runs, level by level |
 //! | [`report`], [`ui`] | what people and programs read |
 //! | [`pki`] | certificates |
 //! | [`clock`] | the only place where clocks are read |
@@ -21,6 +22,7 @@ mod causes;
 pub mod classify;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod driver;
 pub mod exit;
 pub mod fleet;

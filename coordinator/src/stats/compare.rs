@@ -130,4 +130,4 @@ pub fn holm(chances: &[f64]) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

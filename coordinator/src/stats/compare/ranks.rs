@@ -51,7 +51,8 @@ fn double_ranks(a: &[f64], b: &[f64]) -> Vec<(bool, u64)> {
 
 /// The share of all choices of `n` ranks whose sum is `far`: sums are counted rank by rank.
 fn exact(ranks: &[u64], n: usize, far: impl Fn(u64) -> bool) -> Option<f64> {
-    let most: u64 = ranks.iter().sum();
+    // Ranks rise, so the last ones have the largest sum.
+    let most: u64 = ranks.iter().rev().take(n).sum();
     // By how many were chosen, then by their sum.
     let mut ways = vec![vec![0.0; usize::try_from(most).ok()? + 1]; n + 1];
     *ways.first_mut()?.first_mut()? = 1.0;

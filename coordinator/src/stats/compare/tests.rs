@@ -102,7 +102,7 @@ fn tied_ranks_are_counted_exactly() {
 #[test]
 fn the_normal_law_continues_the_exact_counts() {
     let base: Vec<f64> = (0..20).map(|i| f64::from(i) + 0.5).collect();
-    for shift in [3.2, 5.2, 7.2] {
+    for shift in [3.2, 4.2, 5.2] {
         let new: Vec<f64> = base.iter().map(|value| value + shift).collect();
         let counted = mann_whitney(&base, &new).unwrap();
         // One more value on one side, in the middle of both.
