@@ -19,7 +19,14 @@ use crate::store::{FILE, Store};
 /// The most runs of a side.
 const RUNS_MAX: usize = 1_000;
 
+/// What the exit codes of this command say.
+const EXIT_HELP: &str = "Exit codes:
+  0    NEW is not shown to be worse
+  2    a directory holds no run or cannot be read, or nothing can be compared
+  99   NEW is worse in a metric that decides";
+
 #[derive(Args)]
+#[command(after_help = EXIT_HELP)]
 pub(super) struct CompareArgs {
     /// Result directory of a run, or a directory of them, each a repeat (one for each start of the
     /// server)

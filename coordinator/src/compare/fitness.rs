@@ -23,7 +23,7 @@ pub(super) fn of_sides(sides: &Sides<Side>) -> (Option<Obstacle>, Vec<String>) {
         difference(sides, "stream", |facts| if facts.stream { "on" } else { "off" }.to_owned()),
         difference(sides, "mode", |facts| facts.mode.name().to_owned()),
         difference(sides, "tier", |facts| facts.tier.name().to_owned()),
-        difference(sides, "seed", |facts| facts.seed.to_string()),
+        seeds(sides),
         difference(sides, "agents", |facts| facts.agents.to_string()),
         difference(sides, "version of floodmark", |facts| facts.version.clone()),
     ]
@@ -71,6 +71,13 @@ fn values(side: &Side, of: impl Fn(&Facts) -> String) -> BTreeSet<String> {
     side.runs.iter().map(|run| of(&run.facts)).collect()
 }
 
+/// The runs of a side may each have their own seed, if the other side has the same ones.
+fn seeds(sides: &Sides<Side>) -> Option<String> {
+    let found = sides.map(|side| values(side, |facts| facts.seed.to_string()));
+    let text = difference(sides, "seed", |facts| facts.seed.to_string());
+    text.filter(|_| found.base != found.new)
+}
+
 /// In words, where not all runs of both sides have the same.
 fn difference(sides: &Sides<Side>, name: &str, of: impl Fn(&Facts) -> String) -> Option<String> {
     let found = sides.map(|side| values(side, &of));
@@ -80,11 +87,12 @@ fn difference(sides: &Sides<Side>, name: &str, of: impl Fn(&Facts) -> String) ->
 }
 
 fn list<T: Display>(values: &BTreeSet<T>) -> String {
-    let mut shown: Vec<String> = values.iter().take(VALUES_SHOWN).map(T::to_string).collect();
-    if let Some(more) = values.len().checked_sub(VALUES_SHOWN).filter(|more| *more > 0) {
-        shown.push(format!("{more} more"));
+    let shown: Vec<String> = values.iter().take(VALUES_SHOWN).map(T::to_string).collect();
+    let text = shown.join(", ");
+    match values.len().checked_sub(VALUES_SHOWN) {
+        None | Some(0) => text,
+        Some(more) => format!("{text} and {more} more"),
     }
-    shown.join(", ")
 }
 
 /// What stands in the way of one level.

@@ -399,6 +399,17 @@ fn what_differs_between_the_runs_is_noted() {
             "seed: 42 in BASE, 7 in NEW",
         ]
     );
+    for side in [&mut sides.base, &mut sides.new] {
+        side.runs.iter_mut().zip(0..).for_each(|(run, seed)| run.facts.seed = seed);
+    }
+    let notes = compare(&sides, &options()).notes;
+    assert!(!notes.iter().any(|note| note.starts_with("seed")), "{notes:?}");
+    sides.new.runs[0].facts.seed = 9;
+    let notes = compare(&sides, &options()).notes;
+    assert_eq!(
+        notes.last().unwrap(),
+        "seed: 0, 1, 2 and 2 more in BASE, 1, 2, 3 and 2 more in NEW"
+    );
     let blocked =
         |metric: &MetricComparison| matches!(metric.conclusion, Conclusion::NotComparable(_));
     let metrics = &comparison.levels[0].metrics;
