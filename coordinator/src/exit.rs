@@ -15,19 +15,22 @@ pub enum Exit {
     Fleet,
     /// The result store failed.
     Store,
+    /// A gate failed: what was judged is worse than was asked for.
+    Gate,
     /// Interrupted; what was measured is kept.
     Interrupted,
 }
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
         Self::Target,
         Self::Fleet,
         Self::Store,
+        Self::Gate,
         Self::Interrupted,
     ];
 
@@ -40,6 +43,7 @@ impl Exit {
             Self::Target => 3,
             Self::Fleet => 4,
             Self::Store => 5,
+            Self::Gate => 99,
             Self::Interrupted => 130,
         }
     }
@@ -53,6 +57,7 @@ impl Exit {
             Self::Target => "target not ready",
             Self::Fleet => "an agent is unreachable, refused, or was lost",
             Self::Store => "the result store failed",
+            Self::Gate => "a gate failed: compare found NEW worse",
             Self::Interrupted => "interrupted; the partial result is kept",
         }
     }

@@ -13,6 +13,7 @@
 //! | [`search`] | which load to run next, to find where a server saturates |
 //! | [`merge`], [`stats`], [`classify`] | totals, statistics, statuses |
 //! | [`import`] | results that other programs measured |
+//! | [`compare`] | two sets of runs, level by level |
 //! | [`report`], [`ui`] | what people and programs read |
 //! | [`pki`] | certificates |
 //! | [`clock`] | the only place where clocks are read |
@@ -22,6 +23,7 @@ mod causes;
 pub mod classify;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod driver;
 pub mod exit;
 pub mod fleet;

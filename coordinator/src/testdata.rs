@@ -1,5 +1,6 @@
 //! Runs built by hand, for tests: agents, levels and seals as a fleet would have left them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use common::assignment::Load;
@@ -20,6 +21,7 @@ use crate::record::{
     AgentRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunOutcome, RunRecord, ShareRecord,
     UnixMs,
 };
+use crate::store::Store;
 
 /// How a made-up server answers.
 #[derive(Clone, Copy, Debug)]
@@ -245,6 +247,28 @@ pub(crate) fn run() -> RunRecord {
             finished_at: UnixMs(1_772_000_360_456),
         }),
     }
+}
+
+/// Stores a run in the order in which a run stores it.
+pub(crate) fn stored(dir: &Path, run: &RunRecord) -> Store {
+    let mut store = Store::create(dir, &run.header).unwrap();
+    store.put_agents(&run.agents).unwrap();
+    for level in &run.levels {
+        store.begin_level(level).unwrap();
+        store.set_fired(level.id, level.fired_at.unwrap()).unwrap();
+        for share in &level.shares {
+            if let Some(seal) = &share.seal {
+                store.put_seals([(level.id, &share.agent, seal)]).unwrap();
+            }
+        }
+        if let Some(fate) = &level.fate {
+            store.set_fate(level.id, fate).unwrap();
+        }
+    }
+    if let Some(end) = &run.end {
+        store.finish(end).unwrap();
+    }
+    store
 }
 
 /// The same run, killed during its sixth level: one agent had sealed, the other had not.

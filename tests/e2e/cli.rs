@@ -10,7 +10,7 @@ fn every_command_explains_itself() {
     let root = binaries::root();
     let help = floodmark(&root, &["--help"]);
     assert_eq!(help.code, Some(0));
-    for command in ["demo", "run", "plan", "report", "agents", "pki"] {
+    for command in ["demo", "run", "plan", "report", "compare", "agents", "pki"] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{}", help.stdout);
         let own = floodmark(&root, &[command, "--help"]);
         assert_eq!(own.code, Some(0), "{command}");
@@ -62,6 +62,11 @@ fn a_report_is_the_summary_and_damage_is_told() {
     let summary = std::fs::read_to_string(dir.path().join("result/summary.json")).unwrap();
     assert_eq!((json.code, json.stdout), (Some(0), summary));
 
+    // So short a level may not have held its users; whatever is said, nothing is worse.
+    let compared = floodmark(dir.path(), &["compare", "result", "result"]);
+    assert_ne!(compared.code, Some(99), "{}", compared.stdout);
+    assert!(compared.stdout.contains("compared with itself"), "{}", compared.stdout);
+
     // One agent's seal is changed; the other's numbers stay readable.
     let store = dir.path().join("result/run.sqlite");
     let db = rusqlite::Connection::open(&store).unwrap();
@@ -79,4 +84,7 @@ fn a_report_is_the_summary_and_damage_is_told() {
     let absent = floodmark(dir.path(), &["report", "nowhere"]);
     assert_eq!(absent.code, Some(2));
     assert!(absent.stderr.contains("nowhere"), "{}", absent.stderr);
+    let neither = floodmark(dir.path(), &["compare", "result", "nowhere"]);
+    assert_eq!((neither.code, &*neither.stdout), (Some(2), ""), "{}", neither.stderr);
+    assert!(neither.stderr.contains("2 problems"), "{}", neither.stderr);
 }

@@ -66,11 +66,11 @@ pub(super) const WORK_RATIO_MAX: Limit = Limit {
 };
 
 /// Mean output tokens of two levels of the same work differ by no more than this share.
-pub(super) const OUTPUT_OFF_MAX: Limit =
+pub(crate) const OUTPUT_OFF_MAX: Limit =
     Limit { name: "output_off_max", value: 0.01, source: "the method, 3.12" };
 
 /// Mean prompt tokens of two levels of the same work differ by no more than this share.
-pub(super) const PROMPT_OFF_MAX: Limit =
+pub(crate) const PROMPT_OFF_MAX: Limit =
     Limit { name: "prompt_off_max", value: 0.02, source: "the method, 3.12" };
 
 /// Every limit.

@@ -6,4 +6,5 @@ pub mod paper;
 pub(crate) mod verdict;
 
 pub use limits::{LIMITS, LIMITS_VERSION, Limit};
+pub(crate) use limits::{OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
 pub use verdict::{Code, Effect, Verdict};

@@ -33,6 +33,8 @@ pub enum Code {
     RecordLoss,
     /// The work stated was not done, or levels did different work.
     WorkNotEqual,
+    /// Runs that are compared as one did not have the same server.
+    ServerChanged,
 }
 
 impl Code {
@@ -43,6 +45,7 @@ impl Code {
             Self::AgentLost => "AGENT_LOST",
             Self::RecordLoss => "RECORD_LOSS",
             Self::WorkNotEqual => "WORK_NOT_EQUAL",
+            Self::ServerChanged => "SERVER_CHANGED",
         }
     }
 }
@@ -55,7 +58,13 @@ impl Serialize for Code {
 
 impl Code {
     /// All verdicts.
-    pub const ALL: [Self; 3] = [Self::ConcurrencyNotReached, Self::AgentLost, Self::RecordLoss];
+    pub const ALL: [Self; 5] = [
+        Self::ConcurrencyNotReached,
+        Self::AgentLost,
+        Self::RecordLoss,
+        Self::WorkNotEqual,
+        Self::ServerChanged,
+    ];
 }
 
 /// What follows from a verdict.

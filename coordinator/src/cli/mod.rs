@@ -5,6 +5,7 @@ pub mod args;
 pub mod pki;
 
 mod agents;
+mod compare;
 mod demo;
 mod papers;
 mod plan;
@@ -43,6 +44,8 @@ enum Command {
     Plan(args::PlanArgs),
     /// Print the report of a result directory, finished or not
     Report(report::ReportArgs),
+    /// Compare two runs, or two sets of runs, level by level: is NEW worse than BASE?
+    Compare(compare::CompareArgs),
     /// Show the agents of a fleet: versions, ceilings, clocks, who holds them
     Agents(agents::AgentsArgs),
     /// Make certificates for a fleet
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Agents(args) => agents::run(&args),
         Command::Completions(args) => papers::completions(&args),
         Command::Man => papers::man(),

@@ -5,6 +5,7 @@
 //! and clipped before it reaches a terminal.
 
 mod build;
+mod compared;
 mod imported;
 mod model;
 mod plain;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use crate::store::{StoreError, write_whole};
 
+pub use compared::{comparison_json, comparison_text};
 pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, Client, Distribution, LatencyMs, LevelReport, LevelState, Paper, Peak,

@@ -6,6 +6,7 @@
 
 mod batch;
 mod binomial;
+pub mod compare;
 mod describe;
 mod law;
 mod share;

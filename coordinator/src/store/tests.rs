@@ -5,30 +5,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::RunRecord;
-use crate::testdata::{killed_run, run};
-
-/// Stores a run in the order in which a run stores it.
-fn stored(dir: &Path, run: &RunRecord) -> Store {
-    let mut store = Store::create(dir, &run.header).unwrap();
-    store.put_agents(&run.agents).unwrap();
-    for level in &run.levels {
-        store.begin_level(level).unwrap();
-        store.set_fired(level.id, level.fired_at.unwrap()).unwrap();
-        for share in &level.shares {
-            if let Some(seal) = &share.seal {
-                store.put_seals([(level.id, &share.agent, seal)]).unwrap();
-            }
-        }
-        if let Some(fate) = &level.fate {
-            store.set_fate(level.id, fate).unwrap();
-        }
-    }
-    if let Some(end) = &run.end {
-        store.finish(end).unwrap();
-    }
-    store
-}
+use crate::testdata::{killed_run, run, stored};
 
 /// The error and its causes, with the directory's name taken out.
 fn told(dir: &Path, error: &StoreError) -> String {

@@ -1,0 +1,181 @@
+//! `floodmark compare`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, ValueEnum};
+use common::ids::RunId;
+
+use super::{Done, Failure};
+use crate::campaign::{Place, Problem, Problems};
+use crate::causes::with_causes;
+use crate::compare::{self, Answer, Metric, Options, Run, Side, Sides};
+use crate::exit::Exit;
+use crate::report;
+use crate::store::{FILE, Store};
+
+/// The most runs of a side.
+const RUNS_MAX: usize = 1_000;
+
+/// What the exit codes of this command say.
+const EXIT_HELP: &str = "Exit codes:
+  0    NEW is not shown to be worse
+  2    a directory holds no run or cannot be read, or nothing can be compared
+  99   NEW is worse in a metric that decides";
+
+#[derive(Args)]
+#[command(after_help = EXIT_HELP)]
+pub(super) struct CompareArgs {
+    /// Result directory of a run, or a directory of them, each a repeat (one for each start of the
+    /// server)
+    base: PathBuf,
+    /// The same of what is judged; exit code 99 if it is worse
+    new: PathBuf,
+    /// How the comparison is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Differences within ± this are of no interest
+    #[arg(long, value_name = "PERCENT", default_value = "2%", value_parser = margin)]
+    margin: f64,
+    /// The metrics that decide whether NEW is worse [default: total_tok_s, ttft_p99_ms, e2e_p99_ms,
+    /// success]
+    #[arg(long = "metric", value_name = "NAME", value_delimiter = ',', value_parser = metrics())]
+    metrics: Vec<Metric>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people: the answer, tables, notes
+    Text,
+    /// For programs: every metric, docs/compare.md lists the keys
+    Json,
+}
+
+impl CompareArgs {
+    fn options(&self) -> Options {
+        let mut deciding: Vec<Metric> = Vec::new();
+        for metric in &self.metrics {
+            if !deciding.contains(metric) {
+                deciding.push(*metric);
+            }
+        }
+        if deciding.is_empty() {
+            deciding = Metric::DECIDING.to_vec();
+        }
+        Options { margin: self.margin, deciding }
+    }
+}
+
+/// A percentage above 0 and up to 50, as a share.
+fn margin(text: &str) -> Result<f64, String> {
+    let number = text.trim().strip_suffix('%').map(str::trim_end);
+    let value: Option<f64> = number.and_then(|number| number.parse().ok());
+    match value {
+        Some(percent) if percent > 0.0 && percent <= 50.0 => Ok(percent / 100.0),
+        Some(_) | None => Err("give a percentage above 0 and up to 50, such as 2%".to_owned()),
+    }
+}
+
+fn metrics() -> impl clap::builder::TypedValueParser<Value = Metric> {
+    PossibleValuesParser::new(Metric::ALL.map(Metric::name)).try_map(|name| {
+        Metric::ALL.into_iter().find(|metric| metric.name() == name).ok_or("no such metric")
+    })
+}
+
+pub(super) fn run(args: &CompareArgs) -> Result<Done, Failure> {
+    let base = side("BASE", &args.base);
+    let new = side("NEW", &args.new);
+    let (base, new) = Problems::both(base, new).map_err(Failure::usage)?;
+    let comparison = compare::compare(&Sides { base, new }, &args.options());
+    let text = match args.format {
+        Format::Text => report::comparison_text(&comparison),
+        Format::Json => report::comparison_json(&comparison),
+    };
+    let exit = match comparison.answer {
+        Answer::Worse => Exit::Gate,
+        // A gate must not pass because nothing was looked at.
+        Answer::NothingComparable => Exit::Usage,
+        Answer::Better | Answer::Equivalent | Answer::NoDifferenceShown | Answer::NotTested => {
+            Exit::Done
+        }
+    };
+    Ok(Done { text, code: exit.code() })
+}
+
+/// The runs in a directory, or everything that is wrong with it.
+fn side(argument: &str, dir: &Path) -> Result<Side, Problems> {
+    let mut problems = Problems::default();
+    let mut runs: Vec<Run> = Vec::new();
+    let mut seen: BTreeMap<RunId, PathBuf> = BTreeMap::new();
+    match run_dirs(argument, dir) {
+        Ok(dirs) => {
+            for path in dirs {
+                match load(&path) {
+                    Ok(run) => match seen.insert(run.facts.run, path.clone()) {
+                        None => runs.push(run),
+                        Some(first) => problems.add(problem(
+                            argument,
+                            format!(
+                                "{} and {} hold the same run; a copy is no repeat, remove one",
+                                first.display(),
+                                path.display()
+                            ),
+                        )),
+                    },
+                    Err(text) => problems.add(problem(argument, text)),
+                }
+            }
+        }
+        Err(found) => problems.add(found),
+    }
+    if problems.is_empty() {
+        Ok(Side { name: dir.to_string_lossy().into_owned(), runs })
+    } else {
+        Err(problems)
+    }
+}
+
+/// The directory itself if it holds a run, else those in it that do, by name.
+fn run_dirs(argument: &str, dir: &Path) -> Result<Vec<PathBuf>, Problem> {
+    if dir.join(FILE).exists() {
+        return Ok(vec![dir.to_owned()]);
+    }
+    let shown = dir.display();
+    let entries = fs::read_dir(dir)
+        .map_err(|error| problem(argument, format!("{shown} cannot be read: {error}")))?;
+    let mut dirs = Vec::new();
+    for entry in entries {
+        let entry =
+            entry.map_err(|error| problem(argument, format!("{shown} cannot be read: {error}")))?;
+        if entry.path().join(FILE).exists() {
+            dirs.push(entry.path());
+        }
+        if dirs.len() > RUNS_MAX {
+            return Err(problem(argument, format!("{shown} holds more than {RUNS_MAX} runs")));
+        }
+    }
+    dirs.sort();
+    if dirs.is_empty() {
+        return Err(problem(
+            argument,
+            format!("{shown} holds no run: no {FILE} in it or in a directory in it"),
+        ));
+    }
+    Ok(dirs)
+}
+
+fn load(dir: &Path) -> Result<Run, String> {
+    let loaded = Store::open(dir).and_then(|store| store.load());
+    let loaded = loaded.map_err(|error| with_causes(&error))?;
+    let name = dir.file_name().unwrap_or(dir.as_os_str());
+    Ok(Run::of(name.to_string_lossy().into_owned(), &loaded))
+}
+
+fn problem(argument: &str, what: String) -> Problem {
+    Problem { place: Place::Flag(argument.to_owned()), key: String::new(), value: None, what }
+}
+
+#[cfg(test)]
+mod tests;

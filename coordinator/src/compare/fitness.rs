@@ -1,0 +1,173 @@
+//! What stands in the way of a comparison, and what a reader must know of it.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use super::group::{Group, LevelKey, Repeat, title};
+use super::side::{Delivered, Facts, Observed, Side};
+use super::{Obstacle, Sides};
+use crate::classify::{Code, OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
+use crate::stats;
+
+/// Different values of one fact that are listed.
+const VALUES_SHOWN: usize = 3;
+
+/// What stands in the way of all levels, and a note for every fact that is not the same.
+pub(super) fn of_sides(sides: &Sides<Side>) -> (Option<Obstacle>, Vec<String>) {
+    let mut notes: Vec<String> = [
+        difference(sides, "target", |facts| facts.target.clone()),
+        difference(sides, "model", |facts| facts.model.clone()),
+        difference(sides, "endpoint", |facts| {
+            facts.endpoint.map_or("not stated", |endpoint| endpoint.name()).to_owned()
+        }),
+        difference(sides, "stream", |facts| if facts.stream { "on" } else { "off" }.to_owned()),
+        difference(sides, "mode", |facts| facts.mode.name().to_owned()),
+        difference(sides, "tier", |facts| facts.tier.name().to_owned()),
+        seeds(sides),
+        difference(sides, "agents", |facts| facts.agents.to_string()),
+        difference(sides, "version of floodmark", |facts| facts.version.clone()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let runs = sides.map(|side| side.runs.iter().map(|run| run.facts.run).collect::<BTreeSet<_>>());
+    if runs.base.intersection(&runs.new).next().is_some() {
+        notes.push("both sides hold the same run: it is compared with itself".to_owned());
+    }
+    (server_changed(sides).or_else(|| modes(sides)), notes)
+}
+
+/// What stands in the way of the metrics that only streams have.
+pub(super) fn streams(sides: &Sides<Side>) -> Option<Obstacle> {
+    let text = difference(sides, "stream", |facts| if facts.stream { "on" } else { "off" }.into())?;
+    Some(Obstacle {
+        code: None,
+        evidence: format!("{text}: it is another quantity without a stream"),
+    })
+}
+
+/// A comparison is between two servers: within a side there may be one only. Of the server a record
+/// holds the name of the model that was asked for.
+fn server_changed(sides: &Sides<Side>) -> Option<Obstacle> {
+    sides.each().into_iter().find_map(|(which, side)| {
+        let models = values(side, |facts| facts.model.clone());
+        (models.len() > 1).then(|| Obstacle {
+            code: Some(Code::ServerChanged),
+            evidence: format!(
+                "the runs of {} asked for different models: {}",
+                which.name(),
+                list(&models)
+            ),
+        })
+    })
+}
+
+fn modes(sides: &Sides<Side>) -> Option<Obstacle> {
+    let evidence = difference(sides, "mode", |facts| facts.mode.name().to_owned())?;
+    Some(Obstacle { code: None, evidence: format!("{evidence}: levels are not measured alike") })
+}
+
+fn values(side: &Side, of: impl Fn(&Facts) -> String) -> BTreeSet<String> {
+    side.runs.iter().map(|run| of(&run.facts)).collect()
+}
+
+/// The runs of a side may each have their own seed, if the other side has the same ones.
+fn seeds(sides: &Sides<Side>) -> Option<String> {
+    let found = sides.map(|side| values(side, |facts| facts.seed.to_string()));
+    let text = difference(sides, "seed", |facts| facts.seed.to_string());
+    text.filter(|_| found.base != found.new)
+}
+
+/// In words, where not all runs of both sides have the same.
+fn difference(sides: &Sides<Side>, name: &str, of: impl Fn(&Facts) -> String) -> Option<String> {
+    let found = sides.map(|side| values(side, &of));
+    let all: BTreeSet<&String> = found.base.union(&found.new).collect();
+    (all.len() > 1)
+        .then(|| format!("{name}: {} in BASE, {} in NEW", list(&found.base), list(&found.new)))
+}
+
+fn list<T: Display>(values: &BTreeSet<T>) -> String {
+    let shown: Vec<String> = values.iter().take(VALUES_SHOWN).map(T::to_string).collect();
+    let text = shown.join(", ");
+    match values.len().checked_sub(VALUES_SHOWN) {
+        None | Some(0) => text,
+        Some(more) => format!("{text} and {more} more"),
+    }
+}
+
+/// What stands in the way of one level.
+pub(super) fn of_level(group: &Group<'_>) -> Option<Obstacle> {
+    let plain = |evidence: String| Some(Obstacle { code: None, evidence });
+    for (which, seen) in group.seen.each() {
+        if seen.is_empty() {
+            return plain(format!("{} does not have it", which.name()));
+        }
+    }
+    for (which, repeats) in group.repeats.each() {
+        if repeats.is_empty() {
+            return plain(format!("{} has no valid repeat of it", which.name()));
+        }
+    }
+    if let Some(evidence) = group.keys.iter().find_map(|key| work_defined(group, key)) {
+        return plain(evidence);
+    }
+    work_delivered(&group.repeats)
+        .map(|evidence| Obstacle { code: Some(Code::WorkNotEqual), evidence })
+}
+
+/// Where the same label does not ask for the same, in words.
+fn work_defined(group: &Group<'_>, key: &LevelKey) -> Option<String> {
+    let differs = |name: &str, of: &dyn Fn(&Observed) -> String| {
+        let found = group.seen.map(|seen| {
+            seen.iter()
+                .filter(|level| level.key == *key)
+                .map(|level| of(level))
+                .collect::<BTreeSet<_>>()
+        });
+        let all: BTreeSet<&String> = found.base.union(&found.new).collect();
+        (all.len() > 1)
+            .then(|| format!("{name}: {} in BASE, {} in NEW", list(&found.base), list(&found.new)))
+    };
+    differs("users", &|level| level.users.to_string())
+        .or_else(|| differs("input_tokens", &|level| level.work.input_tokens.to_string()))
+        .or_else(|| differs("output_tokens", &|level| level.work.output_tokens.to_string()))
+        .or_else(|| differs("forced_length", &|level| level.work.forced_length.to_string()))
+        .or_else(|| differs("cache", &|level| level.work.cache.name().to_owned()))
+        .or_else(|| {
+            let text = differs("requests", &|level| level.requests.to_string())?;
+            Some(format!("{text}: ramp and drain weigh differently in rates over the whole level"))
+        })
+}
+
+/// Where the two sides did not do the same, in words.
+fn work_delivered(repeats: &Sides<Vec<Repeat>>) -> Option<String> {
+    let base = delivered(&repeats.base)?;
+    let new = delivered(&repeats.new)?;
+    let off = |name: &str, of: fn(&Delivered) -> u64, limit: f64| {
+        let mean = |side: &Delivered| stats::ratio(of(side) as f64, side.requests as f64);
+        let (a, b) = (mean(&base)?, mean(&new)?);
+        ((a - b).abs() > limit * a.min(b)).then(|| {
+            let percent = limit * 100.0;
+            format!("{a:.1} mean {name} tokens in BASE, {b:.1} in NEW, more than {percent} % apart")
+        })
+    };
+    off("output", |side| side.completion, OUTPUT_OFF_MAX.value)
+        .or_else(|| off("prompt", |side| side.prompt, PROMPT_OFF_MAX.value))
+}
+
+/// Of all repeats together; `None` if one of them is not counted.
+fn delivered(repeats: &[Repeat]) -> Option<Delivered> {
+    repeats.iter().map(|repeat| repeat.delivered).reduce(|a, b| Some(a?.and(b?))).flatten()
+}
+
+/// Where it cannot be checked that both sides did the same work.
+pub(super) fn unknown_work(group: &Group<'_>) -> Option<String> {
+    let some = group.repeats.each().into_iter().all(|(_, repeats)| !repeats.is_empty());
+    let known = group.repeats.each().into_iter().all(|(_, repeats)| delivered(repeats).is_some());
+    (some && !known).then(|| {
+        format!(
+            "{}: without token counts of all answers nobody knows if the work was equal",
+            title(&group.keys)
+        )
+    })
+}

@@ -1,0 +1,185 @@
+//! A run as the comparison sees it.
+
+use common::ids::{Name, RunId};
+use common::target::Endpoint;
+use common::workload::Workload;
+
+use super::group::LevelKey;
+use super::metric::Values;
+use crate::campaign::{self, Mode, Overlay, Source, Tier};
+use crate::classify::{Code, Verdict};
+use crate::record::{LevelRecord, RunHeader, RunRecord};
+use crate::report::{LevelReport, LevelState, Real, ReportModel, TokenSource};
+use crate::store::Loaded;
+
+/// The runs of one side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Side {
+    /// What it is called.
+    pub name: String,
+    /// Its runs, each a repeat of the others; at least one.
+    pub runs: Vec<Run>,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What it is called.
+    pub name: String,
+    /// What was run.
+    pub facts: Facts,
+    /// The levels that were begun.
+    pub levels: Vec<Observed>,
+}
+
+/// What a run was asked to do, as far as it is the same for all its levels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The run.
+    pub run: RunId,
+    /// The base URL of the target.
+    pub target: String,
+    /// The model asked for.
+    pub model: String,
+    /// The API that was called; `None` if the stored campaign cannot be read.
+    pub endpoint: Option<Endpoint>,
+    /// Whether answers were streamed.
+    pub stream: bool,
+    /// The seed.
+    pub seed: u64,
+    /// The mode.
+    pub mode: Mode,
+    /// The tier.
+    pub tier: Tier,
+    /// Version of floodmark.
+    pub version: String,
+    /// How many agents did the work.
+    pub agents: usize,
+}
+
+/// One level of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// Which level.
+    pub key: LevelKey,
+    /// Users asked for.
+    pub users: u32,
+    /// Requests planned.
+    pub requests: u64,
+    /// What requests asked for.
+    pub work: Workload,
+    /// Which repeat, from 0.
+    pub repeat: u32,
+    /// Which attempt, from 0.
+    pub attempt: u32,
+    /// Mean in flight.
+    pub in_flight_mean: Option<f64>,
+    /// Whether it is a result.
+    pub standing: Standing,
+    /// What answers were, by the server's own counts; `None` where it did not count all of them.
+    pub delivered: Option<Delivered>,
+    /// Requests that ended by themselves.
+    pub ended: u64,
+    /// The numbers.
+    pub values: Values,
+}
+
+/// Whether a level is a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is.
+    Valid,
+    /// It is one, for fewer requests in flight than were asked for; the evidence.
+    NotReached(String),
+    /// It is not, and why.
+    Struck(String),
+}
+
+/// Tokens of successful requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Successful requests.
+    pub requests: u64,
+    /// Their prompt tokens.
+    pub prompt: u64,
+    /// Their completion tokens.
+    pub completion: u64,
+}
+
+impl Run {
+    /// The run in a store.
+    pub fn of(name: String, loaded: &Loaded) -> Self {
+        let RunRecord { header, agents, levels, .. } = &loaded.record;
+        let model = ReportModel::new(&loaded.record, &loaded.damage);
+        let levels = levels.iter().zip(&model.levels).map(observed).collect();
+        Self { name, facts: facts(header, agents.len()), levels }
+    }
+}
+
+fn facts(header: &RunHeader, agents: usize) -> Facts {
+    let source = Source { name: "campaign.toml", text: &header.campaign_toml };
+    let campaign = campaign::resolve(Some(source), &Overlay::default()).ok();
+    Facts {
+        run: header.run,
+        target: header.target.clone(),
+        model: header.model.clone(),
+        endpoint: campaign.map(|campaign| campaign.target.endpoint),
+        stream: header.stream,
+        seed: header.seed,
+        mode: header.mode,
+        tier: header.tier,
+        version: header.tool_version.clone(),
+        agents,
+    }
+}
+
+fn observed((record, report): (&LevelRecord, &LevelReport)) -> Observed {
+    let planned = &record.planned;
+    let workload: Name = planned.workload.name.clone();
+    let requests = &report.requests;
+    Observed {
+        key: LevelKey { phase: planned.phase, label: planned.label.clone(), workload },
+        users: planned.load.users,
+        requests: planned.load.requests,
+        work: planned.workload.clone(),
+        repeat: planned.repeat,
+        attempt: record.id.attempt,
+        in_flight_mean: report.in_flight_mean.map(Real::value),
+        standing: standing(report),
+        delivered: delivered(report),
+        ended: requests.succeeded + requests.failed,
+        values: Values::of(report),
+    }
+}
+
+fn standing(report: &LevelReport) -> Standing {
+    let words = |verdict: &Verdict| format!("{}: {}", verdict.code.name(), verdict.evidence);
+    let striking = || report.verdicts.iter().filter(|verdict| verdict.strikes());
+    let other = striking().find(|verdict| verdict.code != Code::ConcurrencyNotReached);
+    match (&report.state, other) {
+        (LevelState::Stopped(because), _) => Standing::Struck(format!("stopped early: {because}")),
+        (LevelState::Unfinished, _) => Standing::Struck("it was not finished".into()),
+        (LevelState::Void | LevelState::Complete, Some(verdict)) => {
+            Standing::Struck(words(verdict))
+        }
+        (LevelState::Void, None) => Standing::Struck("its numbers are void".into()),
+        (LevelState::Complete, None) if report.status.is_none() => {
+            Standing::Struck("no request came to an end".into())
+        }
+        (LevelState::Complete, None) => striking()
+            .next()
+            .map_or(Standing::Valid, |verdict| Standing::NotReached(words(verdict))),
+    }
+}
+
+fn delivered(report: &LevelReport) -> Option<Delivered> {
+    match report.tokens.source {
+        Some(TokenSource::Usage) => Some(Delivered {
+            requests: report.requests.succeeded,
+            prompt: report.tokens.prompt?,
+            completion: report.tokens.completion?,
+        }),
+        Some(TokenSource::Mixed | TokenSource::None) => None,
+        None => Some(Delivered { requests: 0, prompt: 0, completion: 0 }),
+    }
+}
