@@ -37,9 +37,9 @@ fn levels(campaign: &Campaign) -> Vec<(Phase, u32, u64)> {
 }
 
 #[test]
-fn defaults_are_those_of_the_paper() {
+fn defaults_of_paper_mode_are_those_of_the_paper() {
     let text = format!(
-        "{HEAD}[phases]\nsaturation = {{ users = 20, workload = \"chat\" }}\n\
+        "mode = \"paper\"\n{HEAD}[phases]\nsaturation = {{ users = 20, workload = \"chat\" }}\n\
          warmup = {{ workload = \"chat\" }}\nbaseline = {{ workload = \"chat\" }}"
     );
     let campaign = read(&text).unwrap();
@@ -110,23 +110,23 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "nmae = \"x\"\n{HEAD}{LEVEL}",
-        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, phases",
+        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware",
     ),
     (
-        "[slo]\nttft = \"2s\"\n{HEAD}{LEVEL}",
-        "c.toml:1:2: slo: unknown key; valid keys: name, mode, tier, seed, target, workloads, phases",
+        "[gate]\nttft = \"2s\"\n{HEAD}{LEVEL}",
+        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware",
     ),
     (
         "\"a\\u001bb\" = 1\n{HEAD}{LEVEL}",
-        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, phases",
+        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware",
     ),
     (
         "name = \"a b\"\n{HEAD}{LEVEL}",
         "c.toml:1:8: name = \"a b\": a name has 1 to 64 characters of A-Z a-z 0-9 . _ - and starts with a letter or a digit",
     ),
     (
-        "mode = \"floodmark\"\n{HEAD}{LEVEL}",
-        "c.toml:1:8: mode = \"floodmark\": this version has paper mode only; write \"paper\" or leave mode out",
+        "mode = \"papper\"\n{HEAD}{LEVEL}",
+        "c.toml:1:8: mode = \"papper\": must be one of paper, floodmark; did you mean paper?",
     ),
     (
         "tier = \"throough\"\n{HEAD}{LEVEL}",
@@ -200,9 +200,9 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "{HEAD}[phases]\nscaling = { workload = \"chta\", warmup = 1 }\nstress = []\nsaturation = { users = [], workload = \"chat\" }\nwarm_up = {}",
-        "c.toml:8:11: phases.scaling.users: missing; say how many users each level has: users = [1, 10, 100]\n\
+        "c.toml:8:11: phases.scaling.users: missing; say how many users each level has: users = [1, 10, 100], or how many requests arrive per second: rate = [0.5, 2]\n\
          c.toml:8:24: phases.scaling.workload = \"chta\": no such workload; did you mean chat? workloads: chat\n\
-         c.toml:8:32: phases.scaling.warmup: unknown key; valid keys: users, workload, requests, cooldown, allow_capped\n\
+         c.toml:8:32: phases.scaling.warmup: unknown key; valid keys: users, rate, workload, requests, duration, cooldown, allow_capped, ramp, arrivals, burstiness, rate_ramp, max_in_flight\n\
          c.toml:9:10: phases.stress: a phase without levels; add one or leave the phase out\n\
          c.toml:10:24: phases.saturation.users: a phase without levels; name a number of users\n\
          c.toml:11:1: phases.warm_up: unknown key; did you mean warmup? valid keys: warmup, baseline, scaling, stress, saturation\n\
@@ -356,6 +356,7 @@ fn set_reaches_every_key() {
     let mut overlay = Overlay::default();
     for set in [
         "name=42",
+        "mode=paper",
         "tier=thorough",
         "target.timeouts.total=2m",
         "target.api_key={ env = \"K\" }",
@@ -408,7 +409,7 @@ fn a_problem_names_the_flag_or_variable_it_came_from() {
     assert_eq!(
         read_with(&text, &overlay).unwrap_err().to_string(),
         r#"--seed: seed = x: must be an integer from 0 to 18446744073709551615, not a string
---set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, phases
+--set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware
 --set number 4: is not of the form key.path=value
 --set number 5: is not of the form key.path=value
 --set phases.baseline.requests: phases.baseline.requests = 1,2: must be an integer from 1 to 1000000000, not a string

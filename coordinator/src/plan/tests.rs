@@ -190,7 +190,13 @@ fn the_quick_campaign_is_shown() {
               "users": 0,
               "requests": 0
             }
-          ]
+          ],
+          "arrivals": "closed",
+          "burstiness": null,
+          "rate_per_s": null,
+          "ramp_s": 0.0,
+          "window": null,
+          "requests_expected": null
         },
         {
           "phase": "BASELINE",
@@ -215,7 +221,13 @@ fn the_quick_campaign_is_shown() {
               "users": 0,
               "requests": 0
             }
-          ]
+          ],
+          "arrivals": "closed",
+          "burstiness": null,
+          "rate_per_s": null,
+          "ramp_s": 0.0,
+          "window": null,
+          "requests_expected": null
         },
         {
           "phase": "SCALING",
@@ -240,7 +252,13 @@ fn the_quick_campaign_is_shown() {
               "users": 2,
               "requests": 10
             }
-          ]
+          ],
+          "arrivals": "closed",
+          "burstiness": null,
+          "rate_per_s": null,
+          "ramp_s": 0.0,
+          "window": null,
+          "requests_expected": null
         },
         {
           "phase": "SCALING",
@@ -265,7 +283,13 @@ fn the_quick_campaign_is_shown() {
               "users": 10,
               "requests": 50
             }
-          ]
+          ],
+          "arrivals": "closed",
+          "burstiness": null,
+          "rate_per_s": null,
+          "ramp_s": 0.0,
+          "window": null,
+          "requests_expected": null
         }
       ],
       "totals": {
@@ -275,7 +299,23 @@ fn the_quick_campaign_is_shown() {
         "input_tokens": 26200,
         "output_tokens": 6550,
         "cooldown_s": 7.0,
-        "longest_s": 4967.0
+        "longest_s": 4967.0,
+        "windows": 0,
+        "windows_least_s": 0.0,
+        "windows_most_s": 0.0,
+        "counted_requests": 131,
+        "uncertified_levels": 0
+      },
+      "slo": {
+        "ttft_s": null,
+        "tpot_s": null,
+        "e2e_s": null,
+        "quantile": 0.99
+      },
+      "hardware": {
+        "gpus": null,
+        "active_params_b": null,
+        "watts": null
       }
     }
     "#);

@@ -4,10 +4,12 @@
 //! What is undefined is `None`, never 0.
 
 mod describe;
+mod floor;
 mod law;
 mod tail;
 
 pub use describe::{Summary, describe};
+pub use floor::certified_floor;
 pub use law::{in_flight, ratio};
 pub use tail::certified_p99_us;
 
