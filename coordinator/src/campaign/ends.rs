@@ -183,7 +183,9 @@ pub(super) fn refuse_short(
     let Arrivals::Open(schedule) = load.arrivals else {
         return;
     };
-    let seconds = (floor.requests as f64 / schedule.rate.settled().value()).ceil();
+    let wanted = floor.requests as f64;
+    // Arrivals are random: four deviations of a Poisson count are enough for nearly every window.
+    let seconds = ((wanted + 4.0 * wanted.sqrt()) / schedule.rate.settled().value()).ceil();
     let what = format!(
         "too few requests arrive to tell whether the objectives are met at slo.quantile = {}: \
          that takes {}; ask for duration = \"{seconds}s\" or more, leave slo.quantile out, or \
