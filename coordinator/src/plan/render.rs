@@ -174,9 +174,12 @@ fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
                  {at_most}{output} output tokens asked for"
             ));
         }
+        _ if totals.windows == totals.levels => lines.push(format!(
+            "{levels}, all measured by a window: requests and tokens are known only by running"
+        )),
         _ => lines.push(format!(
-            "{levels}, {} of them measured by a window; {} counted, those of the windows and all \
-             tokens\nknown only by running",
+            "{levels}, {} measured by a window; {} counted, the others and all tokens are known \
+             only by running",
             totals.windows,
             counted(totals.counted_requests, "request"),
         )),
