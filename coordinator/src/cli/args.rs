@@ -91,10 +91,11 @@ pub struct CampaignArgs {
     /// How long it rises [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub ramp_up_time: Option<String>,
-    /// How long each level is measured, once its load is up, without a campaign file
+    /// How long each level is measured once its load is up and steady, without a campaign file
     #[arg(long, value_name = "DURATION")]
     pub duration: Option<String>,
-    /// Requests of each level, without a campaign file [default: 10 per user, or by --duration]
+    /// Requests of each level, without a campaign file [default: 10 per user; a
+    /// window instead with --duration or --request-rate]
     #[arg(long, value_name = "N", visible_alias = "num-prompts")]
     pub requests: Option<String>,
     /// Name of the campaign
