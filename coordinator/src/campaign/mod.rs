@@ -5,12 +5,15 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `phases` | know every key, its default and its limits |
+//! | `parse`, `phases`, `offered`, `ends`, `window`, `judging` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
 //! Nothing here reads a file, the environment or a key.
 
+mod ends;
+mod judging;
+mod offered;
 mod overlay;
 mod parse;
 mod phases;
@@ -18,6 +21,7 @@ mod problem;
 mod raw;
 mod read;
 mod text;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +37,8 @@ use common::slo::Slo;
 use common::target::Target;
 use common::workload::Workload;
 
+pub(crate) use judging::quantile_name;
+pub(crate) use offered::{law_word, rate_text};
 pub use overlay::{FlagValue, Overlay};
 pub use problem::{Place, Problem, Problems};
 pub(crate) use problem::{clip, nearest};
@@ -137,9 +143,9 @@ pub struct WindowPlan {
     pub least: Duration,
     /// At most; a window that reached it short of the rest is judged by what it holds.
     pub most: Duration,
-    /// Mean durations of a request, as seen while the load rose.
+    /// Mean durations of a request, as seen while the load rose; 0 for a length that is stated.
     pub turns: u32,
-    /// Requests intended in it.
+    /// Requests intended in it; 0 for a length that is stated.
     pub requests: u64,
     /// Go on until the 95 % interval of the throughput is within 2 % of its mean (the method,
     /// section 3.10).
@@ -151,21 +157,25 @@ pub struct WindowPlan {
 pub enum Mode {
     /// As the paper did: a level is a count of requests, and the whole wall clock counts.
     Paper,
+    /// A level is measured by a window inside steady load, unless a count of requests is stated.
+    Floodmark,
 }
 
 impl Mode {
     /// All modes.
-    pub const ALL: [Self; 1] = [Self::Paper];
+    pub const ALL: [Self; 2] = [Self::Paper, Self::Floodmark];
 
     /// The name in campaign files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Paper => "paper",
+            Self::Floodmark => "floodmark",
         }
     }
 }
 
-/// How much is measured: a factor on request counts (the paper, section 5.1).
+/// How much is measured: a factor on request counts (the paper, section 5.1), and how long a window
+/// is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
     /// Half.

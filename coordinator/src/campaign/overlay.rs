@@ -11,6 +11,8 @@ pub struct Overlay {
     settings: Vec<Setting>,
     /// Flags that describe levels of the one workload of a campaign without a file.
     shape: Vec<Setting>,
+    /// Objectives in the form `KEY:MILLISECONDS`.
+    goodput: Vec<String>,
     set: Vec<String>,
     default_key: Option<String>,
 }
@@ -22,7 +24,7 @@ pub enum FlagValue {
     Text(String),
     /// A list of one string.
     OneOf(String),
-    /// A number, or numbers separated by commas.
+    /// A number, whole or not, or numbers separated by commas.
     Numbers(String),
     /// On or off.
     Switch(bool),
@@ -52,6 +54,11 @@ impl Overlay {
         self.settings.insert(0, Setting::new(origin, path, value));
     }
 
+    /// Objectives in the form of vLLM's `--goodput`: `KEY:MILLISECONDS`, separated by spaces.
+    pub fn goodput(&mut self, text: String) {
+        self.goodput.push(text);
+    }
+
     /// `key.path=value`, for any key; wins over the other flags.
     pub fn set(&mut self, text: String) {
         self.set.push(text);
@@ -79,6 +86,9 @@ impl Overlay {
         }
         for setting in &self.settings {
             put(root.as_mut(), &setting.origin, &setting.path, setting.node(), c);
+        }
+        for text in self.goodput.iter().flat_map(|text| text.split_whitespace()) {
+            objective(root.as_mut(), text, c);
         }
         for (index, text) in self.set.iter().enumerate() {
             set(root.as_mut(), index, text, c);
@@ -129,11 +139,10 @@ impl Setting {
             }
             FlagValue::Numbers(text) => {
                 let number = |part: &str| {
-                    let value = match part.trim().parse() {
-                        Ok(number) => Value::Integer(number),
-                        Err(_) => Value::Text(part.to_owned()),
-                    };
-                    scalar(part, value)
+                    let trimmed = part.trim();
+                    let value = trimmed.parse().map(Value::Integer).ok();
+                    let value = value.or_else(|| trimmed.parse().map(Value::Float).ok());
+                    scalar(part, value.unwrap_or_else(|| Value::Text(part.to_owned())))
                 };
                 if text.contains(',') {
                     scalar(text, Value::List(text.split(',').map(number).collect()))
@@ -157,6 +166,30 @@ fn set(root: Option<&mut Node>, index: usize, text: &str, c: &mut Collector<'_>)
     let origin = Origin::Flag(format!("--set {}", key.trim()));
     let node = read_flag(&origin, value.trim());
     put(root, &origin, &path, node, c);
+}
+
+/// One objective of `--goodput`.
+fn objective(root: Option<&mut Node>, text: &str, c: &mut Collector<'_>) {
+    let origin = Origin::Flag("--goodput".to_owned());
+    let key = match text.split_once(':') {
+        Some(("ttft", _)) => Some("ttft"),
+        Some(("tpot", _)) => Some("tpot"),
+        Some(("e2el", _)) => Some("e2e"),
+        Some(_) | None => None,
+    };
+    let number = |c: char| c.is_ascii_digit() || c == '.';
+    match (key, text.split_once(':')) {
+        (Some(key), Some((_, ms))) if !ms.is_empty() && ms.chars().all(number) => {
+            let value = Value::Text(format!("{ms}ms"));
+            let node = Node { origin: origin.clone(), written: text.to_owned(), value };
+            put(root, &origin, &owned(&["slo", key]), node, c);
+        }
+        _ => {
+            let what = "must be KEY:MILLISECONDS with a key of ttft, tpot, e2el, such as \
+                        ttft:2000; a campaign file stands before --goodput";
+            c.add::<()>(&origin, "", Some(text), what);
+        }
+    }
 }
 
 fn put(

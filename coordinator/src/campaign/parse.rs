@@ -8,10 +8,12 @@ use common::seed::Seed;
 use common::target::{BaseUrl, Endpoint, Target, Timeouts, UrlError};
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
-use super::phases::read_phases;
+use super::judging::read_judging;
+use super::phases::{Given, read_phases};
 use super::raw::{Collector, Node, Value};
 use super::read::{Field, Section};
-use super::{Campaign, Judging, KeyRef, Mode, Tier};
+use super::window::{Bounds, read_bounds};
+use super::{Campaign, KeyRef, Mode, PhasePlan, Tier};
 
 /// Bytes of a model's name, at most.
 const MODEL_BYTES_MAX: usize = 512;
@@ -27,15 +29,26 @@ pub(super) type Workloads = BTreeMap<String, Option<Workload>>;
 /// The campaign in `root`; `None` if there was any problem.
 pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campaign> {
     let root = Field { key: String::new(), node: root };
-    let valid = ["name", "mode", "tier", "seed", "target", "workloads", "phases"];
+    let valid = [
+        "name",
+        "mode",
+        "tier",
+        "seed",
+        "target",
+        "workloads",
+        "window",
+        "phases",
+        "slo",
+        "hardware",
+    ];
     let top = Section::open(&root, &valid, c)?;
     let name = match top.get("name") {
         Some(field) => read_name(&field, c),
         None => "default".parse().ok(),
     };
     let mode = match top.get("mode") {
-        Some(field) => read_mode(&field, c),
-        None => Some(Mode::Paper),
+        Some(field) => field.word(&Mode::ALL.map(|mode| (mode.name(), mode)), c),
+        None => Some(Mode::Floodmark),
     };
     let tier = match top.get("tier") {
         Some(field) => field.word(&Tier::ALL.map(|tier| (tier.name(), tier)), c),
@@ -50,7 +63,20 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         |key: &str| top.get(key).unwrap_or(Field { key: key.to_owned(), node: &nothing });
     let target = read_target(&or_empty("target"), c);
     let workloads = read_workloads(&or_empty("workloads"), c);
-    let phases = read_phases(top.get("phases"), &workloads, tier, c);
+    let stream = target.as_ref().map(|(target, _, _)| target.stream);
+    let judging = read_judging(top.get("slo"), top.get("hardware"), stream, c);
+    let given = Given {
+        workloads: &workloads,
+        mode,
+        tier,
+        timeouts: target.as_ref().map(|(target, _, _)| target.timeouts),
+        bounds: read_bounds(top.get("window"), tier, c),
+        floor: judging.and_then(|(_, floor)| floor),
+    };
+    let phases = read_phases(top.get("phases"), &given, c);
+    if let (Some(field), Some(phases)) = (top.get("window"), &phases) {
+        refuse_unused(&field, phases, c);
+    }
     let (target, api_key, ready_timeout) = target?;
     Some(Campaign {
         name: name?,
@@ -60,7 +86,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         target,
         api_key,
         ready_timeout,
-        judging: Judging::default(),
+        judging: judging?.0,
         phases: phases?,
     })
 }
@@ -72,12 +98,13 @@ fn read_name(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Name> {
     }
 }
 
-fn read_mode(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Mode> {
-    match field.text(c)? {
-        "floodmark" => {
-            field.refuse(c, "this version has paper mode only; write \"paper\" or leave mode out")
-        }
-        _ => field.word(&Mode::ALL.map(|mode| (mode.name(), mode)), c),
+/// Bounds of windows that no level has.
+fn refuse_unused(field: &Field<'_>, phases: &[PhasePlan], c: &mut Collector<'_>) {
+    if Bounds::of(phases).is_none() {
+        let what = "no level of the campaign has a window that this could bound: those of mode \
+                    floodmark have one, the warm-up aside, if they state neither requests nor \
+                    duration";
+        field.refuse::<()>(c, what);
     }
 }
 

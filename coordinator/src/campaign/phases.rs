@@ -1,34 +1,46 @@
-//! The phases of a campaign file: tables of users and requests, unrolled into levels.
+//! The phases of a campaign file: tables of loads and their ends, unrolled into levels.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::assignment::Load;
+use common::assignment::{End, Load};
 use common::phase::Phase;
+use common::target::Timeouts;
 use common::workload::Workload;
 
+use super::ends::{
+    Ends, Stated, is_capped, read_ends, refuse_capped, refuse_short, refuse_uncertified,
+};
+use super::judging::Floor;
+use super::offered::{LEVELS_MAX, Offered, Step, read_pattern, read_steps};
 use super::parse::Workloads;
-use super::raw::{Collector, Origin, Value};
+use super::raw::{Collector, Origin};
 use super::read::{Field, Section, suggestion};
-use super::{LevelPlan, PhasePlan, Tier};
+use super::window::Bounds;
+use super::{LevelPlan, Mode, PhasePlan, Tier, WindowPlan};
 
-/// Users of one level, at most.
-const USERS_MAX: u32 = 1_000_000;
-/// Requests of one level before the tier's factor, at most.
-const REQUESTS_MAX: u64 = 1_000_000_000;
-/// Levels of one campaign, at most.
-const LEVELS_MAX: usize = 1000;
-/// Requests per user where a file states none, as on the command line: a level whose numbers are
-/// to be published needs ten per user (`n >= 10 N`), or ramp and drain weigh in.
-const REQUESTS_PER_USER: u64 = 10;
 /// The paper pauses 3 to 5 s between phases, and not after the warm-up (section 5.1).
 const COOLDOWN: Duration = Duration::from_secs(5);
+
+/// The keys that belong to mode floodmark.
+const BEYOND_PAPER: [&str; 7] =
+    ["rate", "arrivals", "burstiness", "rate_ramp", "max_in_flight", "duration", "ramp"];
+
+/// What the rest of the campaign says about its levels; `None` where that is not valid.
+pub(super) struct Given<'w> {
+    pub(super) workloads: &'w Workloads,
+    pub(super) mode: Option<Mode>,
+    pub(super) tier: Option<Tier>,
+    pub(super) timeouts: Option<Timeouts>,
+    pub(super) bounds: Option<Bounds>,
+    /// The floor of the objectives; `None` also if there are none.
+    pub(super) floor: Option<Floor>,
+}
 
 /// The phases in the order in which they run; `None` if there was any problem with them.
 pub(super) fn read_phases(
     field: Option<Field<'_>>,
-    workloads: &Workloads,
-    tier: Option<Tier>,
+    given: &Given<'_>,
     c: &mut Collector<'_>,
 ) -> Option<Vec<PhasePlan>> {
     let Some(field) = field else {
@@ -43,12 +55,12 @@ pub(super) fn read_phases(
     let keys = Phase::ALL.map(key);
     let section = Section::open(&field, &keys, c)?;
     let mut phases = Some(Vec::new());
-    let mut scope = Scope { workloads, tier, levels_left: LEVELS_MAX };
+    let mut levels_left = LEVELS_MAX;
     for phase in Phase::ALL {
         let Some(field) = section.get(key(phase)) else {
             continue;
         };
-        let levels = read_phase(phase, &field, &mut scope, c);
+        let levels = read_phase(phase, &field, given, &mut levels_left, c);
         match (&mut phases, levels) {
             (Some(phases), Some(levels)) => phases.push(PhasePlan { phase, levels }),
             (_, None) => phases = None,
@@ -73,21 +85,15 @@ pub(super) fn key(phase: Phase) -> &'static str {
     }
 }
 
-/// What the entries of all phases share.
-struct Scope<'w> {
-    workloads: &'w Workloads,
-    tier: Option<Tier>,
-    levels_left: usize,
-}
-
-/// Users and workload of the levels of a phase so far.
-type Seen = BTreeSet<(u32, String)>;
+/// Loads and workloads of the levels of a phase so far.
+type Seen = BTreeSet<(Offered, String)>;
 
 /// A phase is a table, or a list of tables that follow each other.
 fn read_phase(
     phase: Phase,
     field: &Field<'_>,
-    scope: &mut Scope<'_>,
+    given: &Given<'_>,
+    levels_left: &mut usize,
     c: &mut Collector<'_>,
 ) -> Option<Vec<LevelPlan>> {
     let entries = field.items();
@@ -96,8 +102,11 @@ fn read_phase(
     }
     let mut seen = Seen::new();
     let mut levels = Some(Vec::new());
-    for entry in entries {
-        let read = read_entry(phase, &entry, scope, &mut seen, c);
+    for field in entries {
+        let read = Section::open(&field, &KEYS, c).and_then(|section| {
+            let entry = Entry { phase, section, given };
+            entry.read(levels_left, &mut seen, c)
+        });
         match (&mut levels, read) {
             (Some(levels), Some(more)) => levels.extend(more),
             (_, None) => levels = None,
@@ -107,67 +116,168 @@ fn read_phase(
     levels
 }
 
-fn read_entry(
+/// The keys of an entry of a phase.
+const KEYS: [&str; 12] = [
+    "users",
+    "rate",
+    "workload",
+    "requests",
+    "duration",
+    "cooldown",
+    "allow_capped",
+    "ramp",
+    "arrivals",
+    "burstiness",
+    "rate_ramp",
+    "max_in_flight",
+];
+
+/// A table of levels that differ in their load only.
+struct Entry<'t, 'g> {
     phase: Phase,
-    field: &Field<'_>,
-    scope: &mut Scope<'_>,
-    seen: &mut Seen,
-    c: &mut Collector<'_>,
-) -> Option<Vec<LevelPlan>> {
-    let valid = ["users", "workload", "requests", "cooldown", "allow_capped"];
-    let section = Section::open(field, &valid, c)?;
-    let workload = read_workload(&section, scope.workloads, c);
-    let cooldown = match section.get("cooldown") {
-        Some(field) => field.duration(c),
-        None => Some(match phase {
-            Phase::Warmup => Duration::ZERO,
-            Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => COOLDOWN,
-        }),
-    };
-    let allow_capped = match section.get("allow_capped") {
-        Some(field) => field.boolean(c),
-        None => Some(false),
-    };
-    let users = read_users(phase, &section, &mut scope.levels_left, c)?;
-    let requests = read_requests(phase, &section, &users, c);
-    let name = workload.as_ref().map(|(name, _)| name.as_str());
-    refuse_twins(&users, name, seen, c);
-    // The one request that wakes the server up is never multiplied.
-    let tier = match phase {
-        Phase::Warmup => Tier::Default,
-        Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => scope.tier?,
-    };
-    let (requests, allow_capped) = (requests?, allow_capped?);
-    let level = |(level, stated): (&Users<'_>, &Requests<'_>)| {
-        let load = Load::counted(level.users?, tier.scale(stated.requests?));
-        if !allow_capped && load.in_flight_max() < load.users.into() {
-            let blamed = stated.field.as_ref().or(level.field.as_ref());
-            refuse_capped(blamed, &section, load, stated.requests?, tier, c);
-        }
-        Some(load)
-    };
-    // Every level is looked at before the first bad one ends the reading.
-    let loads: Vec<Option<Load>> = users.iter().zip(&requests).map(level).collect();
-    let (workload, cooldown) = (workload?.1?, cooldown?);
-    let plan = |load: Load| LevelPlan {
-        load,
-        window: None,
-        allow_capped,
-        workload: workload.clone(),
-        cooldown,
-    };
-    loads.into_iter().map(|load| load.map(plan)).collect()
+    section: Section<'t>,
+    given: &'g Given<'g>,
 }
 
-/// Two levels of a phase with the same users and workload could not be told apart.
-fn refuse_twins(users: &[Users<'_>], name: Option<&str>, seen: &mut Seen, c: &mut Collector<'_>) {
-    for level in users {
-        if let (Some(count), Some(name)) = (level.users, name)
-            && !seen.insert((count, name.to_owned()))
+impl Entry<'_, '_> {
+    fn read(
+        &self,
+        levels_left: &mut usize,
+        seen: &mut Seen,
+        c: &mut Collector<'_>,
+    ) -> Option<Vec<LevelPlan>> {
+        let Self { phase, section, given } = self;
+        let workload = read_workload(section, given.workloads, c);
+        let cooldown = match section.get("cooldown") {
+            Some(field) => field.duration(c),
+            None => Some(match phase {
+                Phase::Warmup => Duration::ZERO,
+                Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => COOLDOWN,
+            }),
+        };
+        let fits_mode = self.fits_mode(c);
+        let allow_capped = match section.get("allow_capped") {
+            Some(field) => field.boolean(c),
+            None => Some(false),
+        };
+        if !fits_mode {
+            return None;
+        }
+        let steps = read_steps(*phase, section, levels_left, c)?;
+        let pattern = read_pattern(section, c);
+        let ends = read_ends(*phase, section, &steps, given.mode, c);
+        let name = workload.as_ref().map(|(name, _)| name.as_str());
+        refuse_twins(&steps, name, seen, c);
+        let (pattern, ends, allow_capped) = (pattern?, ends?, allow_capped?);
+        // Every level is looked at before the first bad one ends the reading.
+        let mut read = Vec::new();
+        for (place, step) in steps.iter().enumerate() {
+            let load = |end: End, timeouts: Timeouts| pattern.load(step.offered?, end, timeouts);
+            let level = match &ends {
+                Ends::Counted(stated) => stated.get(place).and_then(|stated| {
+                    self.counted(step, stated, &load, allow_capped, c).map(|load| (load, None))
+                }),
+                Ends::Window(length) => self.windowed(step, *length, &load, c),
+            };
+            read.push(level);
+        }
+        let (workload, cooldown) = (workload?.1?, cooldown?);
+        let plan = |(load, window)| LevelPlan {
+            load,
+            window,
+            allow_capped,
+            workload: workload.clone(),
+            cooldown,
+        };
+        read.into_iter().map(|level| level.map(plan)).collect()
+    }
+
+    /// Refuses what paper mode has not.
+    fn fits_mode(&self, c: &mut Collector<'_>) -> bool {
+        match self.given.mode {
+            Some(Mode::Floodmark) | None => return true,
+            Some(Mode::Paper) => {}
+        }
+        let stray: Vec<Field<'_>> =
+            BEYOND_PAPER.iter().filter_map(|key| self.section.get(key)).collect();
+        for field in &stray {
+            let what = "belongs to mode floodmark: in paper mode users begin at once and make a \
+                        number of requests; leave it out or set mode = \"floodmark\"";
+            field.refuse::<()>(c, what);
+        }
+        stray.is_empty()
+    }
+
+    /// A level that ends by a count.
+    fn counted(
+        &self,
+        step: &Step<'_>,
+        stated: &Stated<'_>,
+        load: &impl Fn(End, Timeouts) -> Option<Load>,
+        allow_capped: bool,
+        c: &mut Collector<'_>,
+    ) -> Option<Load> {
+        // The one request that wakes the server up is never multiplied.
+        let tier = match self.phase {
+            Phase::Warmup => Tier::Default,
+            Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => {
+                self.given.tier?
+            }
+        };
+        let requests = stated.requests?;
+        let timeouts = self.given.timeouts.unwrap_or(Timeouts::DEFAULT);
+        let load = load(End::Requests(tier.scale(requests)), timeouts)?;
+        let blamed = stated.field.as_ref().or(step.field.as_ref());
+        if !allow_capped && is_capped(load) {
+            refuse_capped(blamed, &self.section, load, requests, tier, c);
+        }
+        let floor = self.floor().filter(|floor| tier.scale(requests) < floor.requests);
+        if let Some(floor) = floor {
+            refuse_uncertified(blamed, &self.section, tier.scale(requests), floor, tier, c);
+        }
+        Some(load)
+    }
+
+    /// A level that ends by its window.
+    fn windowed(
+        &self,
+        step: &Step<'_>,
+        length: Option<Duration>,
+        load: &impl Fn(End, Timeouts) -> Option<Load>,
+        c: &mut Collector<'_>,
+    ) -> Option<(Load, Option<WindowPlan>)> {
+        let given = self.given;
+        let load = load(End::Window, given.timeouts.unwrap_or(Timeouts::DEFAULT))?;
+        let window = match length {
+            Some(length) => WindowPlan::fixed(length),
+            None => {
+                let floor = given.floor.and_then(|floor| floor.of(self.phase));
+                WindowPlan::of(self.phase, given.tier?, load, given.bounds?, floor)
+            }
+        };
+        if let Some(floor) = self.floor()
+            && let Some(expected) = WindowPlan::expected(load, window.most)
+            && expected < floor.requests as f64
         {
-            let what =
-                format!("the phase has a level of {count} users with workload {name} already");
-            level.refuse(c, what);
+            refuse_short(self.section.get("duration").as_ref(), step, load, floor, c);
+        }
+        Some((load, Some(window)))
+    }
+
+    /// The floor that levels must reach.
+    fn floor(&self) -> Option<Floor> {
+        self.given.floor.and_then(|floor| floor.of(self.phase)).filter(|floor| floor.demanded)
+    }
+}
+
+/// Two levels of a phase with the same load and workload could not be told apart.
+fn refuse_twins(steps: &[Step<'_>], name: Option<&str>, seen: &mut Seen, c: &mut Collector<'_>) {
+    for step in steps {
+        if let (Some(offered), Some(name)) = (step.offered, name)
+            && !seen.insert((offered, name.to_owned()))
+        {
+            let what = format!("the phase has a level of {offered} with workload {name} already");
+            step.refuse(c, what);
         }
     }
 }
@@ -194,125 +304,4 @@ fn read_workload<'w>(
             field.refuse(c, format!("no such workload;{near} {known}"))
         }
     }
-}
-
-/// The users of a level; `None` where they are not valid.
-struct Users<'t> {
-    field: Option<Field<'t>>,
-    users: Option<u32>,
-}
-
-impl Users<'_> {
-    fn refuse(&self, c: &mut Collector<'_>, what: String) {
-        if let Some(field) = &self.field {
-            field.refuse::<()>(c, what);
-        }
-    }
-}
-
-fn read_users<'t>(
-    phase: Phase,
-    section: &Section<'t>,
-    levels_left: &mut usize,
-    c: &mut Collector<'_>,
-) -> Option<Vec<Users<'t>>> {
-    let field = match (phase, section.get("users")) {
-        (_, Some(field)) => field,
-        (Phase::Warmup | Phase::Baseline, None) => {
-            return Some(vec![Users { field: None, users: Some(1) }]);
-        }
-        (Phase::Scaling | Phase::Stress | Phase::Saturation, None) => {
-            let hint = "say how many users each level has: users = [1, 10, 100]";
-            return section.need("users", hint, c).and(None);
-        }
-    };
-    let items = field.items();
-    if items.is_empty() {
-        return field.refuse(c, "a phase without levels; name a number of users");
-    }
-    let Some(left) = levels_left.checked_sub(items.len()) else {
-        let what = format!("more than {LEVELS_MAX} levels in the campaign");
-        return field.refuse(c, what);
-    };
-    *levels_left = left;
-    let read =
-        items.into_iter().map(|item| Users { users: item.count(USERS_MAX, c), field: Some(item) });
-    Some(read.collect())
-}
-
-/// The requests of a level before the tier's factor; `None` where they are not valid.
-struct Requests<'t> {
-    field: Option<Field<'t>>,
-    requests: Option<u64>,
-}
-
-fn read_requests<'t>(
-    phase: Phase,
-    section: &Section<'t>,
-    users: &[Users<'_>],
-    c: &mut Collector<'_>,
-) -> Option<Vec<Requests<'t>>> {
-    let per_user = match phase {
-        Phase::Warmup => 1,
-        Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => REQUESTS_PER_USER,
-    };
-    let Some(field) = section.get("requests") else {
-        let default = |level: &Users<'_>| Requests {
-            field: None,
-            requests: level.users.map(|users| u64::from(users) * per_user),
-        };
-        return Some(users.iter().map(default).collect());
-    };
-    if !matches!(field.node.value, Value::List(_)) {
-        let requests = field.integer(1..=REQUESTS_MAX, c)?;
-        let same =
-            |_: &Users<'_>| Requests { field: section.get("requests"), requests: Some(requests) };
-        return Some(users.iter().map(same).collect());
-    }
-    let items = field.items();
-    if items.len() != users.len() {
-        let what = format!(
-            "has {} numbers for {} levels; give one for each level, or a single number for all",
-            items.len(),
-            users.len()
-        );
-        return field.refuse(c, what);
-    }
-    let read = items
-        .into_iter()
-        .map(|item| Requests { requests: item.integer(1..=REQUESTS_MAX, c), field: Some(item) });
-    Some(read.collect())
-}
-
-/// A level that can never hold its users: allowed only where the campaign says so.
-fn refuse_capped(
-    blamed: Option<&Field<'_>>,
-    section: &Section<'_>,
-    load: Load,
-    stated: u64,
-    tier: Tier,
-    c: &mut Collector<'_>,
-) {
-    let (users, requests) = (load.users, load.in_flight_max());
-    let made = match tier {
-        Tier::Default => String::new(),
-        Tier::Quick | Tier::Thorough => {
-            format!("tier {} makes {requests} of {stated} requests; ", tier.name())
-        }
-    };
-    let flags = c.source.is_none();
-    let allow = if flags {
-        format!("add --set {}=true", section.key_of("allow_capped"))
-    } else {
-        "set allow_capped = true".to_owned()
-    };
-    let what = format!(
-        "{made}{requests} requests cannot hold {users} users in flight: at most {requests} can \
-         ever be; ask for at least {} requests or {allow}",
-        tier.least_stated(users.into()),
-    );
-    match blamed {
-        Some(field) => field.refuse::<()>(c, what),
-        None => c.add(section.origin, &section.key, None, what),
-    };
 }

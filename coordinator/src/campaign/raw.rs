@@ -22,7 +22,8 @@ pub(super) enum Value {
     Text(String),
     /// Saturated: no key takes numbers of that size.
     Integer(i128),
-    Float,
+    /// Infinite where it was written so.
+    Float(f64),
     Boolean(bool),
     Datetime,
     List(Vec<Node>),
@@ -116,7 +117,7 @@ impl Value {
         match self {
             Self::Text(_) => "a string",
             Self::Integer(_) => "an integer",
-            Self::Float => "a float",
+            Self::Float(_) => "a float",
             Self::Boolean(_) => "a boolean",
             Self::Datetime => "a date or time",
             Self::List(_) => "a list",
@@ -166,7 +167,7 @@ impl Node {
             }
             Value::Text(_)
             | Value::Integer(_)
-            | Value::Float
+            | Value::Float(_)
             | Value::Boolean(_)
             | Value::Datetime => return Err(step.clone()),
         };
@@ -244,7 +245,8 @@ fn read_value(text: &str, value: &Spanned<DeValue<'_>>, flag: Option<&Origin>) -
         DeValue::Integer(number) => Value::Integer(
             i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX),
         ),
-        DeValue::Float(_) => Value::Float,
+        // An exponent beyond every float is infinite, as in the language.
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::INFINITY)),
         DeValue::Boolean(yes) => Value::Boolean(*yes),
         DeValue::Datetime(_) => Value::Datetime,
         DeValue::Array(items) => {

@@ -102,6 +102,42 @@ impl<'t> Field<'t> {
             .or_else(|| self.refuse(c, right))
     }
 
+    /// A number within `range`, whole or not.
+    pub(super) fn number(&self, range: RangeInclusive<f64>, c: &mut Collector<'_>) -> Option<f64> {
+        let right = format!("must be a number from {} to {}", range.start(), range.end());
+        let number = match self.node.value {
+            Value::Float(number) => number,
+            // Every range is far below the integers that a float cannot hold.
+            Value::Integer(number) => number as f64,
+            Value::Text(_)
+            | Value::Boolean(_)
+            | Value::Datetime
+            | Value::List(_)
+            | Value::Table(_) => {
+                return self.refuse(c, format!("{right}, not {}", self.node.value.kind()));
+            }
+        };
+        if range.contains(&number) { Some(number) } else { self.refuse(c, right) }
+    }
+
+    /// A number within `range` in units of `1 / parts`; one between two of these is refused, so
+    /// that what is done is what is written.
+    pub(super) fn fixed_point(
+        &self,
+        range: RangeInclusive<f64>,
+        parts: u32,
+        c: &mut Collector<'_>,
+    ) -> Option<u64> {
+        let number = self.number(range, c)?;
+        let scaled = (number * f64::from(parts)).round();
+        if scaled / f64::from(parts) == number {
+            Some(scaled as u64)
+        } else {
+            let decimals = parts.ilog10();
+            self.refuse(c, format!("must have at most {decimals} decimals"))
+        }
+    }
+
     /// An integer from 1 to `max`.
     pub(super) fn count(&self, max: u32, c: &mut Collector<'_>) -> Option<u32> {
         u32::try_from(self.integer(1..=max.into(), c)?).ok()

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
+use common::assignment::End;
 use common::target::{Endpoint, Timeouts};
 use common::workload::CacheMode;
 use proptest::prelude::*;
@@ -37,9 +39,9 @@ fn levels(campaign: &Campaign) -> Vec<(Phase, u32, u64)> {
 }
 
 #[test]
-fn defaults_are_those_of_the_paper() {
+fn defaults_of_paper_mode_are_those_of_the_paper() {
     let text = format!(
-        "{HEAD}[phases]\nsaturation = {{ users = 20, workload = \"chat\" }}\n\
+        "mode = \"paper\"\n{HEAD}[phases]\nsaturation = {{ users = 20, workload = \"chat\" }}\n\
          warmup = {{ workload = \"chat\" }}\nbaseline = {{ workload = \"chat\" }}"
     );
     let campaign = read(&text).unwrap();
@@ -59,6 +61,148 @@ fn defaults_are_those_of_the_paper() {
     assert_eq!(cooldowns.collect::<Vec<_>>(), [0, 5, 5]);
     let workload = &campaign.phases[0].levels[0].workload;
     assert!(workload.forced_length && workload.cache == CacheMode::Replay);
+}
+
+/// Every level: what is offered, and what ends it.
+fn shown(campaign: &Campaign) -> Vec<String> {
+    let levels = campaign.phases.iter().flat_map(|phase| {
+        let load = |level: &LevelPlan| {
+            let users = level.load.users;
+            let arrivals = match level.load.arrivals {
+                Arrivals::Closed { ramp } => format!("{users} users over {ramp:?}"),
+                Arrivals::Open(Schedule { law, rate }) => {
+                    format!("{} by {}, at most {users}", rate_text(rate.settled()), law_word(law))
+                }
+            };
+            let end = match (level.load.end, level.window) {
+                (End::Requests(requests), None) => format!("{requests} requests"),
+                (End::Window, Some(w)) => format!(
+                    "{:?} to {:?}, {} turns, {} requests{}",
+                    w.least,
+                    w.most,
+                    w.turns,
+                    w.requests,
+                    if w.precise { ", precise" } else { "" }
+                ),
+                other => panic!("{other:?}"),
+            };
+            format!("{} {arrivals}: {end}", phases::key(phase.phase))
+        };
+        phase.levels.iter().map(load)
+    });
+    levels.collect()
+}
+
+#[test]
+fn what_ends_a_level_is_a_count_where_one_is_stated_and_else_a_window() {
+    let text = |head: &str| {
+        format!(
+            "{head}{HEAD}[phases]\nwarmup = {{ workload = \"chat\" }}\n\
+             baseline = {{ workload = \"chat\" }}\n\
+             scaling = {{ users = [1, 300], workload = \"chat\" }}\n\
+             stress = {{ users = 7, workload = \"chat\", requests = 70 }}\n\
+             saturation = {{ rate = [0.5, 12], workload = \"chat\" }}"
+        )
+    };
+    let of = |head: &str| shown(&read(&text(head)).unwrap()).join("\n");
+    insta::assert_snapshot!(of(""), @r"
+    warmup 1 users over 0ns: 10s to 300s, 2 turns, 2 requests
+    baseline 1 users over 0ns: 60s to 1200s, 5 turns, 130 requests
+    scaling 1 users over 0ns: 60s to 1200s, 5 turns, 662 requests
+    scaling 300 users over 2s: 60s to 1200s, 5 turns, 1500 requests
+    stress 7 users over 0ns: 70 requests
+    saturation 0.5 by poisson, at most 1000: 60s to 1200s, 5 turns, 662 requests
+    saturation 12 by poisson, at most 3600: 60s to 1200s, 5 turns, 662 requests
+    ");
+    insta::assert_snapshot!(of("tier = \"quick\"\n"), @r"
+    warmup 1 users over 0ns: 10s to 300s, 2 turns, 2 requests
+    baseline 1 users over 0ns: 60s to 600s, 3 turns, 130 requests
+    scaling 1 users over 0ns: 60s to 600s, 3 turns, 662 requests
+    scaling 300 users over 2s: 60s to 600s, 3 turns, 900 requests
+    stress 7 users over 0ns: 35 requests
+    saturation 0.5 by poisson, at most 1000: 60s to 600s, 3 turns, 662 requests
+    saturation 12 by poisson, at most 3600: 60s to 600s, 3 turns, 662 requests
+    ");
+    let bounds = "tier = \"thorough\"\nslo = { ttft = \"1s\", quantile = 0.999 }\n\
+                  window = { most = \"5h\", least = \"2m\" }\n";
+    let without_rates = text(bounds).replace("requests = 70", "duration = \"90s\"");
+    let campaign = read(&without_rates.replace("[0.5, 12]", "12")).unwrap();
+    insta::assert_snapshot!(shown(&campaign).join("\n"), @r"
+    warmup 1 users over 0ns: 10s to 300s, 2 turns, 2 requests
+    baseline 1 users over 0ns: 120s to 18000s, 10 turns, 130 requests
+    scaling 1 users over 0ns: 120s to 18000s, 10 turns, 6636 requests, precise
+    scaling 300 users over 2s: 120s to 18000s, 10 turns, 6636 requests, precise
+    stress 7 users over 2s: 90s to 90s, 0 turns, 0 requests
+    saturation 12 by poisson, at most 3600: 120s to 18000s, 10 turns, 6636 requests, precise
+    ");
+    let paper = text("mode = \"paper\"\n");
+    let paper = paper.split("saturation").next().unwrap();
+    insta::assert_snapshot!(shown(&read(paper).unwrap()).join("\n"), @r"
+    warmup 1 users over 0ns: 1 requests
+    baseline 1 users over 0ns: 10 requests
+    scaling 1 users over 0ns: 10 requests
+    scaling 300 users over 0ns: 3000 requests
+    stress 7 users over 0ns: 70 requests
+    ");
+}
+
+#[test]
+fn one_stated_bound_of_windows_moves_the_other_out_of_its_way() {
+    let bounds = |line: &str| {
+        let text =
+            format!("{HEAD}[window]\n{line}\n[phases]\nbaseline = {{ workload = \"chat\" }}");
+        let window = read(&text).unwrap().phases[0].levels[0].window.unwrap();
+        (window.least.as_secs(), window.most.as_secs())
+    };
+    assert_eq!(bounds(""), (60, 1200));
+    assert_eq!(bounds("most = \"20s\""), (20, 20));
+    assert_eq!(bounds("least = \"1h\""), (3600, 3600));
+    assert_eq!(bounds("least = \"5s\"\nmost = \"7s\""), (5, 7));
+}
+
+#[test]
+fn an_open_loop_is_stated_by_its_rate() {
+    let arrivals = |keys: &str| {
+        let text = format!("{HEAD}[phases]\nscaling = {{ rate = 2.5, workload = \"chat\"{keys} }}");
+        let load = read(&text).unwrap().phases[0].levels[0].load;
+        let Arrivals::Open(schedule) = load.arrivals else { panic!("{load:?}") };
+        (schedule, load.users)
+    };
+    let flat = Rate::Flat(PerSecond(2_500_000));
+    let schedule = |law| Schedule { law, rate: flat };
+    // Enough for every request that can be open: 2.5/s for 300 s are 750.
+    assert_eq!(arrivals(""), (schedule(Law::Poisson), 1000));
+    assert_eq!(arrivals(", max_in_flight = 7").1, 7);
+    let constant = arrivals(", arrivals = \"constant\"").0;
+    assert_eq!(constant, schedule(Law::Constant));
+    for keys in [", burstiness = 1", ", arrivals = \"gamma\", burstiness = 1.0"] {
+        assert_eq!(arrivals(keys).0, schedule(Law::Poisson), "{keys}");
+    }
+    assert_eq!(arrivals(", burstiness = 0.25").0, schedule(Law::Gamma { shape_milli: 250 }));
+    let ramp = |keys: &str| arrivals(&format!(", rate_ramp = {{ from = 100{keys} }}"));
+    let (from, to) = (PerSecond(100_000_000), PerSecond(2_500_000));
+    let expected = |over, curve| Rate::Ramp { from, to, over: Duration::from_secs(over), curve };
+    // The room is for the highest rate.
+    assert_eq!(ramp("").1, 10_000);
+    assert_eq!(ramp("").0.rate, expected(30, Curve::Linear));
+    let step = ramp(", over = \"2s\", curve = \"step\"").0;
+    assert_eq!(step.rate, expected(2, Curve::Steps(5)));
+    let steps = ramp(", curve = \"step\", steps = 2").0;
+    assert_eq!(steps.rate, expected(30, Curve::Steps(2)));
+}
+
+#[test]
+fn objectives_and_hardware_are_what_levels_are_judged_by() {
+    let text = format!(
+        "{HEAD}[slo]\nttft = \"2s\"\ne2e = \"15s\"\nquantile = 0.95\n\
+         [hardware]\ngpus = 8\nwatts = 5600.5\n[phases]\nbaseline = {{ workload = \"chat\" }}"
+    );
+    let slo =
+        Slo { ttft: Some(Duration::from_secs(2)), tpot: None, e2e: Some(Duration::from_secs(15)) };
+    let hardware = Hardware { gpus: Some(8.0), active_params_b: None, watts: Some(5600.5) };
+    assert_eq!(read(&text).unwrap().judging, Judging { slo, quantile: 0.95, hardware });
+    let plain = format!("{HEAD}[phases]\nbaseline = {{ workload = \"chat\" }}");
+    assert_eq!(read(&plain).unwrap().judging, Judging::default());
 }
 
 #[test]
@@ -110,23 +254,23 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "nmae = \"x\"\n{HEAD}{LEVEL}",
-        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, phases",
+        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware",
     ),
     (
-        "[slo]\nttft = \"2s\"\n{HEAD}{LEVEL}",
-        "c.toml:1:2: slo: unknown key; valid keys: name, mode, tier, seed, target, workloads, phases",
+        "[gate]\nttft = \"2s\"\n{HEAD}{LEVEL}",
+        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware",
     ),
     (
         "\"a\\u001bb\" = 1\n{HEAD}{LEVEL}",
-        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, phases",
+        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware",
     ),
     (
         "name = \"a b\"\n{HEAD}{LEVEL}",
         "c.toml:1:8: name = \"a b\": a name has 1 to 64 characters of A-Z a-z 0-9 . _ - and starts with a letter or a digit",
     ),
     (
-        "mode = \"floodmark\"\n{HEAD}{LEVEL}",
-        "c.toml:1:8: mode = \"floodmark\": this version has paper mode only; write \"paper\" or leave mode out",
+        "mode = \"papper\"\n{HEAD}{LEVEL}",
+        "c.toml:1:8: mode = \"papper\": must be one of paper, floodmark; did you mean paper?",
     ),
     (
         "tier = \"throough\"\n{HEAD}{LEVEL}",
@@ -200,9 +344,9 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "{HEAD}[phases]\nscaling = { workload = \"chta\", warmup = 1 }\nstress = []\nsaturation = { users = [], workload = \"chat\" }\nwarm_up = {}",
-        "c.toml:8:11: phases.scaling.users: missing; say how many users each level has: users = [1, 10, 100]\n\
+        "c.toml:8:11: phases.scaling.users: missing; say how many users each level has: users = [1, 10, 100], or how many requests arrive per second: rate = [0.5, 2]\n\
          c.toml:8:24: phases.scaling.workload = \"chta\": no such workload; did you mean chat? workloads: chat\n\
-         c.toml:8:32: phases.scaling.warmup: unknown key; valid keys: users, workload, requests, cooldown, allow_capped\n\
+         c.toml:8:32: phases.scaling.warmup: unknown key; valid keys: users, rate, workload, requests, duration, cooldown, allow_capped, ramp, arrivals, burstiness, rate_ramp, max_in_flight\n\
          c.toml:9:10: phases.stress: a phase without levels; add one or leave the phase out\n\
          c.toml:10:24: phases.saturation.users: a phase without levels; name a number of users\n\
          c.toml:11:1: phases.warm_up: unknown key; did you mean warmup? valid keys: warmup, baseline, scaling, stress, saturation\n\
@@ -234,6 +378,97 @@ const REFUSALS: &[(&str, &str)] = &[
         "c.toml:8:44: phases.baseline.requests = 1000000001: must be an integer from 1 to 1000000000\n\
          c.toml:8:67: phases.baseline.cooldown = \"5d\": \"5d\" has the unit \"d\"; use ms, s, m or h\n\
          c.toml:8:88: phases.baseline.allow_capped = 1: must be true or false, not an integer\n\
+         3 problems",
+    ),
+    (
+        "mode = \"paper\"\n{HEAD}[window]\nleast = \"1m\"\n[phases]\nscaling = { rate = 2, workload = \"chat\", burstiness = 2 }\nstress = { users = 2, duration = \"5s\", ramp = \"1s\", workload = \"chat\" }",
+        "c.toml:11:20: phases.scaling.rate = 2: belongs to mode floodmark: in paper mode users begin at once and make a number of requests; leave it out or set mode = \"floodmark\"\n\
+         c.toml:11:55: phases.scaling.burstiness = 2: belongs to mode floodmark: in paper mode users begin at once and make a number of requests; leave it out or set mode = \"floodmark\"\n\
+         c.toml:12:34: phases.stress.duration = \"5s\": belongs to mode floodmark: in paper mode users begin at once and make a number of requests; leave it out or set mode = \"floodmark\"\n\
+         c.toml:12:47: phases.stress.ramp = \"1s\": belongs to mode floodmark: in paper mode users begin at once and make a number of requests; leave it out or set mode = \"floodmark\"\n\
+         4 problems",
+    ),
+    (
+        "{HEAD}[phases]\nscaling = { rate = 2, users = 3, workload = \"chat\" }\nstress = { users = 2, duration = \"5s\", requests = 9, workload = \"chat\" }\nsaturation = { users = 2, arrivals = \"poisson\", burstiness = 2, rate_ramp = {}, max_in_flight = 1, duration = \"0.5s\", allow_capped = true, workload = \"chat\" }",
+        "c.toml:8:20: phases.scaling.rate = 2: cannot be combined with users: users wait for their answers, a rate does not; leave one of the two out (a rate's requests in flight are bounded by max_in_flight, or --max-in-flight)\n\
+         c.toml:9:34: phases.stress.duration = \"5s\": cannot be combined with requests: a level ends by a count or by a time; leave one of the two out\n\
+         c.toml:10:38: phases.saturation.arrivals = \"poisson\": belongs to an open loop: say rate instead of users, or leave it out\n\
+         c.toml:10:62: phases.saturation.burstiness = 2: belongs to an open loop: say rate instead of users, or leave it out\n\
+         c.toml:10:77: phases.saturation.rate_ramp: belongs to an open loop: say rate instead of users, or leave it out\n\
+         c.toml:10:97: phases.saturation.max_in_flight = 1: belongs to an open loop: say rate instead of users, or leave it out\n\
+         c.toml:10:111: phases.saturation.duration = \"0.5s\": must be at least 1s: agents report once a second\n\
+         c.toml:10:134: phases.saturation.allow_capped = true: belongs to users who make a number of requests; leave it out\n\
+         8 problems",
+    ),
+    (
+        "{HEAD}[phases]\nwarmup = { rate = inf, workload = \"chat\" }\nbaseline = { rate = 0, workload = \"chat\" }\nscaling = { rate = [0.1234567, 2.5, 2.50, \"x\"], workload = \"chat\" }\nstress = { rate = 1, ramp = \"1s\", max_in_flight = 0, allow_capped = false, workload = \"chat\" }\nsaturation = { rate = [], workload = \"chat\" }",
+        "c.toml:8:19: phases.warmup.rate = inf: is no rate: requests that are sent as soon as there is room are a closed loop; leave the rate out and say how many users there are\n\
+         c.toml:9:21: phases.baseline.rate = 0: must be a number from 0.000001 to 1000000\n\
+         c.toml:10:21: phases.scaling.rate.0 = 0.1234567: must have at most 6 decimals\n\
+         c.toml:10:37: phases.scaling.rate.2 = 2.50: the phase has a level of 2.5/s with workload chat already\n\
+         c.toml:10:43: phases.scaling.rate.3 = \"x\": must be a number from 0.000001 to 1000000, not a string\n\
+         c.toml:11:29: phases.stress.ramp = \"1s\": spreads the beginnings of users; a rate rises by rate_ramp = { from = 1 }\n\
+         c.toml:11:51: phases.stress.max_in_flight = 0: must be an integer from 1 to 1000000\n\
+         c.toml:11:69: phases.stress.allow_capped = false: belongs to users who make a number of requests; leave it out\n\
+         c.toml:12:23: phases.saturation.rate: a phase without levels; name a rate\n\
+         9 problems",
+    ),
+    (
+        "{HEAD}[phases]\nwarmup = { rate = 1, workload = \"chat\", arrivals = \"gamma\" }\nbaseline = { rate = 1, workload = \"chat\", arrivals = \"constant\", burstiness = 1.0 }\nscaling = { rate = 1, workload = \"chat\", arrivals = \"poisson\", burstiness = 0.5 }\nstress = { rate = 1, workload = \"chat\", arrivals = \"pareto\", burstiness = 0.00001 }\nsaturation = { rate = 1, workload = \"chat\", rate_ramp = { over = \"0s\", curve = \"linear\", steps = 3 } }",
+        "c.toml:8:52: phases.warmup.arrivals = \"gamma\": needs a shape: add burstiness, below 1.0 for bursts, above for evenness\n\
+         c.toml:9:79: phases.baseline.burstiness = 1.0: constant arrivals have none; leave it out or write arrivals = \"gamma\"\n\
+         c.toml:10:77: phases.scaling.burstiness = 0.5: poisson arrivals have burstiness 1.0; leave arrivals out or write gamma\n\
+         c.toml:11:52: phases.stress.arrivals = \"pareto\": must be one of constant, poisson, gamma\n\
+         c.toml:11:75: phases.stress.burstiness = 0.00001: must be a number from 0.001 to 1000\n\
+         c.toml:12:57: phases.saturation.rate_ramp.from: missing; say at which rate it begins: from = 1.0\n\
+         c.toml:12:66: phases.saturation.rate_ramp.over = \"0s\": must be longer than 0s\n\
+         c.toml:12:98: phases.saturation.rate_ramp.steps = 3: belongs to curve = \"step\"\n\
+         8 problems",
+    ),
+    (
+        "{HEAD}[phases]\nscaling = { rate = 1, workload = \"chat\", rate_ramp = { from = 1e9, curve = \"step\", steps = 1, to = 2 } }\nstress = { rate = 1, workload = \"chat\", requests = [1, 2] }\nsaturation = { rate = 1, workload = \"chat\", rate_ramp = 2 }",
+        "c.toml:8:63: phases.scaling.rate_ramp.from = 1e9: must be a number from 0.000001 to 1000000\n\
+         c.toml:8:92: phases.scaling.rate_ramp.steps = 1: must be an integer from 2 to 1000\n\
+         c.toml:8:95: phases.scaling.rate_ramp.to: unknown key; valid keys: from, over, curve, steps\n\
+         c.toml:9:52: phases.stress.requests: has 2 numbers for 1 levels; give one for each level, or a single number for all\n\
+         c.toml:10:57: phases.saturation.rate_ramp = 2: must be a table, not an integer\n\
+         5 problems",
+    ),
+    (
+        "{HEAD}[window]\nleast = \"2m\"\nmost = \"1m\"\nturns = 3\n{LEVEL}",
+        "c.toml:8:9: window.least = \"2m\": must not be longer than most\n\
+         c.toml:10:1: window.turns: unknown key; valid keys: least, most\n\
+         2 problems",
+    ),
+    (
+        "{HEAD}[window]\nleast = \"2m\"\n[phases]\nbaseline = { workload = \"chat\", requests = 10 }\nstress = { users = 2, duration = \"5s\", workload = \"chat\" }",
+        "c.toml:7:1: window: no level of the campaign has a window that this could bound: those of mode floodmark have one, the warm-up aside, if they state neither requests nor duration",
+    ),
+    (
+        "{HEAD}[slo]\nquantile = 0.99\n[hardware]\ngpus = 0\nwatts = \"5kW\"\ntdp = 3\n{LEVEL}",
+        "c.toml:8:12: slo.quantile = 0.99: of which objective? add ttft, tpot or e2e\n\
+         c.toml:10:8: hardware.gpus = 0: must be a number from 0.000001 to 1000000000\n\
+         c.toml:11:9: hardware.watts = \"5kW\": must be a number from 0.000001 to 1000000000, not a string\n\
+         c.toml:12:1: hardware.tdp: unknown key; valid keys: gpus, active_params_b, watts\n\
+         4 problems",
+    ),
+    (
+        "[slo]\nttft = \"0s\"\nquantile = 99\n[target]\nmodel = \"m\"\nstream = false\nbase_urls = [\"http://h\"]\n{WORKLOAD}{LEVEL}",
+        "c.toml:2:8: slo.ttft = \"0s\": needs a stream: without one no first token is seen; set target.stream = true, or give e2e instead\n\
+         c.toml:3:12: slo.quantile = 99: must be a number from 0.5 to 0.9999\n\
+         2 problems",
+    ),
+    (
+        "[slo]\nttft = \"1s\"\ntpot = \"1s\"\ne2e = \"1s\"\n[target]\nmodel = \"m\"\nstream = false\nbase_urls = [\"http://h\"]\n{WORKLOAD}{LEVEL}",
+        "c.toml:2:8: slo.ttft = \"1s\": needs a stream: without one no first token is seen; set target.stream = true, or give e2e instead\n\
+         c.toml:3:8: slo.tpot = \"1s\": needs a stream: without one no first token is seen; set target.stream = true, or give e2e instead\n\
+         2 problems",
+    ),
+    (
+        "tier = \"quick\"\n{HEAD}[slo]\ne2e = \"1s\"\nquantile = 0.999\n[phases]\nbaseline = { workload = \"chat\", requests = 1 }\nscaling = { users = [10, 20], requests = [20000, 13270], workload = \"chat\" }\nstress = { rate = [3, 15], duration = \"10m\", workload = \"chat\" }\nsaturation = { rate = [10, 100], workload = \"chat\" }",
+        "c.toml:13:50: phases.scaling.requests.1 = 13270: 6635 requests cannot tell whether the objectives are met at slo.quantile = 0.999: that takes 6636; ask for at least 13271 requests, leave slo.quantile out, or lower it\n\
+         c.toml:14:39: phases.stress.duration = \"10m\": too few requests arrive to tell whether the objectives are met at slo.quantile = 0.999: that takes 6636; ask for duration = \"2321s\" or more, leave slo.quantile out, or lower it\n\
+         c.toml:15:24: phases.saturation.rate.0 = 10: too few requests arrive to tell whether the objectives are met at slo.quantile = 0.999: that takes 6636; ask for duration = \"697s\" or more, leave slo.quantile out, or lower it\n\
          3 problems",
     ),
     (
@@ -356,6 +591,7 @@ fn set_reaches_every_key() {
     let mut overlay = Overlay::default();
     for set in [
         "name=42",
+        "mode=paper",
         "tier=thorough",
         "target.timeouts.total=2m",
         "target.api_key={ env = \"K\" }",
@@ -408,7 +644,7 @@ fn a_problem_names_the_flag_or_variable_it_came_from() {
     assert_eq!(
         read_with(&text, &overlay).unwrap_err().to_string(),
         r#"--seed: seed = x: must be an integer from 0 to 18446744073709551615, not a string
---set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, phases
+--set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware
 --set number 4: is not of the form key.path=value
 --set number 5: is not of the form key.path=value
 --set phases.baseline.requests: phases.baseline.requests = 1,2: must be an integer from 1 to 1000000000, not a string
@@ -513,19 +749,163 @@ fn arb_target() -> impl Strategy<Value = String> {
         })
 }
 
-/// An entry of a phase whose users are all at least `least`, so that entries do not collide.
-fn arb_entry(
+/// What an entry of a phase loads with and what ends it, and its other keys.
+#[derive(Clone, Debug)]
+struct ArbEntry {
+    /// Its users or rates begin above this, so that entries do not collide.
     least: u32,
-    workloads: usize,
-) -> impl Strategy<Value = (u32, Vec<u32>, usize, u64, String, bool)> {
-    (
-        Just(least),
+    steps: Vec<u32>,
+    workload: usize,
+    requests: u64,
+    cooldown: String,
+    capped: bool,
+    open: bool,
+    end: ArbEnd,
+    micro: u32,
+    ramp: Option<String>,
+    law: String,
+    rate_ramp: String,
+    room: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum ArbEnd {
+    Counted,
+    Fixed(u32),
+    Window,
+}
+
+fn arb_entry(least: u32, workloads: usize) -> impl Strategy<Value = ArbEntry> {
+    let end = prop_oneof![
+        Just(ArbEnd::Counted),
+        (1000u32..100_000).prop_map(ArbEnd::Fixed),
+        Just(ArbEnd::Window)
+    ];
+    let law = prop_oneof![
+        Just(String::new()),
+        Just("arrivals = \"constant\"\n".to_owned()),
+        Just("arrivals = \"poisson\"\n".to_owned()),
+        (1u32..=1_000_000).prop_map(|milli| format!("burstiness = {}\n", f64::from(milli) / 1e3)),
+    ];
+    let curve = prop_oneof![
+        Just(String::new()),
+        "linear|exponential|step".prop_map(|curve| format!(", curve = \"{curve}\"")),
+        (2u32..=1000).prop_map(|steps| format!(", curve = \"step\", steps = {steps}")),
+    ];
+    let rate_ramp = (1u64..=1_000_000_000_000, proptest::option::of(arb_wait()), curve);
+    let rate_ramp = proptest::option::of(rate_ramp).prop_map(|ramp| match ramp {
+        None => String::new(),
+        Some((micro, over, curve)) => {
+            let over = over.map_or(String::new(), |over| format!(", over = \"{over}\""));
+            format!("rate_ramp = {{ from = {}{over}{curve} }}\n", micro as f64 / 1e6)
+        }
+    });
+    let loaded = (
         proptest::collection::vec(1u32..50, 1..4),
         0..workloads,
         1u64..2000,
         arb_wait(),
         any::<bool>(),
-    )
+        any::<bool>(),
+    );
+    let more = (
+        end,
+        0u32..1_000_000,
+        proptest::option::of(arb_wait()),
+        law,
+        rate_ramp,
+        proptest::option::of(1u32..=1_000_000),
+    );
+    (loaded, more).prop_map(move |(loaded, more)| {
+        let (steps, workload, requests, cooldown, capped, open) = loaded;
+        let (end, micro, ramp, law, rate_ramp, room) = more;
+        ArbEntry {
+            least,
+            steps,
+            workload,
+            requests,
+            cooldown,
+            capped,
+            open,
+            end,
+            micro,
+            ramp,
+            law,
+            rate_ramp,
+            room,
+        }
+    })
+}
+
+impl ArbEntry {
+    /// The lines of the entry; `demanding` if its levels must certify a p90.
+    fn lines(&self, paper: bool, demanding: bool) -> String {
+        let least = if demanding { self.least + 100 } else { self.least };
+        let running = self.steps.iter().scan(least, |users, step| {
+            *users += step;
+            Some(*users)
+        });
+        let open = self.open && !paper;
+        let mut text = if open {
+            let rates = running.map(|whole| format!("{whole}.{:06}", self.micro));
+            format!("rate = [{}]\n", rates.collect::<Vec<_>>().join(", "))
+        } else {
+            format!("users = {:?}\n", running.collect::<Vec<_>>())
+        };
+        match self.end(paper) {
+            ArbEnd::Counted => {
+                let few = self.capped && !demanding && !open;
+                // Enough for every level in every tier, unless fewer are allowed.
+                let requests = if few { self.requests } else { self.requests + 20_000 };
+                text += &format!("requests = {requests}\n");
+                if !open {
+                    text += &format!("allow_capped = {few}\n");
+                }
+            }
+            ArbEnd::Fixed(ms) => text += &format!("duration = \"{ms}ms\"\n"),
+            ArbEnd::Window => {}
+        }
+        if open {
+            text += &self.law;
+            text += &self.rate_ramp;
+            text += &self.room.map_or(String::new(), |room| format!("max_in_flight = {room}\n"));
+        } else if let (Some(ramp), false) = (&self.ramp, paper) {
+            text += &format!("ramp = \"{ramp}\"\n");
+        }
+        text + &format!("cooldown = \"{}\"\n", self.cooldown)
+    }
+
+    fn end(&self, paper: bool) -> ArbEnd {
+        if paper { ArbEnd::Counted } else { self.end }
+    }
+}
+
+/// Objectives, and whether their quantile is stated; hardware; bounds of windows.
+fn arb_judging() -> impl Strategy<Value = (String, bool, String, String)> {
+    let line = |key: &'static str| {
+        proptest::option::of(arb_wait()).prop_map(move |wait| {
+            wait.map_or(String::new(), |wait| format!("{key} = \"{wait}\"\n"))
+        })
+    };
+    let number = |key: &'static str| {
+        proptest::option::of(1u32..2_000_000_000).prop_map(move |micro| {
+            micro.map_or(String::new(), |micro| format!("{key} = {}\n", f64::from(micro) / 1e6))
+        })
+    };
+    let objectives = (line("ttft"), line("tpot"), line("e2e"), any::<bool>());
+    let slo = objectives.prop_map(|(ttft, tpot, e2e, stated)| {
+        let objectives = ttft + &tpot + &e2e;
+        let stated = stated && !objectives.is_empty();
+        let quantile = if stated { "quantile = 0.9\n" } else { "" };
+        (format!("[slo]\n{objectives}{quantile}"), stated)
+    });
+    let hardware = (number("gpus"), number("active_params_b"), number("watts"))
+        .prop_map(|(gpus, params, watts)| format!("[hardware]\n{gpus}{params}{watts}"));
+    let window = (1u32..2000, 0u32..2000).prop_map(|(least, more)| {
+        format!("[window]\nleast = \"{least}s\"\nmost = \"{}s\"\n", least + more)
+    });
+    (slo, hardware, window)
+        .prop_map(|((slo, stated), hardware, window)| (slo, stated, hardware, window))
 }
 
 /// The text of a valid campaign.
@@ -544,44 +924,47 @@ fn arb_campaign() -> impl Strategy<Value = String> {
                 Just(phases),
                 per_phase,
                 (arb_name(), proptest::sample::select(Tier::ALL.to_vec()), any::<u64>()),
-                arb_target(),
+                (proptest::option::of(proptest::sample::select(Mode::ALL.to_vec())), arb_target()),
                 (1u32..=10_000_000, 1u32..=10_000_000, any::<bool>(), any::<bool>()),
+                arb_judging(),
             )
         })
-        .prop_map(|(names, phases, per_phase, (name, tier, seed), target, shape)| {
-            let (input, output, forced, cold) = shape;
-            let cache = if cold { "cold" } else { "replay" };
-            let mut text = format!(
-                "name = \"{name}\"\ntier = \"{}\"\nseed = {seed}\n{target}",
-                tier.name()
-            );
-            for name in &names {
-                text += &format!(
-                    "[workloads.\"{name}\"]\ninput_tokens = {input}\noutput_tokens = {output}\n\
-                     forced_length = {forced}\ncache = \"{cache}\"\n"
-                );
-            }
-            let names: Vec<&String> = names.iter().collect();
-            for (phase, entries) in phases.iter().zip(per_phase) {
-                for (least, steps, workload, requests, cooldown, capped) in entries {
-                    let mut users = least;
-                    let mut all = Vec::new();
-                    for step in steps {
-                        users += step;
-                        all.push(users);
-                    }
-                    // Enough for every level in every tier, unless fewer are allowed.
-                    let requests = if capped { requests } else { requests + 20_000 };
+        .prop_map(
+            |(names, phases, per_phase, (name, tier, seed), (mode, target), shape, judging)| {
+                let (input, output, forced, cold) = shape;
+                let cache = if cold { "cold" } else { "replay" };
+                let mut text =
+                    format!("name = \"{name}\"\ntier = \"{}\"\nseed = {seed}\n", tier.name());
+                text += &mode.map_or(String::new(), |mode| format!("mode = \"{}\"\n", mode.name()));
+                text += &target;
+                for name in &names {
                     text += &format!(
-                        "[[phases.{}]]\nusers = {all:?}\nworkload = \"{}\"\n\
-                         requests = {requests}\ncooldown = \"{cooldown}\"\nallow_capped = {capped}\n",
-                        phases::key(*phase),
-                        names[workload]
+                        "[workloads.\"{name}\"]\ninput_tokens = {input}\noutput_tokens = {output}\n\
+                     forced_length = {forced}\ncache = \"{cache}\"\n"
                     );
                 }
-            }
-            text
-        })
+                let (slo, stated, hardware, window) = judging;
+                // Objectives on tokens need a stream.
+                let judged = target.contains("stream = true");
+                text += &hardware;
+                text += if judged { &slo } else { "" };
+                let paper = mode == Some(Mode::Paper);
+                let names: Vec<&String> = names.iter().collect();
+                let mut bounded = false;
+                for (phase, entries) in phases.iter().zip(per_phase) {
+                    for entry in entries {
+                        bounded |= *phase != Phase::Warmup && entry.end(paper) == ArbEnd::Window;
+                        text += &format!(
+                            "[[phases.{}]]\nworkload = \"{}\"\n{}",
+                            phases::key(*phase),
+                            names[entry.workload],
+                            entry.lines(paper, judged && stated),
+                        );
+                    }
+                }
+                text + if bounded { &window } else { "" }
+            },
+        )
 }
 
 proptest! {

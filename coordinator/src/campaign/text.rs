@@ -1,13 +1,18 @@
 //! A campaign as TOML: canonical, every default written out, the API key by reference only.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use common::arrivals::{Arrivals, Curve, Law, Rate, Schedule};
 use common::duration::format_duration;
+use common::phase::Phase;
 use common::target::BaseUrl;
 use common::workload::Workload;
 use toml::Value;
 
-use super::{Campaign, KeyRef, LevelPlan, PhasePlan, Tier, phases};
+use super::offered::{curve_word, law_word, rate_text, shape_text};
+use super::window::Bounds;
+use super::{Campaign, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Tier, phases};
 
 impl Campaign {
     /// The campaign as a file that [`resolve`](super::resolve) reads back to the same campaign.
@@ -29,13 +34,12 @@ impl Campaign {
         lines.extend(self.api_key.as_ref().map(key));
         lines.push(format!(
             "timeouts = {{ connect = {}, first_byte = {}, idle = {}, total = {} }}",
-            quoted(&format_duration(timeouts.connect)),
-            quoted(&format_duration(timeouts.first_byte)),
-            quoted(&format_duration(timeouts.idle)),
-            quoted(&format_duration(timeouts.total)),
+            lasting(timeouts.connect),
+            lasting(timeouts.first_byte),
+            lasting(timeouts.idle),
+            lasting(timeouts.total),
         ));
-        let ready = quoted(&format_duration(self.ready_timeout));
-        lines.push(format!("ready_timeout = {ready}"));
+        lines.push(format!("ready_timeout = {}", lasting(self.ready_timeout)));
         let workloads: BTreeMap<&str, &Workload> = self
             .phases
             .iter()
@@ -43,7 +47,14 @@ impl Campaign {
             .map(|level| (level.workload.name.as_str(), &level.workload))
             .collect();
         lines.extend(workloads.into_values().flat_map(workload_lines));
-        lines.extend(self.phases.iter().flat_map(|phase| phase_lines(phase, self.tier)));
+        lines.extend(judging_lines(&self.judging));
+        if let Some(Bounds { least, most }) = Bounds::of(&self.phases) {
+            let (least, most) = (lasting(least), lasting(most));
+            lines.extend([String::new(), "[window]".to_owned()]);
+            lines.extend([format!("least = {least}"), format!("most = {most}")]);
+        }
+        let of_phase = |phase| phase_lines(phase, self.mode, self.tier);
+        lines.extend(self.phases.iter().flat_map(of_phase));
         lines.join("\n") + "\n"
     }
 }
@@ -77,40 +88,143 @@ fn workload_lines(workload: &Workload) -> Vec<String> {
     ]
 }
 
-/// One table for each run of levels that differ in users and requests only.
-fn phase_lines(phase: &PhasePlan, tier: Tier) -> Vec<String> {
-    let alike = |a: &LevelPlan, b: &LevelPlan| {
-        a.workload == b.workload && a.cooldown == b.cooldown && a.allow_capped == b.allow_capped
-    };
+fn judging_lines(judging: &Judging) -> Vec<String> {
+    let Judging { slo, quantile, hardware } = judging;
+    let mut lines = Vec::new();
+    let objectives = [("ttft", slo.ttft), ("tpot", slo.tpot), ("e2e", slo.e2e)];
+    if !slo.is_empty() {
+        lines.extend([String::new(), "[slo]".to_owned()]);
+        for (key, objective) in objectives {
+            lines.extend(objective.map(|objective| format!("{key} = {}", lasting(objective))));
+        }
+        // A quantile that is stated must be reached by every level; the default need not be.
+        if *quantile != Judging::default().quantile {
+            lines.push(format!("quantile = {}", float(*quantile)));
+        }
+    }
+    let hardware = [
+        ("gpus", hardware.gpus),
+        ("active_params_b", hardware.active_params_b),
+        ("watts", hardware.watts),
+    ];
+    if hardware.iter().any(|(_, number)| number.is_some()) {
+        lines.extend([String::new(), "[hardware]".to_owned()]);
+        for (key, number) in hardware {
+            lines.extend(number.map(|number| format!("{key} = {}", float(number))));
+        }
+    }
+    lines
+}
+
+/// One table for each run of levels that differ in users or rate and in requests only.
+fn phase_lines(phase: &PhasePlan, mode: Mode, tier: Tier) -> Vec<String> {
     // The warm-up is never multiplied.
     let tier = match phase.phase {
-        common::phase::Phase::Warmup => Tier::Default,
-        common::phase::Phase::Baseline
-        | common::phase::Phase::Scaling
-        | common::phase::Phase::Stress
-        | common::phase::Phase::Saturation => tier,
+        Phase::Warmup => Tier::Default,
+        Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => tier,
     };
     phase
         .levels
-        .chunk_by(alike)
+        .chunk_by(|a, b| Shared::of(a, mode) == Shared::of(b, mode))
         .filter_map(|levels| Some((levels.first()?, levels)))
         .flat_map(|(first, levels)| {
-            let users = levels.iter().map(|level| level.load.users.to_string());
+            let offered = levels.iter().map(|level| offered(level).1).collect::<Vec<_>>();
             let requests = levels
                 .iter()
                 .filter_map(|level| level.load.requests())
-                .map(|requests| tier.least_stated(requests).to_string());
-            [
+                .map(|requests| tier.least_stated(requests).to_string())
+                .collect::<Vec<_>>();
+            let shared = Shared::of(first, mode);
+            let mut lines = vec![
                 String::new(),
                 format!("[[phases.{}]]", phases::key(phase.phase)),
-                format!("users = [{}]", users.collect::<Vec<_>>().join(", ")),
-                format!("workload = {}", quoted(first.workload.name.as_str())),
-                format!("requests = [{}]", requests.collect::<Vec<_>>().join(", ")),
-                format!("cooldown = {}", quoted(&format_duration(first.cooldown))),
-                format!("allow_capped = {}", first.allow_capped),
-            ]
+                format!("{} = [{}]", shared.key, offered.join(", ")),
+                format!("workload = {}", quoted(shared.workload)),
+            ];
+            if shared.counted {
+                lines.push(format!("requests = [{}]", requests.join(", ")));
+            }
+            lines.extend(shared.lines);
+            lines
         })
         .collect()
+}
+
+/// What the levels of one table have in common: its workload and further lines.
+#[derive(PartialEq, Eq)]
+struct Shared<'a> {
+    key: &'static str,
+    counted: bool,
+    workload: &'a str,
+    lines: Vec<String>,
+}
+
+impl<'a> Shared<'a> {
+    fn of(level: &'a LevelPlan, mode: Mode) -> Self {
+        let (key, _) = offered(level);
+        let mut lines = Vec::new();
+        if let Some(window) = level.window.filter(|window| window.is_fixed()) {
+            lines.push(format!("duration = {}", lasting(window.least)));
+        }
+        lines.push(format!("cooldown = {}", lasting(level.cooldown)));
+        match (level.load.arrivals, mode) {
+            (Arrivals::Closed { .. }, Mode::Paper) => {}
+            (Arrivals::Closed { ramp }, Mode::Floodmark) => {
+                lines.push(format!("ramp = {}", lasting(ramp)));
+            }
+            (Arrivals::Open(schedule), Mode::Paper | Mode::Floodmark) => {
+                lines.extend(schedule_lines(schedule));
+                lines.push(format!("max_in_flight = {}", level.load.users));
+            }
+        }
+        let can_be_capped = key == "users" && level.window.is_none();
+        lines.extend(can_be_capped.then(|| format!("allow_capped = {}", level.allow_capped)));
+        let counted = level.load.requests().is_some();
+        Self { key, counted, workload: level.workload.name.as_str(), lines }
+    }
+}
+
+/// The key of what a level offers, and its value.
+fn offered(level: &LevelPlan) -> (&'static str, String) {
+    match level.load.arrivals {
+        Arrivals::Closed { .. } => ("users", level.load.users.to_string()),
+        Arrivals::Open(schedule) => ("rate", rate_text(schedule.rate.settled())),
+    }
+}
+
+fn schedule_lines(schedule: Schedule) -> Vec<String> {
+    let Schedule { law, rate } = schedule;
+    let mut lines = vec![format!("arrivals = {}", quoted(law_word(law)))];
+    match law {
+        Law::Gamma { shape_milli } => {
+            lines.push(format!("burstiness = {}", shape_text(shape_milli)));
+        }
+        Law::Constant | Law::Poisson => {}
+    }
+    match rate {
+        Rate::Flat(_) => {}
+        Rate::Ramp { from, to: _, over, curve } => {
+            let steps = match curve {
+                Curve::Steps(steps) => format!(", steps = {steps}"),
+                Curve::Linear | Curve::Exponential => String::new(),
+            };
+            lines.push(format!(
+                "rate_ramp = {{ from = {}, over = {}, curve = {}{steps} }}",
+                rate_text(from),
+                lasting(over),
+                quoted(curve_word(curve)),
+            ));
+        }
+    }
+    lines
+}
+
+fn lasting(duration: Duration) -> String {
+    quoted(&format_duration(duration))
+}
+
+fn float(number: f64) -> String {
+    Value::Float(number).to_string()
 }
 
 fn quoted(text: &str) -> String {

@@ -71,16 +71,43 @@ pub struct CampaignArgs {
     /// Answer length in tokens, without a campaign file [default: 200]
     #[arg(long, value_name = "N", visible_alias = "random-output-len")]
     pub output_tokens: Option<String>,
-    /// Requests of each level, without a campaign file [default: 10 per user]
+    /// Requests per second instead of users, whatever becomes of them: a SCALING level for each
+    /// number, without a campaign file
+    #[arg(long, value_name = "LIST", visible_alias = "ramp-up-end-rps")]
+    pub request_rate: Option<String>,
+    /// Shape of the gamma law by which requests arrive: below 1 in bursts, above 1 evenly
+    /// [default: 1, a Poisson process]
+    #[arg(long, value_name = "SHAPE")]
+    pub burstiness: Option<String>,
+    /// Requests in flight at most at a --request-rate [default: enough, 1000 to 10000]
+    #[arg(long, value_name = "N")]
+    pub max_in_flight: Option<String>,
+    /// Rate from which it rises to --request-rate before it is measured
+    #[arg(long, value_name = "R")]
+    pub ramp_up_start_rps: Option<String>,
+    /// How it rises: linear, exponential or step [default: linear]
+    #[arg(long, value_name = "CURVE")]
+    pub ramp_up_strategy: Option<String>,
+    /// How long it rises [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub ramp_up_time: Option<String>,
+    /// How long each level is measured once its load is up and steady, without a campaign file
+    #[arg(long, value_name = "DURATION")]
+    pub duration: Option<String>,
+    /// Requests of each level, without a campaign file [default: 10 per user; a
+    /// window instead with --duration or --request-rate]
     #[arg(long, value_name = "N", visible_alias = "num-prompts")]
     pub requests: Option<String>,
     /// Name of the campaign
     #[arg(long)]
     pub name: Option<String>,
-    /// How levels end and are judged: paper
+    /// What a request must meet to be good: ttft:2000 tpot:80 e2el:15000
+    #[arg(long, value_name = "KEY:MILLISECONDS", num_args = 1..)]
+    pub goodput: Vec<String>,
+    /// How levels are measured and judged: floodmark (by windows) or paper (by counts)
     #[arg(long)]
     pub mode: Option<String>,
-    /// How much is measured: quick (half the requests), default, thorough (three times)
+    /// How much is measured: quick (half the requests, shorter windows), default, thorough
     #[arg(long)]
     pub tier: Option<String>,
     /// Seed of every random choice [default: 42]
@@ -242,16 +269,33 @@ impl CampaignArgs {
         }
         let input = ["workloads", "default", "input_tokens"];
         let output = ["workloads", "default", "output_tokens"];
+        let numbers = FlagValue::Numbers as fn(String) -> FlagValue;
+        let ramp = |key: &'static str| ["phases", "scaling", "rate_ramp", key];
         let shape = [
-            ("--users", ["phases", "scaling", "users"], &self.users),
-            ("--requests", ["phases", "scaling", "requests"], &self.requests),
-            ("--input-tokens", input, &self.input_tokens),
-            ("--output-tokens", output, &self.output_tokens),
+            ("--users", ["phases", "scaling", "users"].as_slice(), &self.users, numbers),
+            ("--request-rate", &["phases", "scaling", "rate"], &self.request_rate, numbers),
+            ("--burstiness", &["phases", "scaling", "burstiness"], &self.burstiness, numbers),
+            (
+                "--max-in-flight",
+                &["phases", "scaling", "max_in_flight"],
+                &self.max_in_flight,
+                numbers,
+            ),
+            ("--ramp-up-start-rps", &ramp("from"), &self.ramp_up_start_rps, numbers),
+            ("--ramp-up-strategy", &ramp("curve"), &self.ramp_up_strategy, text),
+            ("--ramp-up-time", &ramp("over"), &self.ramp_up_time, text),
+            ("--duration", &["phases", "scaling", "duration"], &self.duration, text),
+            ("--requests", &["phases", "scaling", "requests"], &self.requests, numbers),
+            ("--input-tokens", &input, &self.input_tokens, numbers),
+            ("--output-tokens", &output, &self.output_tokens, numbers),
         ];
-        for (flag, path, value) in shape {
+        for (flag, path, value, form) in shape {
             if let Some(value) = value {
-                overlay.shape(flag, &path, FlagValue::Numbers(value.clone()));
+                overlay.shape(flag, path, form(value.clone()));
             }
+        }
+        for text in &self.goodput {
+            overlay.goodput(text.clone());
         }
         for text in &self.set {
             overlay.set(text.clone());

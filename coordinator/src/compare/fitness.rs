@@ -134,7 +134,10 @@ fn work_defined(group: &Group<'_>, key: &LevelKey) -> Option<String> {
         .or_else(|| differs("forced_length", &|level| level.work.forced_length.to_string()))
         .or_else(|| differs("cache", &|level| level.work.cache.name().to_owned()))
         .or_else(|| {
-            let text = differs("requests", &|level| level.requests.to_string())?;
+            let text = differs("requests", &|level| match level.requests {
+                Some(requests) => requests.to_string(),
+                None => "a window".to_owned(),
+            })?;
             Some(format!("{text}: ramp and drain weigh differently in rates over the whole level"))
         })
 }

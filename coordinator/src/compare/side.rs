@@ -65,7 +65,7 @@ pub struct Observed {
     /// Users asked for.
     pub users: u32,
     /// Requests planned.
-    pub requests: u64,
+    pub requests: Option<u64>,
     /// What requests asked for.
     pub work: Workload,
     /// Which repeat, from 0.
@@ -140,7 +140,7 @@ fn observed((record, report): (&LevelRecord, &LevelReport)) -> Observed {
     Observed {
         key: LevelKey { phase: planned.phase, label: planned.label.clone(), workload },
         users: planned.load.users,
-        requests: planned.load.requests,
+        requests: planned.load.requests(),
         work: planned.workload.clone(),
         repeat: planned.repeat,
         attempt: record.id.attempt,

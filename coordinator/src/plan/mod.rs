@@ -2,17 +2,20 @@
 //! user wrote: the campaign has been parsed.
 
 pub mod render;
+mod table;
+mod view;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+use common::arrivals::Arrivals;
 use common::assignment::Load;
 use common::phase::Phase;
 use common::workload::Workload;
 
-use crate::campaign::{Campaign, LevelPlan, PhasePlan, WindowPlan};
+use crate::campaign::{Campaign, LevelPlan, PhasePlan, WindowPlan, rate_text};
 
 /// The levels of a run, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +33,8 @@ pub struct PlannedLevel {
     pub place: u32,
     /// Which repeat of the level this is, from 0.
     pub repeat: u32,
-    /// Its name in reports: unique within the phase, for example `100` or `25 long-context-8k`.
+    /// Its name in reports: unique within the phase, for example `100`, `25 long-context-8k`
+    /// or `12.5/s`.
     pub label: String,
     /// The load over the fleet.
     pub load: Load,
@@ -63,6 +67,10 @@ impl Plan {
 impl PlannedLevel {
     /// Why the level can never hold its users in flight; `None` if it can.
     pub fn capped(&self) -> Option<String> {
+        match self.load.arrivals {
+            Arrivals::Closed { .. } => {}
+            Arrivals::Open(_) => return None,
+        }
         let most = self.load.in_flight_max();
         let users = self.load.users;
         (most < users.into()).then(|| format!("at most {most} of {users} in flight"))
@@ -74,11 +82,11 @@ fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
     let first = workloads.next();
     let one_workload = workloads.all(|name| Some(name) == first);
     let label = move |level: &LevelPlan| {
-        if one_workload {
-            level.load.users.to_string()
-        } else {
-            format!("{} {}", level.load.users, level.workload.name)
-        }
+        let offered = match level.load.arrivals {
+            Arrivals::Closed { .. } => level.load.users.to_string(),
+            Arrivals::Open(schedule) => format!("{}/s", rate_text(schedule.rate.settled())),
+        };
+        if one_workload { offered } else { format!("{offered} {}", level.workload.name) }
     };
     (0..).zip(&phase.levels).map(move |(place, level)| PlannedLevel {
         phase: phase.phase,

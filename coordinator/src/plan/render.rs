@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use common::assignment::Load;
+use common::duration::format_duration;
 use common::workload::CHARS_PER_TOKEN;
-use serde::Serialize;
 
-use super::{Plan, PlannedLevel};
-use crate::campaign::{Campaign, KeyRef, clip};
+use super::Plan;
+use super::table::{Side, Table};
+use super::view::{LevelView, View, WindowView, longest, windows_total};
+use crate::campaign::{Campaign, KeyRef, clip, quantile_name};
+use crate::stats::samples_min;
 
 /// A table of the levels, totals and what is known about time, and, for more than one agent, the
 /// shares. `agents` is `None` while the number of agents is not known.
@@ -31,133 +33,6 @@ pub fn json(campaign: &Campaign, plan: &Plan, agents: Option<u32>) -> String {
     serde_json::to_string_pretty(&view).unwrap_or_default() + "\n"
 }
 
-/// What both renderings show.
-#[derive(Serialize)]
-struct View<'a> {
-    schema_version: u32,
-    name: &'a str,
-    mode: &'a str,
-    tier: &'a str,
-    seed: u64,
-    target: String,
-    model: &'a str,
-    agents: Option<u32>,
-    levels: Vec<LevelView<'a>>,
-    totals: TotalsView,
-}
-
-#[derive(Serialize)]
-struct LevelView<'a> {
-    phase: &'a str,
-    label: &'a str,
-    users: u32,
-    requests: Option<u64>,
-    waves: Option<u64>,
-    last_wave_fill: Option<f64>,
-    in_flight_max: u64,
-    capped: bool,
-    workload: &'a str,
-    input_tokens: u32,
-    output_tokens: u32,
-    forced_length: bool,
-    cooldown_s: f64,
-    /// One for each agent; none while the number of agents is not known.
-    shares: Vec<ShareView>,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct ShareView {
-    users: u32,
-    requests: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct TotalsView {
-    levels: usize,
-    capped_levels: usize,
-    requests: u64,
-    input_tokens: u128,
-    output_tokens: u128,
-    cooldown_s: f64,
-    longest_s: f64,
-}
-
-impl<'a> View<'a> {
-    fn of(campaign: &'a Campaign, plan: &'a Plan, agents: Option<u32>) -> Self {
-        let tokens = |of: fn(&PlannedLevel) -> u32| {
-            let asked = |level| u128::from(level_requests(level)) * u128::from(of(level));
-            plan.levels.iter().map(asked).sum()
-        };
-        Self {
-            schema_version: 1,
-            name: campaign.name.as_str(),
-            mode: campaign.mode.name(),
-            tier: campaign.tier.name(),
-            seed: campaign.seed.0,
-            target: campaign.target.base_url.to_string(),
-            model: &campaign.target.model,
-            agents,
-            levels: plan.levels.iter().map(|l| LevelView::of(l, agents)).collect(),
-            totals: TotalsView {
-                levels: plan.levels.len(),
-                capped_levels: plan.levels.iter().filter(|l| l.capped().is_some()).count(),
-                requests: plan.levels.iter().map(level_requests).sum(),
-                input_tokens: tokens(|level| level.workload.input_tokens),
-                output_tokens: tokens(|level| level.workload.output_tokens),
-                cooldown_s: plan.cooldown_total().as_secs_f64(),
-                longest_s: longest(campaign, plan).as_secs_f64(),
-            },
-        }
-    }
-}
-
-impl<'a> LevelView<'a> {
-    fn of(level: &'a PlannedLevel, agents: Option<u32>) -> Self {
-        let load = level.load;
-        Self {
-            phase: level.phase.name(),
-            label: &level.label,
-            users: load.users,
-            requests: load.requests(),
-            waves: load.waves(),
-            last_wave_fill: load.last_wave_fill(),
-            in_flight_max: load.in_flight_max(),
-            capped: level.capped().is_some(),
-            workload: level.workload.name.as_str(),
-            input_tokens: level.workload.input_tokens,
-            output_tokens: level.workload.output_tokens,
-            forced_length: level.workload.forced_length,
-            cooldown_s: level.cooldown.as_secs_f64(),
-            shares: shares(load, agents),
-        }
-    }
-}
-
-fn level_requests(level: &PlannedLevel) -> u64 {
-    level.load.requests().unwrap_or(0)
-}
-
-fn shares(load: Load, agents: Option<u32>) -> Vec<ShareView> {
-    let agents = agents.unwrap_or(0);
-    (0..agents)
-        .map(|index| load.share(index, agents))
-        .map(|share| ShareView { users: share.count, requests: share.requests(load) })
-        .collect()
-}
-
-/// How long requests and pauses could last at the most: a user makes one request after another,
-/// and each ends within its timeouts.
-fn longest(campaign: &Campaign, plan: &Plan) -> Duration {
-    let timeouts = campaign.target.timeouts;
-    let request = timeouts.connect.saturating_add(timeouts.total);
-    let level = |level: &PlannedLevel| {
-        let waves = level.load.waves().unwrap_or(1);
-        let waves = u32::try_from(waves).unwrap_or(u32::MAX);
-        request.saturating_mul(waves)
-    };
-    plan.levels.iter().map(level).fold(plan.cooldown_total(), Duration::saturating_add)
-}
-
 fn heading(campaign: &Campaign) -> Vec<String> {
     let target = &campaign.target;
     let key = match &campaign.api_key {
@@ -168,7 +43,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
         }
     };
     let answers = if target.stream { "streamed" } else { "not streamed" };
-    vec![
+    let mut lines = vec![
         format!(
             "campaign  {} (mode {}, tier {}, seed {})",
             campaign.name,
@@ -178,74 +53,168 @@ fn heading(campaign: &Campaign) -> Vec<String> {
         ),
         format!("target    {} ({}, {answers}, {key})", target.base_url, target.endpoint.name()),
         format!("model     {}", target.model),
-    ]
+    ];
+    let judging = campaign.judging;
+    if !judging.slo.is_empty() {
+        let slo = judging.slo;
+        let objectives = [("ttft", slo.ttft), ("tpot", slo.tpot), ("e2e", slo.e2e)];
+        let shown = objectives.iter().filter_map(|(name, objective)| {
+            Some(format!("{name} {}", format_duration((*objective)?)))
+        });
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        lines.push(format!("slo       {shown}; at {}", quantile_name(judging.quantile)));
+    }
+    let hardware = judging.hardware;
+    let facts = [
+        hardware.gpus.map(|gpus| format!("{gpus} GPUs")),
+        hardware.active_params_b.map(|params| format!("{params} B parameters active")),
+        hardware.watts.map(|watts| format!("{watts} W")),
+    ];
+    let facts: Vec<String> = facts.into_iter().flatten().collect();
+    if !facts.is_empty() {
+        lines.push(format!("hardware  {}", facts.join(", ")));
+    }
+    lines
 }
 
 fn level_table(plan: &Plan, view: &View<'_>) -> Vec<String> {
-    let mut table = Table::new(&[
-        ("phase", Side::Left),
-        ("level", Side::Left),
-        ("users", Side::Right),
-        ("requests", Side::Right),
-        ("waves", Side::Right),
-        ("last wave", Side::Right),
-        ("in", Side::Right),
-        ("out", Side::Right),
-        ("in flight", Side::Right),
-        ("pause", Side::Right),
-    ]);
+    let waves = view.levels.iter().any(|level| level.waves.is_some());
+    let windows = view.levels.iter().any(|level| level.window.is_some());
+    // Columns that no level has anything for are left out.
+    let columns = [
+        ("phase", Side::Left, true),
+        ("level", Side::Left, true),
+        ("users", Side::Right, true),
+        ("requests", Side::Right, true),
+        ("waves", Side::Right, waves),
+        ("last wave", Side::Right, waves),
+        ("window", Side::Right, windows),
+        ("wants", Side::Right, windows),
+        ("in", Side::Right, true),
+        ("out", Side::Right, true),
+        ("in flight", Side::Right, true),
+        ("pause", Side::Right, true),
+    ];
+    let shown = columns.iter().filter(|(_, _, shown)| *shown);
+    let titles: Vec<(&str, Side)> = shown.map(|(title, side, _)| (*title, *side)).collect();
+    let mut table = Table::new(&titles);
     for (level, shown) in plan.levels.iter().zip(&view.levels) {
-        table.row(vec![
+        let cells = [
             shown.phase.to_owned(),
             short(shown.label),
-            shown.users.to_string(),
-            or_dash(shown.requests),
+            or_dash(shown.users),
+            requests(shown),
             or_dash(shown.waves),
             or_dash(shown.last_wave_fill.map(|fill| format!("{:.0}%", fill * 100.0))),
+            or_dash(shown.window.map(window)),
+            or_dash(shown.window.and_then(|window| window.requests)),
             shown.input_tokens.to_string(),
             format!("{}{}", if shown.forced_length { "" } else { "<=" }, shown.output_tokens),
-            shown.in_flight_max.to_string(),
+            in_flight(shown),
             duration(level.cooldown),
-        ]);
+        ];
+        let cells = cells.into_iter().zip(&columns).filter(|(_, (_, _, shown))| *shown);
+        table.row(cells.map(|(cell, _)| cell).collect());
         if let Some(why) = level.capped() {
+            table.note(why);
+        }
+        if let Some(why) = starved(shown) {
             table.note(why);
         }
     }
     table.lines()
 }
 
+fn requests(level: &LevelView<'_>) -> String {
+    match (level.requests, level.requests_expected) {
+        (Some(requests), _) => requests.to_string(),
+        (None, Some(expected)) => {
+            format!("~{}", range([expected.least, expected.most].into_iter()))
+        }
+        (None, None) => "-".to_owned(),
+    }
+}
+
+fn in_flight(level: &LevelView<'_>) -> String {
+    match level.users {
+        Some(_) => level.in_flight_max.to_string(),
+        None => format!("<={}", level.in_flight_max),
+    }
+}
+
+fn window(window: WindowView) -> String {
+    let length = Duration::from_secs_f64;
+    window_range(length(window.least_s), length(window.most_s))
+}
+
+fn window_range(least: Duration, most: Duration) -> String {
+    let (least, most) = (duration(least), duration(most));
+    if least == most { most } else { format!("{least} to {most}") }
+}
+
+/// Why a window ends before it has the requests that it waits for.
+fn starved(level: &LevelView<'_>) -> Option<String> {
+    let (wanted, expected) = (level.window?.requests?, level.requests_expected?);
+    (expected.most < wanted)
+        .then(|| format!("about {} of {wanted} wanted requests arrive", expected.most))
+}
+
 fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
     let totals = &view.totals;
     let timeouts = campaign.target.timeouts;
-    let mut lines = vec![
-        format!(
-            "{}, {}",
-            counted(totals.levels as u64, "level"),
-            counted(totals.requests, "request")
-        ),
-        format!(
-            "{} input tokens (at {CHARS_PER_TOKEN} characters each) and {}{} output tokens asked for",
-            totals.input_tokens,
-            if view.levels.iter().all(|level| level.forced_length) { "" } else { "at most " },
-            totals.output_tokens
-        ),
-    ];
+    let levels = counted(totals.levels as u64, "level");
+    let mut lines = Vec::new();
+    match (totals.requests, totals.input_tokens, totals.output_tokens) {
+        (Some(requests), Some(input), Some(output)) => {
+            let forced = view.levels.iter().all(|level| level.forced_length);
+            let at_most = if forced { "" } else { "at most " };
+            lines.push(format!("{levels}, {}", counted(requests, "request")));
+            lines.push(format!(
+                "{input} input tokens (at {CHARS_PER_TOKEN} characters each) and \
+                 {at_most}{output} output tokens asked for"
+            ));
+        }
+        _ if totals.windows == totals.levels => lines.push(format!(
+            "{levels}, all measured by a window: requests and tokens are known only by running"
+        )),
+        _ => lines.push(format!(
+            "{levels}, {} measured by a window; {} counted, the others and all tokens are known \
+             only by running",
+            totals.windows,
+            counted(totals.counted_requests, "request"),
+        )),
+    }
     if totals.capped_levels > 0 {
         lines.push(format!(
             "{} with fewer requests than users: the users can never all be in flight",
             counted(totals.capped_levels as u64, "level")
         ));
     }
+    if totals.uncertified_levels > 0 {
+        lines.push(format!(
+            "{} with fewer than the {} requests that tell whether the objectives are met at {}",
+            counted(totals.uncertified_levels as u64, "level"),
+            samples_min(campaign.judging.quantile).unwrap_or(u64::MAX),
+            quantile_name(campaign.judging.quantile),
+        ));
+    }
+    if totals.windows > 0 {
+        let (least, most) = windows_total(plan);
+        let lasting = window_range(least, most);
+        lines.push(format!("windows: {lasting}, and before each the rise, after it the drain"));
+    }
     lines.push(format!(
         "pauses between levels: {}; time of the requests: known only by running",
         duration(plan.cooldown_total())
     ));
-    lines.push(format!(
-        "bound: {}, were every request to use up its timeouts (connect {} + total {})",
-        duration(longest(campaign, plan)),
-        duration(timeouts.connect),
-        duration(timeouts.total)
-    ));
+    if let Some(longest) = longest(campaign, plan) {
+        lines.push(format!(
+            "bound: {}, were every request to use up its timeouts (connect {} + total {})",
+            duration(longest),
+            duration(timeouts.connect),
+            duration(timeouts.total)
+        ));
+    }
     lines
 }
 
@@ -262,11 +231,14 @@ fn share_table(view: &View<'_>) -> Vec<String> {
         ("requests per agent", Side::Right),
     ]);
     for level in &view.levels {
+        let users = range(level.shares.iter().map(|share| share.users.into()));
+        let counted = level.requests.is_some();
+        let requests = || range(level.shares.iter().filter_map(|share| share.requests));
         table.row(vec![
             level.phase.to_owned(),
             short(level.label),
-            range(level.shares.iter().map(|share| share.users.into())),
-            range(level.shares.iter().filter_map(|share| share.requests)),
+            if level.users.is_some() { users } else { format!("room for {users}") },
+            or_dash(counted.then(requests)),
         ]);
     }
     let mut lines = vec![format!("shares over {} agents", view.agents.unwrap_or(0))];
@@ -315,60 +287,4 @@ fn duration(duration: Duration) -> String {
         .map(|(count, unit)| format!("{count}{unit}"))
         .collect();
     if shown.is_empty() { "-".to_owned() } else { shown.join(" ") }
-}
-
-#[derive(Clone, Copy)]
-enum Side {
-    Left,
-    Right,
-}
-
-/// Columns as wide as their widest cell.
-struct Table {
-    columns: Vec<(usize, Side)>,
-    rows: Vec<Row>,
-}
-
-enum Row {
-    Cells(Vec<String>),
-    Note(String),
-}
-
-impl Table {
-    fn new(columns: &[(&str, Side)]) -> Self {
-        let mut table = Self {
-            columns: columns.iter().map(|(_, side)| (0, *side)).collect(),
-            rows: Vec::new(),
-        };
-        table.row(columns.iter().map(|(title, _)| (*title).to_owned()).collect());
-        table
-    }
-
-    fn row(&mut self, cells: Vec<String>) {
-        for ((width, _), cell) in self.columns.iter_mut().zip(&cells) {
-            *width = (*width).max(cell.chars().count());
-        }
-        self.rows.push(Row::Cells(cells));
-    }
-
-    /// A line about the row before it, in line with its second column.
-    fn note(&mut self, text: String) {
-        self.rows.push(Row::Note(text));
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let indent = self.columns.first().map_or(0, |(width, _)| *width);
-        let line = |row: &Row| match row {
-            Row::Note(text) => format!("{:indent$}  {text}", ""),
-            Row::Cells(cells) => {
-                let padded =
-                    cells.iter().zip(&self.columns).map(|(cell, &(width, side))| match side {
-                        Side::Left => format!("{cell:<width$}"),
-                        Side::Right => format!("{cell:>width$}"),
-                    });
-                padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-            }
-        };
-        self.rows.iter().map(line).collect()
-    }
 }

@@ -7,6 +7,8 @@ use crate::campaign::{Overlay, Source, resolve};
 
 const PAPER: &str = include_str!("../../../deploy/campaigns/paper-text.toml");
 const QUICK: &str = include_str!("../../../deploy/campaigns/quick.toml");
+const WINDOWS: &str = include_str!("../../../deploy/campaigns/windows.toml");
+const RATES: &str = include_str!("../../../deploy/campaigns/rates.toml");
 const CASES: &str = include_str!("../../../tests/fixtures/paper/cases.json");
 
 fn campaign(text: &str, sets: &[&str]) -> Campaign {
@@ -190,7 +192,13 @@ fn the_quick_campaign_is_shown() {
               "users": 0,
               "requests": 0
             }
-          ]
+          ],
+          "arrivals": "closed",
+          "burstiness": null,
+          "rate_per_s": null,
+          "ramp_s": 0.0,
+          "window": null,
+          "requests_expected": null
         },
         {
           "phase": "BASELINE",
@@ -215,7 +223,13 @@ fn the_quick_campaign_is_shown() {
               "users": 0,
               "requests": 0
             }
-          ]
+          ],
+          "arrivals": "closed",
+          "burstiness": null,
+          "rate_per_s": null,
+          "ramp_s": 0.0,
+          "window": null,
+          "requests_expected": null
         },
         {
           "phase": "SCALING",
@@ -240,7 +254,13 @@ fn the_quick_campaign_is_shown() {
               "users": 2,
               "requests": 10
             }
-          ]
+          ],
+          "arrivals": "closed",
+          "burstiness": null,
+          "rate_per_s": null,
+          "ramp_s": 0.0,
+          "window": null,
+          "requests_expected": null
         },
         {
           "phase": "SCALING",
@@ -265,7 +285,13 @@ fn the_quick_campaign_is_shown() {
               "users": 10,
               "requests": 50
             }
-          ]
+          ],
+          "arrivals": "closed",
+          "burstiness": null,
+          "rate_per_s": null,
+          "ramp_s": 0.0,
+          "window": null,
+          "requests_expected": null
         }
       ],
       "totals": {
@@ -275,10 +301,131 @@ fn the_quick_campaign_is_shown() {
         "input_tokens": 26200,
         "output_tokens": 6550,
         "cooldown_s": 7.0,
-        "longest_s": 4967.0
+        "longest_s": 4967.0,
+        "windows": 0,
+        "windows_least_s": 0.0,
+        "windows_most_s": 0.0,
+        "counted_requests": 131,
+        "uncertified_levels": 0
+      },
+      "slo": {
+        "ttft_s": null,
+        "tpot_s": null,
+        "e2e_s": null,
+        "quantile": 0.99
+      },
+      "hardware": {
+        "gpus": null,
+        "active_params_b": null,
+        "watts": null
       }
     }
     "#);
+}
+
+#[test]
+fn windows_and_rates_are_shown_as_far_as_they_are_known() {
+    for text in [WINDOWS, RATES] {
+        let campaign = campaign(text, &[]);
+        let shown = render::text(&campaign, &Plan::of(&campaign), Some(2));
+        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+    }
+    let windows = campaign(WINDOWS, &[]);
+    insta::assert_snapshot!(render::text(&windows, &Plan::of(&windows), Some(2)), @r#"
+    campaign  windows (mode floodmark, tier default, seed 42)
+    target    http://127.0.0.1:8000 (chat, streamed, no API key)
+    model     default
+    slo       ttft 2s, tpot 80ms; at p99
+    hardware  8 GPUs
+    
+    phase       level  users  requests     window  wants    in  out  in flight  pause
+    WARMUP      1          1         -  10s to 5m      2   500  200          1      -
+    BASELINE    1          1         -  1m to 20m    130   500  200          1     5s
+    SCALING     5          5         -  1m to 20m    662   500  200          5     5s
+    SCALING     10        10         -  1m to 20m    662   500  200         10     5s
+    SCALING     25        25         -  1m to 20m    662   500  200         25     5s
+    SCALING     50        50         -  1m to 20m    662   500  200         50     5s
+    SCALING     100      100         -  1m to 20m    662   500  200        100     5s
+    STRESS      25        25         -         5m      -  8000  200         25     5s
+    SATURATION  150      150         -  1m to 20m    750   500  200        150     5s
+    SATURATION  200      200         -  1m to 20m   1000   500  200        200     5s
+    SATURATION  300      300         -  1m to 20m   1500   500  200        300     5s
+    SATURATION  500      500         -  1m to 20m   2500   500  200        500      -
+    
+    12 levels, all measured by a window: requests and tokens are known only by running
+    windows: 15m 10s to 3h 30m, and before each the rise, after it the drain
+    pauses between levels: 50s; time of the requests: known only by running
+    
+    shares over 2 agents
+    phase       level  users per agent  requests per agent
+    WARMUP      1               0 to 1                   -
+    BASELINE    1               0 to 1                   -
+    SCALING     5               2 to 3                   -
+    SCALING     10                   5                   -
+    SCALING     25            12 to 13                   -
+    SCALING     50                  25                   -
+    SCALING     100                 50                   -
+    STRESS      25            12 to 13                   -
+    SATURATION  150                 75                   -
+    SATURATION  200                100                   -
+    SATURATION  300                150                   -
+    SATURATION  500                250                   -
+    "#);
+    let rates = campaign(RATES, &["phases.scaling.rate=[0.1, 2.5, 10]", "slo.quantile=0.9"]);
+    insta::assert_snapshot!(render::text(&rates, &Plan::of(&rates), None), @r#"
+    campaign  rates (mode floodmark, tier default, seed 42)
+    target    http://127.0.0.1:8000 (chat, streamed, no API key)
+    model     default
+    slo       ttft 2s, tpot 80ms; at p90
+    
+    phase       level  users       requests         window  wants   in  out  in flight  pause
+    WARMUP      1          1              -      10s to 5m      2  500  200          1      -
+    BASELINE    1          1              -      1m to 20m    130  500  200          1     5s
+    SCALING     0.1/s      -           ~120            20m    662  500  200     <=1000     5s
+                about 120 of 662 wanted requests arrive
+    SCALING     2.5/s      -   ~663 to 3000  4m 25s to 20m    662  500  200     <=1000     5s
+    SCALING     10/s       -  ~670 to 12000   1m 7s to 20m    662  500  200     <=3000     5s
+    STRESS      10/s       -          ~3000             5m      -  500  200     <=3000     5s
+    SATURATION  20/s       -          ~6000             5m      -  500  200     <=4000     5s
+    SATURATION  40/s       -         ~12000             5m      -  500  200     <=4000      -
+    
+    8 levels, all measured by a window: requests and tokens are known only by running
+    windows: 41m 42s to 1h 40m, and before each the rise, after it the drain
+    pauses between levels: 30s; time of the requests: known only by running
+    
+    shares: known when the agents are found
+    "#);
+}
+
+#[test]
+fn json_has_null_for_what_only_a_run_can_tell() {
+    let sets = ["phases.scaling.rate=5", "phases.stress.burstiness=2"];
+    let campaign = campaign(RATES, &sets);
+    let plan = Plan::of(&campaign);
+    let shown: Value = serde_json::from_str(&render::json(&campaign, &plan, Some(2))).unwrap();
+    let level = |phase: &str| {
+        let levels = shown["levels"].as_array().unwrap().iter();
+        levels.clone().find(|level| level["phase"] == phase).unwrap()
+    };
+    insta::assert_snapshot!(serde_json::to_string(level("BASELINE")).unwrap(), @r#"{"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"BASELINE","ramp_s":0.0,"rate_per_s":null,"requests":null,"requests_expected":null,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":130,"turns":5},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("SCALING")).unwrap(), @r#"{"arrivals":"poisson","burstiness":1.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1500,"input_tokens":500,"label":"5/s","last_wave_fill":null,"output_tokens":200,"phase":"SCALING","ramp_s":0.0,"rate_per_s":5.0,"requests":null,"requests_expected":{"least":665,"most":6000},"shares":[{"requests":null,"users":750},{"requests":null,"users":750}],"users":null,"waves":null,"window":{"least_s":133.0,"most_s":1200.0,"precise":false,"requests":662,"turns":5},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("STRESS")).unwrap(), @r#"{"arrivals":"gamma","burstiness":2.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":3000,"input_tokens":500,"label":"10/s","last_wave_fill":null,"output_tokens":200,"phase":"STRESS","ramp_s":0.0,"rate_per_s":10.0,"requests":null,"requests_expected":{"least":3000,"most":3000},"shares":[{"requests":null,"users":1500},{"requests":null,"users":1500}],"users":null,"waves":null,"window":{"least_s":300.0,"most_s":300.0,"precise":false,"requests":null,"turns":null},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(&shown["totals"]).unwrap(), @r#"{"capped_levels":0,"cooldown_s":20.0,"counted_requests":0,"input_tokens":null,"levels":6,"longest_s":null,"output_tokens":null,"requests":null,"uncertified_levels":0,"windows":6,"windows_least_s":1103.0,"windows_most_s":3600.0}"#);
+    insta::assert_snapshot!(serde_json::to_string(&shown["slo"]).unwrap(), @r#"{"e2e_s":null,"quantile":0.99,"tpot_s":0.08,"ttft_s":2.0}"#);
+}
+
+#[test]
+fn objectives_that_too_few_requests_can_decide_are_said_to_be() {
+    let objective = ["slo.e2e=2s", "phases.scaling.requests=100"];
+    let with_window = ["mode=floodmark", "phases.baseline.duration=30s"];
+    let campaign = campaign(QUICK, &[&objective[..], &with_window].concat());
+    let shown = render::text(&campaign, &Plan::of(&campaign), Some(1));
+    let counted = "4 levels, 2 measured by a window; 100 requests counted, the others and all \
+                   tokens are known only by running\n";
+    assert!(shown.contains(counted), "{shown}");
+    let said = "2 levels with fewer than the 662 requests that tell whether the objectives are \
+                met at p99\n";
+    assert!(shown.contains(said), "{shown}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub enum StoreError {
     },
     /// The store was written by another version of floodmark.
     #[error(
-        "{} has schema {found}, this floodmark reads schema {known}; use the version that wrote it",
+        "{} has schema {found}, this floodmark reads schemas 1 to {known}; use the version that wrote it",
         path.display()
     )]
     Version {
@@ -34,7 +34,7 @@ pub enum StoreError {
         path: PathBuf,
         /// Its schema.
         found: i32,
-        /// The schema that this build reads.
+        /// The newest schema that this build reads.
         known: i32,
     },
     /// The store cannot be opened.

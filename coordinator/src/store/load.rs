@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::assignment::Load;
+use common::arrivals::Arrivals;
+use common::assignment::{End, Load};
 use common::digest::Digest;
 use common::ids::{BootId, LevelId, Name, RunId};
 use common::snapshot::Seal;
@@ -14,7 +15,7 @@ use rusqlite::types::Type;
 use rusqlite::{Params, Row};
 use uuid::Uuid;
 
-use super::{Store, StoreError, StoredInput, words};
+use super::{Store, StoreError, StoredInput, states, words};
 use crate::plan::PlannedLevel;
 use crate::record::{
     AgentRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunRecord, ShareRecord, UnixMs,
@@ -58,13 +59,12 @@ impl Store {
                 }
             }
         }
-        let mut levels =
-            self.rows("levels", "SELECT * FROM levels ORDER BY begun", [], read_level)?;
+        let mut levels = self.rows("levels", self.schema.levels(), [], read_level)?;
         for level in &mut levels {
             level.shares = self.shares(level.id, &mut seals)?;
         }
         let record = RunRecord {
-            header: self.one("run", "SELECT * FROM run", read_header)?,
+            header: self.one("run", self.schema.run(), read_header)?,
             agents: self.rows(
                 "agents",
                 "SELECT * FROM agents ORDER BY position",
@@ -164,7 +164,7 @@ fn read_header(row: &Row<'_>) -> rusqlite::Result<RunHeader> {
         target: row.get("target")?,
         model: row.get("model")?,
         stream: row.get("stream")?,
-        judging: crate::campaign::Judging::default(),
+        judging: optional(row, "judging", states::judging_of)?.unwrap_or_default(),
         campaign_sha256: parsed(row, "campaign_sha256", |text| {
             (text == digest.to_string()).then_some(digest)
         })?,
@@ -196,8 +196,13 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
             place: row.get("place")?,
             repeat: row.get("repeat")?,
             label: row.get("label")?,
-            load: Load::counted(row.get("users")?, row.get("requests")?),
-            window: None,
+            load: Load {
+                users: row.get("users")?,
+                arrivals: optional(row, "arrivals", states::arrivals_of)?
+                    .unwrap_or(Arrivals::Closed { ramp: Duration::ZERO }),
+                end: row.get::<_, Option<u64>>("requests")?.map_or(End::Window, End::Requests),
+            },
+            window: optional(row, "window", states::window_of)?,
             allow_capped: row.get("allow_capped")?,
             workload: Workload {
                 name: parsed(row, "workload", |text| text.parse().ok())?,
@@ -241,6 +246,18 @@ fn read_id(row: &Row<'_>) -> rusqlite::Result<LevelId> {
 
 fn uuid(text: &str) -> Option<Uuid> {
     Uuid::parse_str(text).ok()
+}
+
+/// A column that is empty where there is nothing to say, or was not there yet.
+fn optional<T>(
+    row: &Row<'_>,
+    column: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> rusqlite::Result<Option<T>> {
+    match row.get::<_, Option<String>>(column)? {
+        None => Ok(None),
+        Some(_) => parsed(row, column, parse).map(Some),
+    }
 }
 
 fn parsed<T>(

@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod load;
 mod schema;
+mod states;
 mod words;
 
 use std::fs::OpenOptions;
@@ -26,6 +27,7 @@ use crate::record::{AgentRecord, LevelFate, LevelRecord, RunEnd, RunHeader, Unix
 pub use error::StoreError;
 pub(crate) use file::write_whole;
 pub use load::{Damage, Loaded};
+use schema::Schema;
 pub(crate) use words::{mode_word, outcome_word, tier_word};
 
 /// The store's file in a result directory.
@@ -39,6 +41,7 @@ pub const CAMPAIGN_FILE: &str = "campaign.toml";
 pub struct Store {
     db: Connection,
     path: PathBuf,
+    schema: Schema,
     ended: bool,
 }
 
@@ -76,7 +79,7 @@ impl Store {
             Ok(db)
         });
         let db = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
-        let mut store = Self { db, path, ended: false };
+        let mut store = Self { db, path, schema: Schema::Two, ended: false };
         store.write("the run's header", |tx| {
             schema::create(tx)?;
             put_header(tx, header)
@@ -99,10 +102,10 @@ impl Store {
         if mark.application != schema::APPLICATION {
             return Err(StoreError::NotARun { path });
         }
-        if mark.version != schema::VERSION {
+        let Some(schema) = Schema::of(mark.version) else {
             return Err(StoreError::Version { path, found: mark.version, known: schema::VERSION });
-        }
-        Ok(Self { db, path, ended: false })
+        };
+        Ok(Self { db, path, schema, ended: false })
     }
 
     /// Stores the fleet, in place of what was stored of it before.
@@ -225,7 +228,8 @@ impl Store {
 
 fn put_header(tx: &Transaction<'_>, header: &RunHeader) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT INTO run VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT INTO run VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+         ?14)",
         params![
             header.run.to_string(),
             header.name.as_str(),
@@ -240,6 +244,7 @@ fn put_header(tx: &Transaction<'_>, header: &RunHeader) -> rusqlite::Result<()> 
             header.levels_planned,
             header.started_at.0,
             header.tool_version,
+            states::judging_text(&header.judging),
         ],
     )?;
     Ok(())
@@ -250,8 +255,9 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
     let workload = &planned.workload;
     tx.execute(
         "INSERT INTO levels (ordinal, attempt, phase, place, repeat, label, users, requests, \
-         allow_capped, workload, input_tokens, output_tokens, forced_length, cache, cooldown_ns) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+         allow_capped, workload, input_tokens, output_tokens, forced_length, cache, cooldown_ns, \
+         arrivals, window) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         params![
             level.id.ordinal,
             level.id.attempt,
@@ -268,6 +274,8 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
             workload.forced_length,
             workload.cache.name(),
             common::time::duration_ns(planned.cooldown),
+            states::arrivals_text(planned.load.arrivals),
+            planned.window.map(states::window_text),
         ],
     )?;
     let mut insert = tx.prepare("INSERT INTO shares VALUES (?1, ?2, ?3, ?4, ?5)")?;

@@ -6,7 +6,43 @@ use rusqlite::{Connection, Transaction};
 pub(super) const APPLICATION: i32 = 0x666c_6d6b;
 
 /// The `user_version` of the tables below. It rises with every change to them.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
+
+/// A schema that this build reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schema {
+    /// Every level was a closed loop that ended by a count, and no objective was known.
+    One,
+    /// The tables below.
+    Two,
+}
+
+impl Schema {
+    /// The schema of a `user_version`.
+    pub(super) fn of(version: i32) -> Option<Self> {
+        match version {
+            1 => Some(Self::One),
+            VERSION => Some(Self::Two),
+            _ => None,
+        }
+    }
+
+    /// The run, with every column of [`TABLES`].
+    pub(super) fn run(self) -> &'static str {
+        match self {
+            Self::One => "SELECT *, NULL AS judging FROM run",
+            Self::Two => "SELECT * FROM run",
+        }
+    }
+
+    /// The levels in order, with every column of [`TABLES`].
+    pub(super) fn levels(self) -> &'static str {
+        match self {
+            Self::One => "SELECT *, NULL AS arrivals, NULL AS window FROM levels ORDER BY begun",
+            Self::Two => "SELECT * FROM levels ORDER BY begun",
+        }
+    }
+}
 
 const TABLES: &str = "
 CREATE TABLE run (
@@ -23,7 +59,8 @@ CREATE TABLE run (
     campaign_sha256 TEXT    NOT NULL,
     levels_planned  INTEGER NOT NULL,
     started_at_ms   INTEGER NOT NULL,
-    tool_version    TEXT    NOT NULL
+    tool_version    TEXT    NOT NULL,
+    judging         TEXT    NOT NULL
 ) STRICT;
 
 CREATE TABLE run_end (
@@ -61,7 +98,9 @@ CREATE TABLE levels (
     repeat        INTEGER NOT NULL,
     label         TEXT    NOT NULL,
     users         INTEGER NOT NULL,
-    requests      INTEGER NOT NULL,
+    arrivals      TEXT    NOT NULL,
+    requests      INTEGER,
+    window        TEXT,
     allow_capped  INTEGER NOT NULL,
     workload      TEXT    NOT NULL,
     input_tokens  INTEGER NOT NULL,

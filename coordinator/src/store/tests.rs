@@ -1,11 +1,22 @@
 use std::error::Error as _;
 use std::fs;
 
+use std::time::Duration;
+
+use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
+use common::assignment::{End, Load};
+use common::slo::Slo;
+use proptest::prelude::*;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::campaign::{Hardware, Judging, WindowPlan};
+use crate::record::RunRecord;
 use crate::testdata::{killed_run, run, stored};
+
+/// The tables as a store of schema 1 has them.
+const SCHEMA_1: &str = include_str!("tests/schema_1.sql");
 
 /// The error and its causes, with the directory's name taken out.
 fn told(dir: &Path, error: &StoreError) -> String {
@@ -33,6 +44,62 @@ fn a_finished_and_a_killed_run_load_as_they_were_stored() {
         assert_eq!(loaded.record, run);
         let campaign = fs::read_to_string(dir.join(CAMPAIGN_FILE)).unwrap();
         assert_eq!(campaign, run.header.campaign_toml);
+    }
+}
+
+#[test]
+fn windows_rates_and_what_levels_are_judged_by_load_as_they_were_stored() {
+    let mut run = run();
+    let ms = Duration::from_millis;
+    run.header.judging = Judging {
+        slo: Slo { ttft: Some(ms(2000)), tpot: Some(Duration::from_nanos(1)), e2e: None },
+        quantile: 0.999,
+        hardware: Hardware { gpus: Some(8.0), active_params_b: Some(37.5), watts: None },
+    };
+    let rate = Rate::Ramp {
+        from: PerSecond(1),
+        to: PerSecond(12_500_000),
+        over: ms(30_000),
+        curve: Curve::Steps(5),
+    };
+    let law = Law::Gamma { shape_milli: 250 };
+    let window = WindowPlan { least: ms(1), most: ms(2), turns: 5, requests: 662, precise: true };
+    run.levels[2].planned.load =
+        Load { users: 4000, arrivals: Arrivals::Open(Schedule { law, rate }), end: End::Window };
+    run.levels[2].planned.window = Some(window);
+    run.levels[3].planned.load.arrivals = Arrivals::Closed { ramp: ms(2500) };
+    let dir = TempDir::new().unwrap();
+    drop(stored(dir.path(), &run));
+    assert_eq!(Store::open(dir.path()).unwrap().load().unwrap().record, run);
+    let db = raw(dir.path());
+    let shown = |sql: &str| db.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    insta::assert_snapshot!(shown("SELECT judging FROM run"), @r#"{"ttft_ns":2000000000,"tpot_ns":1,"e2e_ns":null,"quantile":0.999,"gpus":8.0,"active_params_b":37.5,"watts":null}"#);
+    insta::assert_snapshot!(shown("SELECT arrivals FROM levels WHERE ordinal = 2"), @r#"{"loop":"open","law":"gamma","shape_milli":250,"rate_micro":12500000,"ramp":{"from_micro":1,"over_ns":30000000000,"curve":"step","steps":5}}"#);
+    insta::assert_snapshot!(shown("SELECT arrivals FROM levels WHERE ordinal = 3"), @r#"{"loop":"closed","ramp_ns":2500000000}"#);
+    insta::assert_snapshot!(shown("SELECT window FROM levels WHERE ordinal = 2"), @r#"{"least_ns":1000000,"most_ns":2000000,"turns":5,"requests":662,"precise":true}"#);
+}
+
+#[test]
+fn a_store_of_the_first_schema_is_read_with_what_was_true_then() {
+    for run in [run(), killed_run()] {
+        let (new, old) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        drop(stored(new.path(), &run));
+        let db = raw(old.path());
+        db.execute_batch(SCHEMA_1).unwrap();
+        let attach = "ATTACH ?1 AS new";
+        db.execute(attach, [new.path().join(FILE).to_str().unwrap()]).unwrap();
+        for table in ["run", "run_end", "agents", "inputs", "levels", "shares", "seals"] {
+            let sql = format!("SELECT group_concat(name) FROM pragma_table_info('{table}')");
+            let columns: String = db.query_row(&sql, [], |row| row.get(0)).unwrap();
+            let copy = format!("INSERT INTO {table} SELECT {columns} FROM new.{table}");
+            db.execute(&copy, []).unwrap();
+        }
+        db.pragma_update(None, "application_id", schema::APPLICATION).unwrap();
+        db.pragma_update(None, "user_version", 1).unwrap();
+        drop(db);
+        let loaded = Store::open(old.path()).unwrap().load().unwrap();
+        assert_eq!(loaded.damage, []);
+        assert_eq!(loaded.record, run);
     }
 }
 
@@ -184,6 +251,10 @@ fn a_foreign_word_is_an_error_with_its_column() {
     for (change, column) in [
         ("UPDATE levels SET phase = 'LUNCH'", "phase"),
         ("UPDATE levels SET fate = 'eaten'", "fate"),
+        ("UPDATE levels SET arrivals = '{\"loop\":\"closed\",\"ramp_ns\":-1}'", "arrivals"),
+        ("UPDATE levels SET arrivals = json_set(arrivals, '$.more', 1)", "arrivals"),
+        ("UPDATE levels SET window = '{}'", "window"),
+        ("UPDATE run SET judging = json_set(judging, '$.quantile', 1)", "judging"),
         ("UPDATE run SET campaign_toml = 'x'", "campaign_sha256"),
         ("UPDATE agents SET name = char(27) || '[2J' || position", "name"),
         ("UPDATE shares SET agent = '../' || position", "agent"),
@@ -231,4 +302,41 @@ fn a_level_that_was_never_begun_has_no_fate() {
     let mut store = Store::create(dir.path(), &run.header).unwrap();
     let refused = store.set_fate(run.levels[0].id, &LevelFate::Completed);
     assert!(matches!(refused, Err(StoreError::Write { .. })));
+}
+
+fn arrivals() -> impl Strategy<Value = Arrivals> {
+    let law = prop_oneof![
+        Just(Law::Constant),
+        Just(Law::Poisson),
+        (1u32..).prop_map(|shape_milli| Law::Gamma { shape_milli }),
+    ];
+    let curve =
+        prop_oneof![Just(Curve::Linear), Just(Curve::Exponential), (2u32..).prop_map(Curve::Steps)];
+    let rate = || (1u64..).prop_map(PerSecond);
+    let ramp = (rate(), rate(), 1u64.., curve).prop_map(|(from, to, ns, curve)| Rate::Ramp {
+        from,
+        to,
+        over: Duration::from_nanos(ns),
+        curve,
+    });
+    prop_oneof![
+        any::<u64>().prop_map(|ns| Arrivals::Closed { ramp: Duration::from_nanos(ns) }),
+        (law, prop_oneof![rate().prop_map(Rate::Flat), ramp])
+            .prop_map(|(law, rate)| Arrivals::Open(Schedule { law, rate })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_arrivals_are_stored_exactly(arrivals in arrivals()) {
+        let text = states::arrivals_text(arrivals);
+        prop_assert_eq!(states::arrivals_of(&text), Some(arrivals), "{}", text);
+    }
+
+    #[test]
+    fn any_stored_text_is_answered(text in "[{}\\[\\]\":,a-z_0-9]{0,40}") {
+        prop_assert_eq!(states::arrivals_of(&text), None);
+        prop_assert_eq!(states::window_of(&text), None);
+        prop_assert_eq!(states::judging_of(&text), None);
+    }
 }

@@ -6,11 +6,12 @@ use crate::record::{LevelFate, RunOutcome};
 pub(crate) fn mode_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Paper => "paper",
+        Mode::Floodmark => "floodmark",
     }
 }
 
 pub(super) fn mode_of(word: &str) -> Option<Mode> {
-    [Mode::Paper].into_iter().find(|mode| mode_word(*mode) == word)
+    Mode::ALL.into_iter().find(|mode| mode_word(*mode) == word)
 }
 
 pub(crate) fn tier_word(tier: Tier) -> &'static str {

@@ -1,6 +1,7 @@
 //! The command line as people type it, with the names they know from other tools.
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
@@ -87,6 +88,112 @@ fn every_flag_reaches_the_campaign() {
     cooldown = "5s"
     allow_capped = false
     "#);
+}
+
+#[test]
+fn every_flag_of_an_open_loop_reaches_the_campaign() {
+    let line = "--target http://h --model m --request-rate 2,12.5 --burstiness 0.25 --duration 5m \
+                --max-in-flight 400 --ramp-up-start-rps 1.5 --ramp-up-strategy step \
+                --ramp-up-time 20s --goodput ttft:2000 tpot:80.5 --goodput e2el:15000 \
+                --set hardware.gpus=8 --set slo.quantile=0.9";
+    insta::assert_snapshot!(resolved(line, &Environment::default()).unwrap(), @r#"
+    name = "default"
+    mode = "floodmark"
+    tier = "default"
+    seed = 42
+    
+    [target]
+    base_urls = ["http://h"]
+    model = "m"
+    endpoint = "chat"
+    stream = true
+    timeouts = { connect = "10s", first_byte = "5m", idle = "1m", total = "5m" }
+    ready_timeout = "1m"
+    
+    [workloads.default]
+    input_tokens = 500
+    output_tokens = 200
+    forced_length = true
+    cache = "replay"
+    
+    [slo]
+    ttft = "2s"
+    tpot = "80.5ms"
+    e2e = "15s"
+    quantile = 0.9
+    
+    [hardware]
+    gpus = 8.0
+    
+    [[phases.scaling]]
+    rate = [2, 12.5]
+    workload = "default"
+    duration = "5m"
+    cooldown = "5s"
+    arrivals = "gamma"
+    burstiness = 0.25
+    rate_ramp = { from = 1.5, over = "20s", curve = "step", steps = 5 }
+    max_in_flight = 400
+    "#);
+    // As in vLLM: in one argument, and with its name for the rate at which a ramp ends.
+    let words = ["run", "--target", "http://h", "--model", "m", "--ramp-up-end-rps", "2"];
+    let goodput = |words: &[&str]| {
+        let args = Run::try_parse_from(words).unwrap().args;
+        args.campaign.resolve(&Environment::default()).unwrap().judging.slo
+    };
+    let one = goodput(&[&words[..], &["--goodput", "ttft:2000 e2el:15000"]].concat());
+    let two = goodput(&[&words[..], &["--goodput", "ttft:2000", "e2el:15000"]].concat());
+    assert_eq!(one, two);
+    assert_eq!(one.e2e, Some(Duration::from_secs(15)));
+}
+
+#[test]
+fn flags_end_a_level_by_a_count_unless_a_time_or_a_rate_is_stated() {
+    let ends = |more: &str| {
+        let text =
+            resolved(&format!("--target http://h --model m {more}"), &Environment::default());
+        let text = text.unwrap();
+        let end = text.lines().filter(|line| {
+            ["requests", "duration", "[window]"].iter().any(|key| line.starts_with(key))
+        });
+        end.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(ends("--users 1,5"), "requests = [10, 50]");
+    assert_eq!(ends("--users 1,5 --requests 7"), "requests = [7, 7]");
+    assert_eq!(ends("--users 2,5 --duration 90s"), "duration = \"90s\"");
+    assert_eq!(ends("--request-rate 5"), "[window]");
+    assert_eq!(ends("--request-rate 5 --num-prompts 300"), "requests = [300]");
+    assert_eq!(ends("--request-rate 5 --duration 90s"), "duration = \"90s\"");
+}
+
+#[test]
+fn flags_that_do_not_fit_together_are_refused_with_what_would() {
+    let nothing = Environment::default();
+    let refused = |more: &str| {
+        resolved(&format!("--target http://h --model m {more}"), &nothing).unwrap_err()
+    };
+    insta::assert_snapshot!(refused("--request-rate inf --goodput ttft:2s itl:10 e2el:"), @r#"
+    --goodput: ttft:2s: must be KEY:MILLISECONDS with a key of ttft, tpot, e2el, such as ttft:2000; a campaign file stands before --goodput
+    --goodput: itl:10: must be KEY:MILLISECONDS with a key of ttft, tpot, e2el, such as ttft:2000; a campaign file stands before --goodput
+    --goodput: e2el:: must be KEY:MILLISECONDS with a key of ttft, tpot, e2el, such as ttft:2000; a campaign file stands before --goodput
+    --request-rate: phases.scaling.rate = inf: is no rate: requests that are sent as soon as there is room are a closed loop; leave the rate out and say how many users there are
+    4 problems
+    "#);
+    insta::assert_snapshot!(
+        refused("--request-rate 5 --max-concurrency 7 --duration 1s --num-prompts 9"),
+        @r#"--request-rate: phases.scaling.rate = 5: cannot be combined with users: users wait for their answers, a rate does not; leave one of the two out (a rate's requests in flight are bounded by max_in_flight, or --max-in-flight)"#
+    );
+    insta::assert_snapshot!(refused("--request-rate 5 --mode paper --duration 9s"), @r#"
+    --duration: phases.scaling.duration = 9s: belongs to mode floodmark: in paper mode users begin at once and make a number of requests; leave it out or set mode = "floodmark"
+    --request-rate: phases.scaling.rate = 5: belongs to mode floodmark: in paper mode users begin at once and make a number of requests; leave it out or set mode = "floodmark"
+    2 problems
+    "#);
+    insta::assert_snapshot!(refused("--users 5 --burstiness 2 --duration 9"), @r#"
+    --burstiness: phases.scaling.burstiness = 2: belongs to an open loop: say rate instead of users, or leave it out
+    --duration: phases.scaling.duration = 9: "9" has no unit; write 9s for seconds or 9ms for milliseconds
+    2 problems
+    "#);
+    insta::assert_snapshot!(refused("--duration 9s"), @r#"phases.scaling.users: missing; say how many users each level has: users = [1, 10, 100], or how many requests arrive per second: rate = [0.5, 2]"#);
 }
 
 #[test]

@@ -1,0 +1,274 @@
+//! What both renderings of a plan show: the same facts, by name. What is known only by running is
+//! `None`.
+
+use std::time::Duration;
+
+use common::arrivals::{Arrivals, Law};
+use common::assignment::Load;
+use common::phase::Phase;
+use serde::Serialize;
+
+use super::{Plan, PlannedLevel};
+use crate::campaign::{Campaign, Judging, WindowPlan, law_word};
+use crate::stats::samples_min;
+
+#[derive(Serialize)]
+pub(super) struct View<'a> {
+    schema_version: u32,
+    name: &'a str,
+    mode: &'a str,
+    tier: &'a str,
+    seed: u64,
+    target: String,
+    model: &'a str,
+    pub(super) agents: Option<u32>,
+    pub(super) levels: Vec<LevelView<'a>>,
+    pub(super) totals: TotalsView,
+    slo: SloView,
+    hardware: HardwareView,
+}
+
+#[derive(Serialize)]
+pub(super) struct LevelView<'a> {
+    pub(super) phase: &'a str,
+    pub(super) label: &'a str,
+    /// None in an open loop.
+    pub(super) users: Option<u32>,
+    /// None where the level ends by a window.
+    pub(super) requests: Option<u64>,
+    pub(super) waves: Option<u64>,
+    pub(super) last_wave_fill: Option<f64>,
+    pub(super) in_flight_max: u64,
+    capped: bool,
+    workload: &'a str,
+    pub(super) input_tokens: u32,
+    pub(super) output_tokens: u32,
+    pub(super) forced_length: bool,
+    cooldown_s: f64,
+    /// One for each agent; none while the number of agents is not known.
+    pub(super) shares: Vec<ShareView>,
+    arrivals: &'a str,
+    burstiness: Option<f64>,
+    rate_per_s: Option<f64>,
+    ramp_s: f64,
+    pub(super) window: Option<WindowView>,
+    /// What arrives in the window of an open loop.
+    pub(super) requests_expected: Option<Expected>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct ShareView {
+    /// In an open loop the requests that may be in flight.
+    pub(super) users: u32,
+    pub(super) requests: Option<u64>,
+}
+
+/// The window of a level; what it waits for is none where its length is stated.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct WindowView {
+    pub(super) least_s: f64,
+    pub(super) most_s: f64,
+    turns: Option<u32>,
+    pub(super) requests: Option<u64>,
+    precise: bool,
+}
+
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Expected {
+    pub(super) least: u64,
+    pub(super) most: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct TotalsView {
+    pub(super) levels: usize,
+    pub(super) capped_levels: usize,
+    /// None where any level ends by a window; so are the tokens.
+    pub(super) requests: Option<u64>,
+    pub(super) input_tokens: Option<u128>,
+    pub(super) output_tokens: Option<u128>,
+    cooldown_s: f64,
+    /// None where any level ends by a window or has a rate.
+    longest_s: Option<f64>,
+    pub(super) windows: usize,
+    windows_least_s: f64,
+    windows_most_s: f64,
+    pub(super) counted_requests: u64,
+    /// Levels that make fewer requests than tell whether the objectives are met at their quantile.
+    pub(super) uncertified_levels: usize,
+}
+
+#[derive(Serialize)]
+struct SloView {
+    ttft_s: Option<f64>,
+    tpot_s: Option<f64>,
+    e2e_s: Option<f64>,
+    quantile: f64,
+}
+
+#[derive(Serialize)]
+struct HardwareView {
+    gpus: Option<f64>,
+    active_params_b: Option<f64>,
+    watts: Option<f64>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn of(campaign: &'a Campaign, plan: &'a Plan, agents: Option<u32>) -> Self {
+        let levels = &plan.levels;
+        let tokens = |of: fn(&PlannedLevel) -> u32| {
+            let asked = |level: &PlannedLevel| {
+                Some(u128::from(level.load.requests()?) * u128::from(of(level)))
+            };
+            levels.iter().map(asked).sum()
+        };
+        let (windows_least, windows_most) = windows_total(plan);
+        let Judging { slo, quantile, hardware } = campaign.judging;
+        let seconds = |objective: Option<Duration>| objective.map(|o| o.as_secs_f64());
+        Self {
+            schema_version: 1,
+            name: campaign.name.as_str(),
+            mode: campaign.mode.name(),
+            tier: campaign.tier.name(),
+            seed: campaign.seed.0,
+            target: campaign.target.base_url.to_string(),
+            model: &campaign.target.model,
+            agents,
+            levels: levels.iter().map(|l| LevelView::of(l, agents)).collect(),
+            totals: TotalsView {
+                levels: levels.len(),
+                capped_levels: levels.iter().filter(|l| l.capped().is_some()).count(),
+                requests: levels.iter().map(|l| l.load.requests()).sum(),
+                input_tokens: tokens(|level| level.workload.input_tokens),
+                output_tokens: tokens(|level| level.workload.output_tokens),
+                cooldown_s: plan.cooldown_total().as_secs_f64(),
+                longest_s: longest(campaign, plan).map(|longest| longest.as_secs_f64()),
+                windows: levels.iter().filter(|l| l.window.is_some()).count(),
+                windows_least_s: windows_least.as_secs_f64(),
+                windows_most_s: windows_most.as_secs_f64(),
+                counted_requests: levels.iter().filter_map(|l| l.load.requests()).sum(),
+                uncertified_levels: uncertified(&campaign.judging, levels),
+            },
+            slo: SloView {
+                ttft_s: seconds(slo.ttft),
+                tpot_s: seconds(slo.tpot),
+                e2e_s: seconds(slo.e2e),
+                quantile,
+            },
+            hardware: HardwareView {
+                gpus: hardware.gpus,
+                active_params_b: hardware.active_params_b,
+                watts: hardware.watts,
+            },
+        }
+    }
+}
+
+impl<'a> LevelView<'a> {
+    fn of(level: &'a PlannedLevel, agents: Option<u32>) -> Self {
+        let load = level.load;
+        let (closed, arrivals, burstiness, rate) = match load.arrivals {
+            Arrivals::Closed { .. } => (true, "closed", None, None),
+            Arrivals::Open(schedule) => {
+                let shape = match schedule.law {
+                    Law::Gamma { shape_milli } => Some(f64::from(shape_milli) / 1000.0),
+                    Law::Poisson => Some(1.0),
+                    Law::Constant => None,
+                };
+                (false, law_word(schedule.law), shape, Some(schedule.rate.settled().value()))
+            }
+        };
+        let expected = |window: WindowPlan| {
+            Some(Expected {
+                least: WindowPlan::expected(load, window.shortest(load))?.round() as u64,
+                most: WindowPlan::expected(load, window.most)?.round() as u64,
+            })
+        };
+        Self {
+            phase: level.phase.name(),
+            label: &level.label,
+            users: closed.then_some(load.users),
+            requests: load.requests(),
+            waves: load.waves().filter(|_| closed),
+            last_wave_fill: load.last_wave_fill().filter(|_| closed),
+            in_flight_max: load.in_flight_max(),
+            capped: level.capped().is_some(),
+            workload: level.workload.name.as_str(),
+            input_tokens: level.workload.input_tokens,
+            output_tokens: level.workload.output_tokens,
+            forced_length: level.workload.forced_length,
+            cooldown_s: level.cooldown.as_secs_f64(),
+            shares: shares(load, agents),
+            arrivals,
+            burstiness,
+            rate_per_s: rate,
+            ramp_s: load.arrivals.ramp().as_secs_f64(),
+            window: level.window.map(|window| WindowView::of(window, load)),
+            requests_expected: level.window.and_then(expected),
+        }
+    }
+}
+
+impl WindowView {
+    fn of(window: WindowPlan, load: Load) -> Self {
+        let waits = !window.is_fixed();
+        Self {
+            least_s: window.shortest(load).as_secs_f64(),
+            most_s: window.most.as_secs_f64(),
+            turns: waits.then_some(window.turns),
+            requests: waits.then_some(window.requests),
+            precise: window.precise,
+        }
+    }
+}
+
+fn shares(load: Load, agents: Option<u32>) -> Vec<ShareView> {
+    let agents = agents.unwrap_or(0);
+    (0..agents)
+        .map(|index| load.share(index, agents))
+        .map(|share| ShareView { users: share.count, requests: share.requests(load) })
+        .collect()
+}
+
+/// How long requests and pauses could last at the most: a user makes one request after another,
+/// and each ends within its timeouts. `None` if a level has a window, whose length but not what
+/// comes before and after it is known, or a rate, which has no such bound.
+pub(super) fn longest(campaign: &Campaign, plan: &Plan) -> Option<Duration> {
+    let timeouts = campaign.target.timeouts;
+    let request = timeouts.connect.saturating_add(timeouts.total);
+    let level = |level: &PlannedLevel| match level.load.arrivals {
+        Arrivals::Closed { ramp } => {
+            let waves = u32::try_from(level.load.waves()?).unwrap_or(u32::MAX);
+            Some(request.saturating_mul(waves).saturating_add(ramp))
+        }
+        Arrivals::Open(_) => None,
+    };
+    let add = |sum: Duration, level: Option<Duration>| Some(sum.saturating_add(level?));
+    plan.levels.iter().map(level).try_fold(plan.cooldown_total(), add)
+}
+
+/// All windows at their shortest and at their longest.
+pub(super) fn windows_total(plan: &Plan) -> (Duration, Duration) {
+    let windows = plan.levels.iter().filter_map(|level| Some((level.load, level.window?)));
+    windows.fold((Duration::ZERO, Duration::ZERO), |(least, most), (load, window)| {
+        (least.saturating_add(window.shortest(load)), most.saturating_add(window.most))
+    })
+}
+
+fn uncertified(judging: &Judging, levels: &[PlannedLevel]) -> usize {
+    if judging.slo.is_empty() {
+        return 0;
+    }
+    let floor = samples_min(judging.quantile).unwrap_or(u64::MAX);
+    let judged = levels.iter().filter(|level| match level.phase {
+        Phase::Warmup | Phase::Baseline => false,
+        Phase::Scaling | Phase::Stress | Phase::Saturation => true,
+    });
+    judged.filter(|level| most_requests(level).is_some_and(|most| most < floor as f64)).count()
+}
+
+/// The most requests that are intended in what is measured of a level, as far as that is known.
+fn most_requests(level: &PlannedLevel) -> Option<f64> {
+    let counted = level.load.requests().map(|requests| requests as f64);
+    counted.or_else(|| WindowPlan::expected(level.load, level.window?.most))
+}
