@@ -12,7 +12,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::campaign::{Hardware, Judging, WindowPlan};
-use crate::record::RunRecord;
 use crate::testdata::{killed_run, run, stored};
 
 /// The tables as a store of schema 1 has them.
