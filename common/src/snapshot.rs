@@ -63,7 +63,7 @@ pub const BUSY_CPU: f64 = 0.85;
 pub struct Vitals {
     /// The busiest worker's share of a core over the last second, 0 to 1.
     pub worker_cpu: f64,
-    /// The highest such share of the level.
+    /// The highest such share of the measured time.
     pub worker_cpu_max: f64,
     /// Of all workers the largest share of the measured time spent with more than
     /// [`BUSY_CPU`] of a core in use, 0 to 1.

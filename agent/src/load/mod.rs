@@ -5,12 +5,17 @@
 //! lease's deadline, which is read and never written there.
 
 mod conn;
+pub(crate) mod cpu;
 #[cfg(test)]
 mod https;
 mod recorder;
 #[cfg(test)]
+mod rig;
+#[cfg(test)]
 mod scripted;
 mod user;
+#[cfg(test)]
+mod windows;
 pub(crate) mod worker;
 
 use std::net::SocketAddr;

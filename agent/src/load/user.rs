@@ -9,8 +9,10 @@ use std::task::{Context, Poll};
 use common::arrivals::Arrivals;
 use common::ids::UserId;
 use common::outcome::{Censor, Ending, Failure, Marks, Outcome};
+use common::tally::Previous;
 use common::time::Tick;
 use tokio::io::ReadBuf;
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use crate::clock::Clock;
@@ -28,9 +30,13 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) recorder: RefCell<Recorder>,
     /// No user may start another request.
-    pub(super) stopping: Cell<bool>,
+    stopping: Cell<bool>,
+    /// Wakes users whose first request has not come when the level stops.
+    stopped: Notify,
+    /// Wakes the worker when the last request has ended that was intended before the window's end.
+    pub(super) followed: Notify,
     /// A user has left requests unmade because the lease had run out.
-    pub(super) expired: Cell<bool>,
+    expired: Cell<bool>,
     /// What requests become that are cut.
     pub(super) cut_as: Cell<Censor>,
     buffer: RefCell<Box<[u8]>>,
@@ -38,16 +44,34 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(plan: SharedPlan, clock: Clock, fire: Tick) -> Self {
-        let slo = plan.assignment.slo;
+        let recorder = Recorder::new(&plan.assignment, fire);
         Self {
             plan,
             clock,
-            recorder: RefCell::new(Recorder::new(fire, slo)),
+            recorder: RefCell::new(recorder),
             stopping: Cell::new(false),
+            stopped: Notify::new(),
+            followed: Notify::new(),
             expired: Cell::new(false),
             cut_as: Cell::new(Censor::CancelledAbort),
             buffer: RefCell::new(vec![0; READ_MAX].into_boxed_slice()),
         }
+    }
+
+    /// Lets no request start any more.
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        self.stopped.notify_waiters();
+    }
+
+    /// No request is started any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get() || self.expired.get()
+    }
+
+    /// Users have left requests unmade because the lease had run out.
+    pub(super) fn has_expired(&self) -> bool {
+        self.expired.get()
     }
 
     fn may_start(&self) -> bool {
@@ -72,6 +96,8 @@ pub(super) struct User {
     reply: Reply,
     /// A byte of the current response has come.
     answered: bool,
+    /// What the last request gave for the next one.
+    previous: Option<Previous>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -84,8 +110,8 @@ impl User {
             stream: assignment.target.stream,
             forced_tokens: forced.then_some(assignment.workload.output_tokens.into()),
         };
-        let fire = shared.recorder.borrow().fire();
-        let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(fire)));
+        let first = intended(&shared, id, None);
+        let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(first)));
         Self {
             id,
             shared,
@@ -93,11 +119,12 @@ impl User {
             used: false,
             reply: Reply::new(expect, Limits::default()),
             answered: false,
+            previous: None,
             timer,
         }
     }
 
-    /// Connects, waits for the level to fire, and makes this user's requests.
+    /// Connects, waits for the instant of the first request, and makes this user's requests.
     pub(super) async fn run(mut self) {
         let shared = Rc::clone(&self.shared);
         let plan = &shared.plan;
@@ -107,16 +134,18 @@ impl User {
         }
         // A connection that cannot be made now is tried again, and counted, by the first request.
         self.conn = self.connect().await.ok();
-        self.timer.as_mut().await;
-        let fire = shared.recorder.borrow().fire();
-        let load = plan.assignment.load;
-        let (ramp, place) = (load.arrivals.ramp(), (self.id.0, load.users));
+        if !shared.stopping.get() {
+            tokio::select! {
+                () = shared.stopped.notified() => {}
+                () = self.timer.as_mut() => {}
+            }
+        }
         let mut free = None;
         for number in 0..quota {
             if !shared.may_start() {
                 return;
             }
-            let intended = Arrivals::intended(ramp, place, fire, free);
+            let intended = intended(&shared, self.id, free);
             let open = Open::start(&shared, self.id, number, intended);
             free = Some(self.request(open).await);
         }
@@ -131,6 +160,7 @@ impl User {
     /// Makes one request and gives the instant of its end.
     async fn request(&mut self, mut open: Open<'_>) -> Tick {
         let shared = open.shared;
+        let previous = self.previous.take();
         let request = shared.plan.composer.request(self.id, open.number);
         let (mut conn, reused) = match self.ready_conn().await {
             Ok(found) => found,
@@ -166,7 +196,8 @@ impl User {
         };
         self.conn = keep.then_some(conn);
         self.used = true;
-        let (done, gaps) = open.end(self.reply.conclude());
+        let (done, gaps, next) = open.end(self.reply.conclude(), previous);
+        self.previous = next;
         self.reply.recycle(gaps);
         done
     }
@@ -238,15 +269,30 @@ impl User {
         }
         let now = shared.clock.now();
         waits.last_read = now;
-        match buffer.filled() {
-            [] if !self.answered => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            [] => Poll::Ready(Ok(self.reply.closed(now))),
+        let seen = self.reply.events();
+        let progress = match buffer.filled() {
+            [] if !self.answered => {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            [] => self.reply.closed(now),
             bytes => {
                 self.answered = true;
-                Poll::Ready(Ok(self.reply.push(now, bytes)))
+                self.reply.push(now, bytes)
             }
+        };
+        let events = self.reply.events().saturating_sub(seen);
+        if events > 0 {
+            shared.recorder.borrow_mut().events(now, events);
         }
+        Poll::Ready(Ok(progress))
     }
+}
+
+/// When a user's next request is intended.
+fn intended(shared: &Shared, id: UserId, free: Option<Tick>) -> Tick {
+    let load = shared.plan.assignment.load;
+    let fire = shared.recorder.borrow().fire();
+    Arrivals::intended(load.arrivals.ramp(), (id.0, load.users), fire, free)
 }
 
 fn broken(error: &io::Error) -> Failure {
@@ -320,7 +366,7 @@ impl<'a> Open<'a> {
     fn fail(mut self, failure: Failure) -> Tick {
         let now = self.shared.clock.now();
         let outcome = self.cut(failure.into(), now);
-        self.record(&outcome);
+        self.record(&outcome, None);
         now
     }
 
@@ -329,8 +375,13 @@ impl<'a> Open<'a> {
         self.shared.clock.now()
     }
 
-    /// Records the end; gives its instant and the vector of gaps, for the next request.
-    fn end(mut self, conclusion: Conclusion) -> (Tick, Vec<u32>) {
+    /// Records the end; gives its instant, and for the next request the vector of gaps and what
+    /// this one was.
+    fn end(
+        mut self,
+        conclusion: Conclusion,
+        previous: Option<Previous>,
+    ) -> (Tick, Vec<u32>, Option<Previous>) {
         let now = self.shared.clock.now();
         let done = conclusion.done.unwrap_or(now);
         let outcome = Outcome {
@@ -353,13 +404,18 @@ impl<'a> Open<'a> {
             gaps_us: conclusion.gaps_us,
             detail: conclusion.detail.map(|words| self.shared.plan.composer.without_key(words)),
         };
-        self.record(&outcome);
-        (done, outcome.gaps_us)
+        let next = self.record(&outcome, previous);
+        (done, outcome.gaps_us, next)
     }
 
-    fn record(&mut self, outcome: &Outcome) {
-        self.shared.recorder.borrow_mut().end(outcome);
+    fn record(&mut self, outcome: &Outcome, previous: Option<Previous>) -> Option<Previous> {
+        let mut recorder = self.shared.recorder.borrow_mut();
+        let next = recorder.end(outcome, previous);
+        if recorder.has_followed(outcome.marks.done) {
+            self.shared.followed.notify_one();
+        }
         self.ended = true;
+        next
     }
 
     fn cut(&self, ending: Ending, now: Tick) -> Outcome {
@@ -394,6 +450,6 @@ impl Drop for Open<'_> {
             Ending::Censored(self.shared.cut_as.get())
         };
         let outcome = self.cut(ending, self.shared.clock.now());
-        self.record(&outcome);
+        self.record(&outcome, None);
     }
 }
