@@ -4,15 +4,18 @@
 //! and its recorder; nothing on the path of a request is shared with another thread, but for the
 //! lease's deadline, which is read and never written there.
 
+mod caller;
 mod conn;
 pub(crate) mod cpu;
 #[cfg(test)]
 mod https;
 mod recorder;
+mod request;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod scripted;
+mod shared;
 mod user;
 #[cfg(test)]
 mod windows;

@@ -16,7 +16,8 @@ use tokio::task::{JoinError, JoinSet, LocalSet};
 use crate::clock::Clock;
 use crate::load::cpu::{Cpu, CpuMeter};
 use crate::load::recorder::Recorder;
-use crate::load::user::{Shared, User};
+use crate::load::shared::Shared;
+use crate::load::user::User;
 use crate::load::{SharedPlan, worker_share};
 
 /// How often a worker looks after itself: the lease, its lag.
