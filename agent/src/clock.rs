@@ -12,13 +12,21 @@ use rustix::time::{ClockId, clock_gettime};
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
+    /// The same on the kernel's clock, which an `Instant` hides.
+    origin_ns: u64,
 }
 
 impl Clock {
     /// A clock whose [`Tick::ZERO`] is this moment.
     #[expect(clippy::disallowed_methods, reason = "this is the clock module of agent processes")]
     pub fn start() -> Self {
-        Self { origin: Instant::now() }
+        let once = || {
+            let before_ns = read_ns(ClockId::Monotonic);
+            let origin = Instant::now();
+            let took_ns = read_ns(ClockId::Monotonic).saturating_sub(before_ns);
+            (took_ns, Self { origin, origin_ns: before_ns })
+        };
+        least_interrupted(once)
     }
 
     /// This moment.
@@ -30,6 +38,12 @@ impl Clock {
     /// The instant of `tick`, for tokio's timers.
     pub fn instant(&self, tick: Tick) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.origin + Duration::from_nanos(tick.0))
+    }
+
+    /// `tick` on the kernel's `CLOCK_MONOTONIC`, for its timers; by less than it takes to read a
+    /// clock too early.
+    pub fn monotonic_ns(&self, tick: Tick) -> u64 {
+        self.origin_ns.saturating_add(tick.0)
     }
 
     /// Nanoseconds since the host was booted, time spent suspended included (`CLOCK_BOOTTIME`).
@@ -95,7 +109,6 @@ impl ClockWatch {
 }
 
 impl Offsets {
-    /// Of several readings the one that was interrupted least.
     fn read() -> Self {
         let once = || {
             let before = read_ns(ClockId::Monotonic);
@@ -107,13 +120,16 @@ impl Offsets {
             let ahead = |ns: u64| i128::from(ns) - middle;
             (took, Self { wall_ns: ahead(wall), boottime_ns: ahead(boottime) })
         };
-        let first = once();
-        let best = |best: (u64, Self), next: (u64, Self)| if next.0 < best.0 { next } else { best };
-        (1..READINGS).map(|_| once()).fold(first, best).1
+        least_interrupted(once)
     }
 }
 
-/// Readings of which the best is taken.
+/// Of several readings of more than one clock the one that took the shortest time.
+fn least_interrupted<T>(once: impl Fn() -> (u64, T)) -> T {
+    let best = |best: (u64, T), next: (u64, T)| if next.0 < best.0 { next } else { best };
+    (1..READINGS).map(|_| once()).fold(once(), best).1
+}
+
 const READINGS: usize = 5;
 
 fn read_ns(clock: ClockId) -> u64 {

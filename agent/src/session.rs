@@ -68,7 +68,8 @@ impl Arming {
     fn start(inner: Arc<Inner>, assignment: Assignment, api_key: Option<SecretString>) -> Self {
         let level = assignment.level;
         let checked = Box::pin(async move {
-            let route = preflight::check(&assignment, &inner.identity.policy).await;
+            let route =
+                preflight::check(&assignment, &inner.identity.policy, inner.identity.workers).await;
             Checked { assignment, api_key, route }
         });
         Self { level, checked }

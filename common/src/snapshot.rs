@@ -45,7 +45,7 @@ pub struct Seal {
 /// Why a level is over on an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LevelEnd {
-    /// All requests have ended.
+    /// All requests have ended; or the window is over, and what was still open was cut as planned.
     Completed,
     /// The coordinator stopped it.
     Stopped,

@@ -61,6 +61,21 @@ impl Caller {
         }
     }
 
+    /// There is a connection for the next request.
+    pub(super) fn is_connected(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    /// Ready when the connection can carry no further request; it is dropped then.
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.conn {
+            Some(conn) => std::task::ready!(conn.poll_stale(cx)),
+            None => return Poll::Pending,
+        }
+        self.conn = None;
+        Poll::Ready(())
+    }
+
     async fn connect(&self) -> Result<Conn, Failure> {
         let plan = &self.shared.plan;
         let timeout = plan.assignment.target.timeouts.connect;

@@ -4,11 +4,15 @@
 //! and its recorder; nothing on the path of a request is shared with another thread, but for the
 //! lease's deadline, which is read and never written there.
 
+mod alarm;
 mod caller;
 mod conn;
 pub(crate) mod cpu;
 #[cfg(test)]
 mod https;
+mod line;
+#[cfg(test)]
+mod open;
 mod recorder;
 mod request;
 #[cfg(test)]
@@ -16,6 +20,7 @@ mod rig;
 #[cfg(test)]
 mod scripted;
 mod shared;
+mod slots;
 mod user;
 #[cfg(test)]
 mod windows;

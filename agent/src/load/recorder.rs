@@ -68,7 +68,12 @@ impl Recorder {
             }
     }
 
-    /// A user takes up a request.
+    /// No request is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.tally.counts.open == 0
+    }
+
+    /// A user takes up a request, or an arrival comes.
     pub(super) fn start(&mut self, intended: Tick) {
         self.tally.start(intended.ns_since(self.fire));
     }

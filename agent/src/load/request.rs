@@ -21,6 +21,11 @@ pub(super) struct Open<'a> {
 impl<'a> Open<'a> {
     pub(super) fn start(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
         shared.recorder.borrow_mut().start(intended);
+        Self::resume(shared, user, number, intended)
+    }
+
+    /// A request that has been counted as begun.
+    pub(super) fn resume(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
         Self { shared, user, number, intended, sent: None, ended: false }
     }
 

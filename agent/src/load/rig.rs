@@ -42,12 +42,15 @@ pub(super) struct Sealed {
     pub(super) ends: Vec<LevelEnd>,
     /// What the target truly got, and when, in nanoseconds since the level fired.
     pub(super) truth: Vec<Truth>,
+    /// Connections that it accepted.
+    pub(super) connections: u64,
 }
 
 /// A request as the target saw it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Truth {
     pub(super) arrival_ns: i128,
+    pub(super) body_hash: u64,
 }
 
 impl Rig {
@@ -133,10 +136,12 @@ impl Rig {
         };
         self.target.stop();
         let truth = ledger.entries(0, usize::MAX);
-        let truth =
-            truth.iter().map(|entry: &Entry| Truth { arrival_ns: since_fire(entry.arrival) });
+        let truth = truth.iter().map(|entry: &Entry| Truth {
+            arrival_ns: since_fire(entry.arrival),
+            body_hash: entry.body_hash,
+        });
         let mut truth: Vec<_> = truth.collect();
         truth.sort_unstable_by_key(|truth| truth.arrival_ns);
-        Sealed { tally, ends, truth }
+        Sealed { tally, ends, truth, connections: ledger.totals().connections }
     }
 }

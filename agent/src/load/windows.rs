@@ -43,7 +43,7 @@ fn a_window_holds_the_requests_that_began_in_it_and_loses_none() {
     rig.window(150 * MS, 650 * MS);
     rig.hear(|report| report.followed);
     rig.order(|| WorkerOrder::EndLevel);
-    let Sealed { tally, ends, truth } = rig.seal();
+    let Sealed { tally, ends, truth, .. } = rig.seal();
     assert_eq!(ends, [LevelEnd::Completed, LevelEnd::Completed]);
     assert_eq!(tally.check_sealed(), Ok(()));
     let window = *tally.scope.window().unwrap();

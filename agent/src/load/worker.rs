@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use common::arrivals::Arrivals;
 use common::assignment::End;
 use common::ids::LevelId;
 use common::outcome::Censor;
@@ -14,9 +15,12 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet, LocalSet};
 
 use crate::clock::Clock;
+use crate::load::alarm::Alarm;
 use crate::load::cpu::{Cpu, CpuMeter};
+use crate::load::line::Line;
 use crate::load::recorder::Recorder;
 use crate::load::shared::Shared;
+use crate::load::slots::{Slot, Slots};
 use crate::load::user::User;
 use crate::load::{SharedPlan, worker_share};
 
@@ -155,7 +159,9 @@ impl Place {
 struct Level<'a> {
     place: &'a Place,
     shared: Rc<Shared>,
+    /// Users, or slots.
     users: JoinSet<()>,
+    open_loop: Option<OpenLoop>,
     end: Option<LevelEnd>,
     cut_at: Option<Tick>,
     cpu: CpuMeter,
@@ -171,25 +177,61 @@ impl<'a> Level<'a> {
     fn new(place: &'a Place, plan: SharedPlan, fire: Tick) -> Self {
         let share = worker_share(plan.assignment.share, place.index, place.workers);
         let shared = Rc::new(Shared::new(plan, place.clock, fire));
-        let mut users = JoinSet::new();
-        for id in share.users() {
-            users.spawn_local(User::new(id, Rc::clone(&shared)).run());
-        }
         let cpu = CpuMeter::start(place.clock.now(), Clock::thread_cpu_ns());
         let windowed = match shared.plan.assignment.load.end {
             End::Requests(_) => false,
             End::Window => true,
         };
-        Self {
+        let mut level = Self {
             place,
             shared,
-            users,
+            users: JoinSet::new(),
+            open_loop: None,
             end: None,
             cut_at: None,
             cpu,
             windowed,
             late: false,
             told: false,
+        };
+        match level.shared.plan.assignment.load.arrivals {
+            Arrivals::Closed { .. } => {
+                for id in share.users() {
+                    level.users.spawn_local(User::new(id, Rc::clone(&level.shared)).run());
+                }
+            }
+            Arrivals::Open(schedule) => {
+                let line = Line::new(schedule, &level.shared.plan.assignment, share, fire);
+                level.open(Slots::new(line, share.count));
+            }
+        }
+        level
+    }
+
+    fn open(&mut self, slots: Slots) {
+        let slots = Rc::new(slots);
+        match Alarm::new(self.place.clock) {
+            Ok(alarm) => {
+                self.add(slots.open(&self.shared));
+                self.open_loop = Some(OpenLoop { slots, alarm });
+            }
+            Err(error) => {
+                let end = LevelEnd::Faulted(format!("the system gives no timer: {error}"));
+                self.stop(end, Duration::ZERO);
+            }
+        }
+    }
+
+    fn add(&mut self, slots: Vec<Slot>) {
+        for slot in slots {
+            self.users.spawn_local(slot.run());
+        }
+    }
+
+    fn arrive(&mut self) {
+        if let Some(open_loop) = &self.open_loop {
+            let added = open_loop.slots.arrive(self.place.clock.now(), &self.shared);
+            self.add(added);
         }
     }
 
@@ -220,6 +262,7 @@ impl<'a> Level<'a> {
                     self.tell_followed(now);
                     wake = self.next_wake(now);
                 }
+                () = OpenLoop::due(&mut self.open_loop) => self.arrive(),
                 () = self.shared.followed.notified(), if self.windowed && !self.told => {
                     self.tell_followed(clock.now());
                 }
@@ -229,12 +272,20 @@ impl<'a> Level<'a> {
                 },
             }
         }
+        // Spare slots may still be connecting.
+        self.users.shutdown().await;
         self.seal().await;
     }
 
-    /// All users have ended, and no order to end is waited for.
+    /// Every request has ended, none will start, and no order to end is waited for.
     fn is_over(&self) -> bool {
-        self.users.is_empty() && (!self.windowed || self.shared.is_stopping())
+        let done = match &self.open_loop {
+            Some(open_loop) => {
+                open_loop.slots.is_closed() && self.shared.recorder.borrow().is_idle()
+            }
+            None => self.users.is_empty(),
+        };
+        done && (!self.windowed || self.shared.is_stopping())
     }
 
     /// The next look around; at the end of the window exactly, so that the agent hears at once of
@@ -316,6 +367,9 @@ impl<'a> Level<'a> {
     /// cut wins.
     fn stop(&mut self, end: LevelEnd, grace: Duration) {
         self.shared.stop();
+        if let Some(open_loop) = &self.open_loop {
+            open_loop.slots.close(&self.shared);
+        }
         let faulted = matches!(end, LevelEnd::Faulted(_));
         if self.end.is_none() || faulted {
             self.end = Some(end);
@@ -382,5 +436,22 @@ impl<'a> Level<'a> {
             end: Some(end),
         };
         let _ = self.place.reports.send(report).await;
+    }
+}
+
+/// What drives a worker in open loop.
+struct OpenLoop {
+    slots: Rc<Slots>,
+    alarm: Alarm,
+}
+
+impl OpenLoop {
+    /// The next arrival has come; never in closed loop, or when there is none.
+    async fn due(open_loop: &mut Option<Self>) {
+        let next = open_loop.as_mut().and_then(|open| Some((open.slots.next_at()?, open)));
+        match next {
+            Some((at, open)) => open.alarm.ring(at).await,
+            None => std::future::pending().await,
+        }
     }
 }
