@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::arrivals::{Arrivals, Law, PerSecond, Rate, Schedule};
+use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
 use common::assignment::{End, Load};
 use common::outcome::Censor;
 use common::snapshot::LevelEnd;
@@ -149,17 +149,18 @@ fn stop_and_lease_cut_an_open_loop_like_any_other() {
 
 #[test]
 fn connections_grow_with_use_and_an_arrival_does_not_wait_for_one() {
-    // 20 are ready for the first second; 25 requests are in flight when it is over.
-    let slow = Profile { ttft: 1250 * MS, itl: MS, ..Profile::default() };
-    let load = open(Law::Constant, 20, 400, End::Requests(25));
+    // A second at 10/s, for which 16 connections are ready, then 25 arrivals at 400/s.
+    let slow = Profile { ttft: 150 * MS, itl: MS, ..Profile::default() };
+    let rate = |per_second: u64| PerSecond(per_second * 1_000_000);
+    let (over, curve) = (Duration::from_secs(2), Curve::Steps(2));
+    let rate = Rate::Ramp { from: rate(10), to: rate(400), over, curve };
+    let arrivals = Arrivals::Open(Schedule { law: Law::Constant, rate });
+    let load = Load { users: 400, arrivals, end: End::Requests(10 + 25) };
     let Sealed { tally, connections, .. } = Rig::start(slow, load, 1).seal();
-    assert_eq!((tally.counts.succeeded, tally.in_flight.most()), (25, 25));
-    assert!((25 + 8..=25 + 16).contains(&connections), "{connections}");
+    assert_eq!(tally.counts.succeeded, 35);
+    let most = tally.in_flight.most();
+    assert!((24..=27).contains(&most), "{most}");
+    assert!((u64::from(most)..=u64::from(most) + 16 + 2).contains(&connections), "{connections}");
     let lag = tally.latencies.send_lag.max_us();
     assert!(lag.is_some_and(|us| us < 50_000), "{lag:?}");
-    // One at a time needs one connection, the last used, and the spare.
-    let load = open(Law::Constant, 40, 400, End::Requests(12));
-    let Sealed { tally, connections, .. } = Rig::start(quick(), load, 1).seal();
-    assert_eq!(tally.counts.succeeded, 12);
-    assert!((1 + 16..=1 + 16 + 3).contains(&connections), "{connections}");
 }

@@ -149,7 +149,7 @@ fn stop_and_lease_end_a_window_as_they_end_any_level() {
 
 #[test]
 fn users_of_a_ramp_begin_when_they_should() {
-    let slow = Profile { ttft: 600 * MS, ..Profile::default() };
+    let slow = Profile { ttft: 300 * MS, itl: MS, ..Profile::default() };
     let mut rig = Rig::start(slow, closed(5, 200 * MS), 2);
     rig.window(220 * MS, 230 * MS);
     rig.hear(|report| report.followed);
