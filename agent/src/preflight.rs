@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::arrivals::Arrivals;
 use common::assignment::Assignment;
 use common::target::{BaseUrl, Host};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -37,9 +38,13 @@ pub fn raise_fd_limit() {
 ///
 /// # Errors
 /// Every reason why the level cannot be run here, each with what to do.
-pub(crate) async fn check(assignment: &Assignment, policy: &Policy) -> Result<Route, Vec<String>> {
-    let mut reasons = Vec::new();
+pub(crate) async fn check(
+    assignment: &Assignment,
+    policy: &Policy,
+    workers: u32,
+) -> Result<Route, Vec<String>> {
     let users = assignment.share.count;
+    let mut reasons: Vec<_> = too_few_slots(assignment, workers).into_iter().collect();
     if users > policy.users_max {
         reasons.push(format!(
             "{users} users are more than this agent's ceiling of {}; raise `users_max` in its \
@@ -79,6 +84,19 @@ pub(crate) async fn check(assignment: &Assignment, policy: &Policy) -> Result<Ro
         None
     };
     if reasons.is_empty() { Ok(Route { addresses, tls }) } else { Err(reasons) }
+}
+
+/// Every worker makes its part of the arrivals of an open loop, so each needs a connection.
+fn too_few_slots(assignment: &Assignment, workers: u32) -> Option<String> {
+    match assignment.load.arrivals {
+        Arrivals::Open(_) if assignment.share.count < workers => Some(format!(
+            "this agent may have {} of the {} requests in flight, fewer than its {workers} \
+             workers, each of which makes a part of the arrivals; allow more requests in flight, \
+             or use fewer agents or agents with fewer workers",
+            assignment.share.count, assignment.load.users
+        )),
+        Arrivals::Open(_) | Arrivals::Closed { .. } => None,
+    }
 }
 
 async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
@@ -121,4 +139,32 @@ fn local_ports() -> Option<(u16, u16)> {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut numbers = text.split_whitespace().map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use common::arrivals::{Law, PerSecond, Rate, Schedule};
+
+    use super::*;
+    use crate::policy::Allowed;
+    use crate::testing::assignment;
+
+    #[tokio::test]
+    async fn an_open_loop_needs_a_connection_for_every_worker() {
+        let policy =
+            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let mut assignment = assignment("http://127.0.0.1:8000");
+        assignment.load.users = 7;
+        assignment.share = assignment.load.share(1, 2);
+        let mut open = assignment.clone();
+        let rate = Rate::Flat(PerSecond(1_000_000));
+        open.load.arrivals = Arrivals::Open(Schedule { law: Law::Poisson, rate });
+        assert!(check(&assignment, &policy, 4).await.is_ok());
+        assert!(check(&open, &policy, 3).await.is_ok());
+        let reasons = check(&open, &policy, 4).await.err().unwrap();
+        assert_eq!(reasons.len(), 1);
+        let reason = &reasons[0];
+        assert!(reason.contains("3 of the 7 requests in flight"), "{reason}");
+        assert!(reason.contains("its 4 workers") && reason.contains("fewer agents"), "{reason}");
+    }
 }

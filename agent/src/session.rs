@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::assignment::Assignment;
+use common::assignment::{Assignment, End};
 use common::ids::{Epoch, LevelId, RunId};
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
@@ -18,9 +18,10 @@ use proto::server::{Orders, OrdersEnd};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockWatch};
 use crate::compose::Composer;
 use crate::lease::{LEASE, Lease, RENEW_EVERY};
+use crate::load::cpu::Cpu;
 use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
 use crate::load::{LevelPlan, SharedPlan};
 use crate::preflight::{self, Route};
@@ -67,7 +68,8 @@ impl Arming {
     fn start(inner: Arc<Inner>, assignment: Assignment, api_key: Option<SecretString>) -> Self {
         let level = assignment.level;
         let checked = Box::pin(async move {
-            let route = preflight::check(&assignment, &inner.identity.policy).await;
+            let route =
+                preflight::check(&assignment, &inner.identity.policy, inner.identity.workers).await;
             Checked { assignment, api_key, route }
         });
         Self { level, checked }
@@ -96,16 +98,23 @@ enum Level {
 /// A level that the workers are running.
 struct Running {
     level: LevelId,
+    end: End,
     sequence: u64,
     parts: Vec<Part>,
-    cpu_max: f64,
+    clocks: ClockWatch,
+    /// An instant of the window had come when the session or a worker heard of it: whatever comes,
+    /// the level is not completed.
+    late: bool,
+    /// The coordinator has been told that every request of the window has ended.
+    told: bool,
 }
 
 /// What one worker has said of the level.
 #[derive(Clone, Default)]
 struct Part {
     tally: Tally,
-    cpu: f64,
+    cpu: Cpu,
+    followed: bool,
     end: Option<LevelEnd>,
 }
 
@@ -245,12 +254,16 @@ impl Session {
             return Turn::Over(Some(refusal));
         }
         match order {
-            Order::Acquire { .. }
-            | Order::Measure { .. }
-            | Order::Release { .. }
-            | Order::EndLevel { .. } => {}
+            Order::Acquire { .. } => {}
             Order::Arm { assignment, api_key, .. } => self.arm(*assignment, api_key).await,
             Order::Fire { level, at, .. } => self.fire(level, at).await,
+            Order::Measure { level, from, .. } => {
+                self.instruct(level, from, || WorkerOrder::Measure { from }).await;
+            }
+            Order::Release { level, at, .. } => {
+                self.instruct(level, at, || WorkerOrder::Release { at }).await;
+            }
+            Order::EndLevel { level, .. } => self.end_level(level),
             Order::Stop { level, grace, .. } => self.stop(level, grace),
             Order::SealStored { level, .. } => self.forget(level),
             Order::RenewEcho { nonce, .. } => self.lease.answered(nonce, Clock::boottime_ns()),
@@ -312,9 +325,51 @@ impl Session {
             self.stop_workers(Duration::ZERO);
             return self.send(Report::TooLate { level }).await;
         }
-        let parts = vec![Part::default(); self.workers.len()];
-        self.level = Level::Running(Running { level, sequence: 0, parts, cpu_max: 0.0 });
+        self.level = Level::Running(Running {
+            level,
+            end: plan.assignment.load.end,
+            sequence: 0,
+            parts: vec![Part::default(); self.workers.len()],
+            clocks: ClockWatch::start(),
+            late: false,
+            told: false,
+        });
         self.send(Report::Fired { level }).await;
+    }
+
+    /// Tells the workers of an instant of the running level's window, if it is still to come.
+    async fn instruct(&mut self, level: LevelId, instant: Tick, order: impl Fn() -> WorkerOrder) {
+        let running = match &mut self.level {
+            Level::Running(running) if running.level == level => Some(running),
+            // Its seal says why there is no window.
+            Level::Sealed(seal) if seal.snapshot.origin.level == level => return,
+            Level::None | Level::Armed(_) | Level::Running(_) | Level::Sealed(_) => None,
+        };
+        let windowed = running.filter(|running| running.end == End::Window);
+        let in_time = windowed.is_some() && self.inner.clock.now() < instant;
+        if !in_time || !self.workers.iter().all(|worker| worker.order(order())) {
+            self.too_late(level).await;
+        }
+    }
+
+    /// Says once that the level cannot be measured.
+    async fn too_late(&mut self, level: LevelId) {
+        if let Level::Running(running) = &mut self.level
+            && running.level == level
+            && std::mem::replace(&mut running.late, true)
+        {
+            return;
+        }
+        tracing::warn!(run = %self.run, %level, "an instant had passed when its order came");
+        self.send(Report::TooLate { level }).await;
+    }
+
+    fn end_level(&self, level: LevelId) {
+        if matches!(&self.level, Level::Running(running) if running.level == level) {
+            for worker in &self.workers {
+                worker.order(WorkerOrder::EndLevel);
+            }
+        }
     }
 
     fn stop(&mut self, level: LevelId, grace: Duration) {
@@ -394,13 +449,26 @@ impl Session {
         if report.level != running.level {
             return;
         }
-        running.cpu_max = running.cpu_max.max(report.cpu);
         let faulted = matches!(report.end, Some(LevelEnd::Faulted(_)));
         if let Some(part) = running.parts.get_mut(report.worker as usize) {
-            *part = Part { tally: *report.tally, cpu: report.cpu, end: report.end };
+            *part = Part {
+                tally: *report.tally,
+                cpu: report.cpu,
+                followed: report.followed,
+                end: report.end,
+            };
+        }
+        if running.has_followed() && !running.told {
+            let snapshot = running.snapshot(&self.inner, self.epoch);
+            // One that finds no place is made good by the next.
+            let told = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
+            running.told = told.is_ok();
         }
         if faulted {
             self.stop_workers(Duration::ZERO);
+        }
+        if report.late {
+            self.too_late(report.level).await;
         }
         self.seal_if_over().await;
     }
@@ -409,8 +477,10 @@ impl Session {
         let Level::Running(running) = &mut self.level else {
             return;
         };
-        let Some(end) = running.end() else {
-            return;
+        let end = match running.end() {
+            Some(LevelEnd::Completed) if running.late => LevelEnd::Stopped,
+            Some(end) => end,
+            None => return,
         };
         let snapshot = running.snapshot(&self.inner, self.epoch);
         tracing::info!(run = %self.run, level = %running.level, ?end, "sealed");
@@ -437,7 +507,15 @@ impl Running {
         })
     }
 
+    /// The window is over, and every request that was intended before its end has ended.
+    fn has_followed(&self) -> bool {
+        self.parts.iter().all(|part| part.followed)
+    }
+
     fn snapshot(&mut self, inner: &Inner, epoch: Epoch) -> Snapshot {
+        self.clocks.look();
+        let most =
+            |of: fn(&Cpu) -> f64| self.parts.iter().map(|part| of(&part.cpu)).fold(0.0, f64::max);
         let mut tally = Tally::default();
         self.parts.iter().for_each(|part| tally.merge(&part.tally));
         self.sequence += 1;
@@ -447,9 +525,11 @@ impl Running {
             at: inner.clock.now(),
             tally,
             vitals: Vitals {
-                worker_cpu: self.parts.iter().map(|part| part.cpu).fold(0.0, f64::max),
-                worker_cpu_max: self.cpu_max,
-                ..Vitals::default()
+                worker_cpu: most(|cpu| cpu.share),
+                worker_cpu_max: most(|cpu| cpu.max),
+                busy_share: most(|cpu| cpu.busy),
+                clock_step_ns: self.clocks.step_ns(),
+                suspended_ns: self.clocks.suspended_ns(),
             },
         }
     }

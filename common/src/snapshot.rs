@@ -45,7 +45,7 @@ pub struct Seal {
 /// Why a level is over on an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LevelEnd {
-    /// All requests have ended.
+    /// All requests have ended; or the window is over, and what was still open was cut as planned.
     Completed,
     /// The coordinator stopped it.
     Stopped,
@@ -63,7 +63,7 @@ pub const BUSY_CPU: f64 = 0.85;
 pub struct Vitals {
     /// The busiest worker's share of a core over the last second, 0 to 1.
     pub worker_cpu: f64,
-    /// The highest such share of the level.
+    /// The highest such share of the measured time.
     pub worker_cpu_max: f64,
     /// Of all workers the largest share of the measured time spent with more than
     /// [`BUSY_CPU`] of a core in use, 0 to 1.

@@ -91,15 +91,16 @@ impl Conn {
         }
     }
 
-    /// The target has closed the connection, or has sent what nobody asked for: no further
-    /// request may be put on it.
+    /// The connection is stale now.
     pub(super) async fn is_stale(&mut self) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(self.poll_stale(cx).is_ready())).await
+    }
+
+    /// Ready once the target has closed the connection, or has sent what nobody asked for: no
+    /// further request may be put on it.
+    pub(super) fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut byte = [0];
-        std::future::poll_fn(|cx| {
-            let mut buffer = ReadBuf::new(&mut byte);
-            Poll::Ready(self.poll_read(cx, &mut buffer).is_ready())
-        })
-        .await
+        self.poll_read(cx, &mut ReadBuf::new(&mut byte)).map(drop)
     }
 }
 

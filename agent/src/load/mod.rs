@@ -1,16 +1,37 @@
-//! Generating load: workers, their users, the connection of each, and what they record.
+//! Generating load: workers, their users or arrivals, connections, and what they record.
 //!
 //! A worker is one thread with one current-thread runtime. It owns its users, their connections
 //! and its recorder; nothing on the path of a request is shared with another thread, but for the
 //! lease's deadline, which is read and never written there.
+//!
+//! | Module | What it is |
+//! |---|---|
+//! | [`worker`] | the thread: orders, lease, reports |
+//! | `user` | closed loop: one virtual user |
+//! | `line`, `slots`, `alarm` | open loop: arrivals, who takes them up, what wakes for them |
+//! | `caller`, `conn`, `request` | one request at a time on one connection, and its record |
+//! | `recorder`, [`cpu`] | what a worker records of the level, and of itself |
 
+mod alarm;
+mod caller;
 mod conn;
+pub(crate) mod cpu;
 #[cfg(test)]
 mod https;
+mod line;
+#[cfg(test)]
+mod open;
 mod recorder;
+mod request;
+#[cfg(test)]
+mod rig;
 #[cfg(test)]
 mod scripted;
+mod shared;
+mod slots;
 mod user;
+#[cfg(test)]
+mod windows;
 pub(crate) mod worker;
 
 use std::net::SocketAddr;

@@ -1,8 +1,9 @@
 //! What a worker records of a level. Owned by the worker, touched by no other thread.
 
+use common::assignment::{Assignment, End};
 use common::outcome::Outcome;
 use common::slo::Slo;
-use common::tally::Tally;
+use common::tally::{Previous, Scope, Tally};
 use common::time::Tick;
 
 /// A worker's tally, and the bookkeeping behind its in-flight series.
@@ -16,8 +17,12 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// An empty record of a level that fires at `fire`.
-    pub(super) fn new(fire: Tick, slo: Slo) -> Self {
-        Self { tally: Tally::default(), fire, slo, in_flight: 0, changed: fire }
+    pub(super) fn new(assignment: &Assignment, fire: Tick) -> Self {
+        let tally = match assignment.load.end {
+            End::Requests(_) => Tally::default(),
+            End::Window => Tally::windowed(),
+        };
+        Self { tally, fire, slo: assignment.slo, in_flight: 0, changed: fire }
     }
 
     /// When the level fires.
@@ -25,7 +30,50 @@ impl Recorder {
         self.fire
     }
 
-    /// A user takes up a request.
+    /// The window begins at `from`, which has not come yet.
+    pub(super) fn measure(&mut self, from: Tick) {
+        self.tally.measure(from.ns_since(self.fire));
+    }
+
+    /// The window ends before `at`, which has not come yet; `false` if there is no window.
+    pub(super) fn release(&mut self, at: Tick) -> bool {
+        self.tally.release(at.ns_since(self.fire));
+        self.tally.scope.window().is_some()
+    }
+
+    /// When the window ends, if that has been ordered.
+    pub(super) fn released(&self) -> Option<Tick> {
+        let until_ns = self.tally.scope.window()?.until_ns?;
+        Some(Tick(self.fire.0.saturating_add(until_ns)))
+    }
+
+    /// The window is over at `now`.
+    pub(super) fn is_released(&self, now: Tick) -> bool {
+        self.released().is_some_and(|at| now >= at)
+    }
+
+    /// The window is over at `now`, and every request that was intended before its end has ended.
+    pub(super) fn has_followed(&self, now: Tick) -> bool {
+        self.is_released(now)
+            && self.tally.scope.window().is_some_and(|window| window.following == 0)
+    }
+
+    /// Whether an instant lies in the measured time.
+    pub(super) fn measures(&self, now: Tick) -> bool {
+        now >= self.fire
+            && match &self.tally.scope {
+                Scope::Whole => true,
+                Scope::Pending => false,
+                Scope::Window(window) => window.holds(now.ns_since(self.fire)),
+            }
+    }
+
+    /// No request is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.tally.counts.open == 0
+    }
+
+    /// A user takes up a request, or an arrival comes.
     pub(super) fn start(&mut self, intended: Tick) {
         self.tally.start(intended.ns_since(self.fire));
     }
@@ -36,22 +84,34 @@ impl Recorder {
         self.in_flight += 1;
     }
 
-    /// It ended.
-    pub(super) fn end(&mut self, outcome: &Outcome) {
+    /// Token-bearing events came.
+    pub(super) fn events(&mut self, now: Tick, events: u64) {
+        self.tally.events(now.ns_since(self.fire), events);
+    }
+
+    /// It ended. `previous` is what the end of the user's last request gave.
+    pub(super) fn end(
+        &mut self,
+        outcome: &Outcome,
+        previous: Option<Previous>,
+    ) -> Option<Previous> {
         if outcome.marks.sent.is_some() {
             self.advance(outcome.marks.done);
             self.in_flight = self.in_flight.saturating_sub(1);
         }
-        self.tally.end(outcome, self.fire, self.slo, None);
+        self.tally.end(outcome, self.fire, self.slo, previous)
     }
 
-    /// The event loop woke this much too late for a timer.
-    pub(super) fn loop_lag(&mut self, lag_ns: u64) {
-        self.tally.latencies.loop_lag.record_ns(lag_ns);
+    /// The event loop woke at `now` for a timer of `wake`.
+    pub(super) fn woke(&mut self, wake: Tick, now: Tick) {
+        if self.measures(wake) {
+            self.tally.latencies.loop_lag.record_ns(now.ns_since(wake));
+        }
     }
 
     /// The record so far, the target's words left out: the seal has them.
-    pub(super) fn snapshot(&self) -> Tally {
+    pub(super) fn snapshot(&mut self, now: Tick) -> Tally {
+        self.advance(now);
         Tally { details: Default::default(), ..self.tally.clone() }
     }
 

@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use common::arrivals::{Arrivals, Law, PerSecond, Rate, Schedule};
 use common::assignment::{Assignment, Load};
 use common::outcome::{Censor, Failure};
 use common::snapshot::LevelEnd;
@@ -124,6 +126,59 @@ fn a_kept_tls_connection_that_closes_without_a_goodbye_is_stale() {
     assert_eq!(end, LevelEnd::Completed);
     assert_eq!(tally.counts.failed_by(Failure::Http4xx), 1);
     assert_eq!(tally.counts.failed_by(Failure::StaleConnection), 1, "{:?}", tally.counts);
+}
+
+/// A target that refuses what it is asked and closes a connection on which nothing has come for
+/// `idle`; gives how many it has accepted.
+fn impatient(idle: Duration) -> (SocketAddr, Arc<AtomicU64>) {
+    let accepted = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&accepted);
+    let (address, _) = target(move |listener| {
+        while let Ok((mut socket, _)) = listener.accept() {
+            count.fetch_add(1, Ordering::Relaxed);
+            socket.set_read_timeout(Some(idle)).unwrap();
+            std::thread::spawn(move || {
+                while socket.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
+                    read_request(&mut socket);
+                    socket.write_all(REFUSED).unwrap();
+                }
+            });
+        }
+    });
+    (address, accepted)
+}
+
+/// An open loop at a constant rate.
+fn arrivals(address: SocketAddr, rate: PerSecond, requests: u64) -> Assignment {
+    let mut assignment = one_user(address, requests);
+    let schedule = Schedule { law: Law::Constant, rate: Rate::Flat(rate) };
+    assignment.load.users = 100;
+    assignment.load.arrivals = Arrivals::Open(schedule);
+    assignment.share = assignment.load.share(0, 1);
+    assignment
+}
+
+#[test]
+fn spare_connections_that_the_target_closes_are_made_anew_before_they_are_needed() {
+    let (address, accepted) = impatient(Duration::from_millis(1100));
+    // Two arrivals, 1.5 s apart.
+    let (tally, end) = load(arrivals(address, PerSecond(666_667), 2), address, None, None);
+    assert_eq!(end, LevelEnd::Completed);
+    assert_eq!(tally.counts.failed_by(Failure::Http4xx), 2, "{:?}", tally.counts);
+    // All of the spare twice, and one for each arrival that uses one.
+    let accepted = accepted.load(Ordering::Relaxed);
+    assert!((2 * 16..=2 * 16 + 2).contains(&accepted), "{accepted}");
+}
+
+#[test]
+fn a_target_that_closes_what_it_has_just_accepted_is_not_flooded() {
+    let (address, accepted) = impatient(Duration::from_millis(60));
+    let (tally, end) = load(arrivals(address, PerSecond(100_000_000), 30), address, None, None);
+    assert_eq!(end, LevelEnd::Completed);
+    assert_eq!(tally.counts.failed_by(Failure::Http4xx), 30, "{:?}", tally.counts);
+    // Those of the first second, and two for each arrival at most.
+    let accepted = accepted.load(Ordering::Relaxed);
+    assert!((30..=30 + 2 * 30).contains(&accepted), "{accepted}");
 }
 
 #[test]

@@ -4,17 +4,24 @@ use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use common::arrivals::Arrivals;
+use common::assignment::End;
 use common::ids::LevelId;
 use common::outcome::Censor;
 use common::snapshot::LevelEnd;
 use common::tally::Tally;
 use common::time::Tick;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet, LocalSet};
 
 use crate::clock::Clock;
-use crate::load::user::{Shared, User};
+use crate::load::alarm::Alarm;
+use crate::load::cpu::{Cpu, CpuMeter};
+use crate::load::line::Line;
+use crate::load::recorder::Recorder;
+use crate::load::shared::Shared;
+use crate::load::slots::{Slot, Slots};
+use crate::load::user::User;
 use crate::load::{SharedPlan, worker_share};
 
 /// How often a worker looks after itself: the lease, its lag.
@@ -33,6 +40,18 @@ pub(crate) enum WorkerOrder {
         /// When it fires.
         fire: Tick,
     },
+    /// The level's window begins at this instant, which has not come yet.
+    Measure {
+        /// When.
+        from: Tick,
+    },
+    /// The window ends before this instant, which has not come yet; load goes on.
+    Release {
+        /// When.
+        at: Tick,
+    },
+    /// What the window needed has come: cut the rest.
+    EndLevel,
     /// Start no further request; cut those in flight after `grace`.
     Stop {
         /// How long requests in flight may go on.
@@ -48,8 +67,12 @@ pub(crate) struct WorkerReport {
     pub(crate) level: LevelId,
     /// Its cumulative record.
     pub(crate) tally: Box<Tally>,
-    /// Its thread's share of a core since its last report.
-    pub(crate) cpu: f64,
+    /// Its use of its core.
+    pub(crate) cpu: Cpu,
+    /// It heard of an instant of the window when that had come.
+    pub(crate) late: bool,
+    /// The window is over, and every request that was intended before its end has ended.
+    pub(crate) followed: bool,
     /// Set on the last report of a level.
     pub(crate) end: Option<LevelEnd>,
 }
@@ -122,7 +145,11 @@ impl Place {
                 WorkerOrder::Run { plan, fire } => {
                     Level::new(&self, plan, fire).run(&mut inbox).await;
                 }
-                WorkerOrder::Stop { .. } => {}
+                // The level that it is about has ended here.
+                WorkerOrder::Measure { .. }
+                | WorkerOrder::Release { .. }
+                | WorkerOrder::EndLevel
+                | WorkerOrder::Stop { .. } => {}
             }
         }
     }
@@ -132,22 +159,80 @@ impl Place {
 struct Level<'a> {
     place: &'a Place,
     shared: Rc<Shared>,
+    /// Users, or slots.
     users: JoinSet<()>,
+    open_loop: Option<OpenLoop>,
     end: Option<LevelEnd>,
     cut_at: Option<Tick>,
     cpu: CpuMeter,
+    /// The level ends when it is told to, not when its users have.
+    windowed: bool,
+    /// An instant of the window had come when this worker heard of it.
+    late: bool,
+    /// The agent knows that the window's requests have ended.
+    told: bool,
 }
 
 impl<'a> Level<'a> {
     fn new(place: &'a Place, plan: SharedPlan, fire: Tick) -> Self {
         let share = worker_share(plan.assignment.share, place.index, place.workers);
         let shared = Rc::new(Shared::new(plan, place.clock, fire));
-        let mut users = JoinSet::new();
-        for id in share.users() {
-            users.spawn_local(User::new(id, Rc::clone(&shared)).run());
+        let cpu = CpuMeter::start(place.clock.now(), Clock::thread_cpu_ns());
+        let windowed = match shared.plan.assignment.load.end {
+            End::Requests(_) => false,
+            End::Window => true,
+        };
+        let mut level = Self {
+            place,
+            shared,
+            users: JoinSet::new(),
+            open_loop: None,
+            end: None,
+            cut_at: None,
+            cpu,
+            windowed,
+            late: false,
+            told: false,
+        };
+        match level.shared.plan.assignment.load.arrivals {
+            Arrivals::Closed { .. } => {
+                for id in share.users() {
+                    level.users.spawn_local(User::new(id, Rc::clone(&level.shared)).run());
+                }
+            }
+            Arrivals::Open(schedule) => {
+                let line = Line::new(schedule, &level.shared.plan.assignment, share, fire);
+                level.open(Slots::new(line, share.count));
+            }
         }
-        let cpu = CpuMeter::start(place.clock.now());
-        Self { place, shared, users, end: None, cut_at: None, cpu }
+        level
+    }
+
+    fn open(&mut self, slots: Slots) {
+        let slots = Rc::new(slots);
+        match Alarm::new(self.place.clock) {
+            Ok(alarm) => {
+                self.add(slots.open(&self.shared));
+                self.open_loop = Some(OpenLoop { slots, alarm });
+            }
+            Err(error) => {
+                let end = LevelEnd::Faulted(format!("the system gives no timer: {error}"));
+                self.stop(end, Duration::ZERO);
+            }
+        }
+    }
+
+    fn add(&mut self, slots: Vec<Slot>) {
+        for slot in slots {
+            self.users.spawn_local(slot.run());
+        }
+    }
+
+    fn arrive(&mut self) {
+        if let Some(open_loop) = &self.open_loop {
+            let added = open_loop.slots.arrive(self.place.clock.now(), &self.shared);
+            self.add(added);
+        }
     }
 
     async fn run(mut self, inbox: &mut mpsc::Receiver<WorkerOrder>) {
@@ -155,10 +240,13 @@ impl<'a> Level<'a> {
         let mut wake = clock.now() + TICK;
         let mut report_at = clock.now() + SNAPSHOT_EVERY;
         let mut attached = true;
-        loop {
+        while !self.is_over() {
             tokio::select! {
                 biased;
                 order = inbox.recv(), if attached => match order {
+                    Some(WorkerOrder::Measure { from }) => self.measure(from),
+                    Some(WorkerOrder::Release { at }) => self.release(at),
+                    Some(WorkerOrder::EndLevel) => self.end_level(),
                     Some(WorkerOrder::Stop { grace }) => self.stop(LevelEnd::Stopped, grace),
                     Some(WorkerOrder::Run { .. }) => {}
                     // The agent let go without a stop: nobody will ever read this level.
@@ -166,26 +254,101 @@ impl<'a> Level<'a> {
                 },
                 () = tokio::time::sleep_until(clock.instant(wake)) => {
                     let now = clock.now();
-                    self.shared.recorder.borrow_mut().loop_lag(now.ns_since(wake));
-                    self.look_after(now);
+                    self.look_after(now, wake);
                     if now >= report_at {
                         self.report(now);
                         report_at = now + SNAPSHOT_EVERY;
                     }
-                    wake = now + TICK;
+                    self.tell_followed(now);
+                    wake = self.next_wake(now);
                 }
-                user = self.users.join_next() => match user {
-                    None => break,
-                    Some(Ok(())) => {}
+                () = OpenLoop::due(&mut self.open_loop) => self.arrive(),
+                () = self.shared.followed.notified(), if self.windowed && !self.told => {
+                    self.tell_followed(clock.now());
+                }
+                user = self.users.join_next(), if !self.users.is_empty() => match user {
+                    None | Some(Ok(())) => {}
                     Some(Err(error)) => self.user_died(error),
                 },
             }
         }
+        // Spare slots may still be connecting.
+        self.users.shutdown().await;
         self.seal().await;
     }
 
-    /// Lease and cut, whatever the users are doing.
-    fn look_after(&mut self, now: Tick) {
+    /// Every request has ended, none will start, and no order to end is waited for.
+    fn is_over(&self) -> bool {
+        let done = match &self.open_loop {
+            Some(open_loop) => {
+                open_loop.slots.is_closed() && self.shared.recorder.borrow().is_idle()
+            }
+            None => self.users.is_empty(),
+        };
+        done && (!self.windowed || self.shared.is_stopping())
+    }
+
+    /// The next look around; at the end of the window exactly, so that the agent hears at once of
+    /// a window that needs no waiting.
+    fn next_wake(&self, now: Tick) -> Tick {
+        let released = self.shared.recorder.borrow().released().filter(|&at| at > now);
+        released.unwrap_or(now + TICK).min(now + TICK)
+    }
+
+    fn measure(&mut self, from: Tick) {
+        if self.hears_in_time(from) {
+            self.shared.recorder.borrow_mut().measure(from);
+        }
+    }
+
+    fn release(&mut self, at: Tick) {
+        if self.hears_in_time(at) {
+            let windowed = self.shared.recorder.borrow_mut().release(at);
+            self.late |= !windowed;
+        }
+    }
+
+    /// Whether an instant is still to come. If not the level cannot be measured, and every report
+    /// says so from now on.
+    fn hears_in_time(&mut self, instant: Tick) -> bool {
+        let now = self.place.clock.now();
+        let in_time = now < instant;
+        if !in_time {
+            self.late = true;
+            self.report(now);
+        }
+        in_time
+    }
+
+    /// Cuts what is open as planned. A level whose window is not over is only stopped by this.
+    fn end_level(&mut self) {
+        let now = self.place.clock.now();
+        let measured = !self.late && self.shared.recorder.borrow().is_released(now);
+        let end = if self.shared.has_expired() {
+            LevelEnd::LeaseExpired
+        } else if measured {
+            LevelEnd::Completed
+        } else {
+            LevelEnd::Stopped
+        };
+        if self.end.is_none() && end == LevelEnd::Completed {
+            self.shared.cut_as.set(Censor::CancelledPlan);
+        }
+        self.stop(end, Duration::ZERO);
+    }
+
+    /// Reports once that every request of the window has ended.
+    fn tell_followed(&mut self, now: Tick) {
+        if !self.told && self.shared.recorder.borrow().has_followed(now) {
+            self.told = self.report(now);
+        }
+    }
+
+    /// Lag and processor time, lease and cut, whatever the users are doing.
+    fn look_after(&mut self, now: Tick, wake: Tick) {
+        self.shared.recorder.borrow_mut().woke(wake, now);
+        let measured = self.shared.recorder.borrow().measures(now);
+        self.cpu.look(now, Clock::thread_cpu_ns(), measured);
         let boottime = Clock::boottime_ns();
         let lease = &self.shared.plan.lease;
         if !lease.holds_at(boottime) {
@@ -203,7 +366,10 @@ impl<'a> Level<'a> {
     /// Starts no further request and cuts after `grace`; the first reason stays, the earliest
     /// cut wins.
     fn stop(&mut self, end: LevelEnd, grace: Duration) {
-        self.shared.stopping.set(true);
+        self.shared.stop();
+        if let Some(open_loop) = &self.open_loop {
+            open_loop.slots.close(&self.shared);
+        }
         let faulted = matches!(end, LevelEnd::Faulted(_));
         if self.end.is_none() || faulted {
             self.end = Some(end);
@@ -233,64 +399,59 @@ impl<'a> Level<'a> {
         self.stop(end, Duration::ZERO);
     }
 
-    fn report(&mut self, now: Tick) {
-        let recorder = self.shared.recorder.borrow();
+    /// Reports; `false` if there was no place for it, which the next report makes good: it is
+    /// cumulative.
+    fn report(&mut self, now: Tick) -> bool {
+        let mut recorder = self.shared.recorder.borrow_mut();
+        let cpu = self.cpu.report(now, Clock::thread_cpu_ns());
         let report = WorkerReport {
             worker: self.place.index,
             level: self.shared.plan.assignment.level,
-            tally: Box::new(recorder.snapshot()),
-            cpu: self.cpu.share(now),
+            tally: Box::new(recorder.snapshot(now)),
+            cpu,
+            late: self.late,
+            followed: recorder.has_followed(now),
             end: None,
         };
-        // A report that finds no place is made good by the next: it is cumulative.
-        let _ = self.place.reports.try_send(report);
+        self.place.reports.try_send(report).is_ok()
     }
 
     async fn seal(mut self) {
         let now = self.place.clock.now();
-        let level = self.shared.plan.assignment.level;
-        let cpu = self.cpu.share(now);
+        let assignment = &self.shared.plan.assignment;
         // Users see the end of the lease before this worker's next look at it.
         let unmade =
-            if self.shared.expired.get() { LevelEnd::LeaseExpired } else { LevelEnd::Completed };
+            if self.shared.has_expired() { LevelEnd::LeaseExpired } else { LevelEnd::Completed };
         let end = self.end.take().unwrap_or(unmade);
         let fire = self.shared.recorder.borrow().fire();
-        let slo = self.shared.plan.assignment.slo;
-        let recorder = self.shared.recorder.replace(super::recorder::Recorder::new(fire, slo));
+        let recorder = self.shared.recorder.replace(Recorder::new(assignment, fire));
+        let cpu = self.cpu.report(now, Clock::thread_cpu_ns());
         let report = WorkerReport {
             worker: self.place.index,
-            level,
-            tally: Box::new(recorder.into_tally(now)),
+            level: assignment.level,
             cpu,
+            late: self.late,
+            followed: recorder.has_followed(now),
+            tally: Box::new(recorder.into_tally(now)),
             end: Some(end),
         };
         let _ = self.place.reports.send(report).await;
     }
 }
 
-/// The processor time of this thread.
-struct CpuMeter {
-    at: Tick,
-    used_ns: u64,
+/// What drives a worker in open loop.
+struct OpenLoop {
+    slots: Rc<Slots>,
+    alarm: Alarm,
 }
 
-impl CpuMeter {
-    fn start(now: Tick) -> Self {
-        Self { at: now, used_ns: thread_cpu_ns() }
+impl OpenLoop {
+    /// The next arrival has come; never in closed loop, or when there is none.
+    async fn due(open_loop: &mut Option<Self>) {
+        let next = open_loop.as_mut().and_then(|open| Some((open.slots.next_at()?, open)));
+        match next {
+            Some((at, open)) => open.alarm.ring(at).await,
+            None => std::future::pending().await,
+        }
     }
-
-    /// Share of a core since the last call, 0 to 1.
-    fn share(&mut self, now: Tick) -> f64 {
-        let used_ns = thread_cpu_ns();
-        let wall = now.ns_since(self.at);
-        let used = used_ns.saturating_sub(self.used_ns);
-        *self = Self { at: now, used_ns };
-        if wall == 0 { 0.0 } else { (used as f64 / wall as f64).min(1.0) }
-    }
-}
-
-fn thread_cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -222,6 +222,11 @@ impl Reply {
         self.has_body
     }
 
+    /// Token-bearing events of the current stream so far.
+    pub fn events(&self) -> u64 {
+        self.answer.timeline.events()
+    }
+
     /// What became of the request. Call it once, then [`Self::begin`].
     pub fn conclude(&mut self) -> Conclusion {
         let complete = matches!(self.stage, Stage::Complete { .. });

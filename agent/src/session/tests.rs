@@ -3,20 +3,23 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use common::assignment::Assignment;
+use common::assignment::{Assignment, End};
 use common::ids::{BootId, Epoch, LevelId};
 use common::outcome::Failure;
 use common::snapshot::{LevelEnd, Seal};
+use common::time::Tick;
 use proto::client::{AgentConn, Reports};
 use proto::link::{self, Dialer};
 use proto::message::{Order, Report};
+use proto::server::ServeError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::policy::{Allowed, Policy};
 use crate::service::Identity;
-use crate::sim::{self, Profile};
+use crate::sim::{self, Profile, SimThread};
 use crate::testing::assignment;
 
 /// A coordinator's end of a session.
@@ -39,65 +42,107 @@ impl Coordinator {
         Self { clock, orders, reports, epoch }
     }
 
-    /// Runs one level to its seal.
-    async fn level(&mut self, assignment: Assignment) -> Seal {
+    /// The next report but renewals, which it answers.
+    async fn next(&mut self) -> Report {
+        loop {
+            let report = self.reports.next().await.unwrap();
+            let Report::Renew { nonce, .. } = report else { return report };
+            self.order(Order::RenewEcho { epoch: self.epoch, nonce }).await;
+        }
+    }
+
+    async fn order(&self, order: Order) {
+        self.orders.send(order).await.unwrap();
+    }
+
+    /// Arms and fires one level; gives the instant at which it fires.
+    async fn fire(&mut self, assignment: Assignment) -> Tick {
         let (epoch, level) = (self.epoch, assignment.level);
         let assignment = Box::new(assignment);
-        self.orders.send(Order::Arm { epoch, assignment, api_key: None }).await.unwrap();
+        self.order(Order::Arm { epoch, assignment, api_key: None }).await;
+        let report = self.next().await;
+        assert!(matches!(report, Report::Armed { .. }), "{report:?}");
+        let at = self.clock.now() + Duration::from_millis(100);
+        self.order(Order::Fire { epoch, level, at }).await;
+        assert_eq!(self.next().await, Report::Fired { level });
+        at
+    }
+
+    /// The seal of the running level, which is then stored.
+    async fn seal(&mut self) -> Seal {
+        let report = self.answer().await;
+        let Report::Sealed(seal) = report else { panic!("{report:?}") };
+        let level = seal.snapshot.origin.level;
+        self.order(Order::SealStored { epoch: self.epoch, level }).await;
+        *seal
+    }
+
+    /// The next report that is no snapshot.
+    async fn answer(&mut self) -> Report {
         loop {
-            match self.reports.next().await.unwrap() {
-                Report::Armed { .. } => {
-                    let at = self.clock.now() + Duration::from_millis(100);
-                    self.orders.send(Order::Fire { epoch, level, at }).await.unwrap();
-                }
-                Report::Renew { nonce, .. } => {
-                    self.orders.send(Order::RenewEcho { epoch, nonce }).await.unwrap();
-                }
-                Report::Sealed(seal) => {
-                    self.orders.send(Order::SealStored { epoch, level }).await.unwrap();
-                    return *seal;
-                }
-                Report::Fired { .. } | Report::Snapshot(_) => {}
-                report @ (Report::Acquired { .. }
-                | Report::NotArmed { .. }
-                | Report::TooLate { .. }) => panic!("{report:?}"),
-            }
+            let report = self.next().await;
+            let Report::Snapshot(_) = report else { return report };
         }
+    }
+}
+
+/// An agent of two workers, and a target that answers in about 8 ms.
+struct Bench {
+    clock: Clock,
+    dialer: Dialer,
+    agent: JoinHandle<Result<(), ServeError>>,
+    stop: oneshot::Sender<()>,
+    target: SimThread,
+}
+
+impl Bench {
+    fn start() -> Self {
+        let profile = Profile {
+            ttft: Duration::from_millis(5),
+            itl: Duration::from_millis(1),
+            ..Profile::default()
+        };
+        let target = sim::spawn(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), profile).unwrap();
+        let (dialer, incoming) = link::memory();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let clock = Clock::start();
+        let identity = Identity {
+            name: "agent".parse().unwrap(),
+            boot: BootId(Uuid::from_u128(7)),
+            workers: 2,
+            policy: Policy {
+                targets: Allowed::List(Vec::new()),
+                users_max: 10,
+                run_max: Duration::from_secs(60),
+            },
+        };
+        let agent = tokio::spawn(crate::serve(identity, clock, incoming, async {
+            drop(stopped.await);
+        }));
+        Self { clock, dialer: Dialer::Memory(dialer), agent, stop, target }
+    }
+
+    fn assignment(&self) -> Assignment {
+        assignment(&format!("http://{}", self.target.address()))
+    }
+
+    async fn end(self, coordinator: Coordinator) {
+        coordinator.order(Order::Free { epoch: coordinator.epoch }).await;
+        drop(self.stop);
+        self.agent.await.unwrap().unwrap();
     }
 }
 
 /// A bug in one user's task voids the level and says so; the agent goes on.
 #[tokio::test]
 async fn a_panic_in_a_users_task_fails_the_level_with_the_reason() {
-    let profile = Profile {
-        ttft: Duration::from_millis(5),
-        itl: Duration::from_millis(1),
-        ..Profile::default()
-    };
-    let server = sim::spawn(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), profile).unwrap();
-    let url = format!("http://{}", server.address());
-    let (dialer, incoming) = link::memory();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let clock = Clock::start();
-    let identity = Identity {
-        name: "agent".parse().unwrap(),
-        boot: BootId(Uuid::from_u128(7)),
-        workers: 2,
-        policy: Policy {
-            targets: Allowed::List(Vec::new()),
-            users_max: 10,
-            run_max: Duration::from_secs(60),
-        },
-    };
-    let agent = tokio::spawn(crate::serve(identity, clock, incoming, async {
-        drop(stopped.await);
-    }));
-
-    let sound = assignment(&url);
+    let bench = Bench::start();
+    let sound = bench.assignment();
     let mut faulty = sound.clone();
     faulty.target.model = "panic at user 1".to_owned();
-    let mut coordinator = Coordinator::acquire(&Dialer::Memory(dialer), clock, &sound).await;
-    let seal = coordinator.level(faulty).await;
+    let mut coordinator = Coordinator::acquire(&bench.dialer, bench.clock, &sound).await;
+    coordinator.fire(faulty).await;
+    let seal = coordinator.seal().await;
     let LevelEnd::Faulted(why) = &seal.end else { panic!("{:?}", seal.end) };
     assert!(why.contains("panicked") && why.contains("made to panic"), "{why}");
     let tally = &seal.snapshot.tally;
@@ -106,11 +151,86 @@ async fn a_panic_in_a_users_task_fails_the_level_with_the_reason() {
 
     let mut next = sound;
     next.level = LevelId { ordinal: 1, attempt: 0 };
-    let seal = coordinator.level(next).await;
+    coordinator.fire(next).await;
+    let seal = coordinator.seal().await;
     assert_eq!(seal.end, LevelEnd::Completed);
     assert_eq!(seal.snapshot.tally.counts.succeeded, 6);
+    bench.end(coordinator).await;
+}
 
-    coordinator.orders.send(Order::Free { epoch: coordinator.epoch }).await.unwrap();
-    drop(stop);
-    agent.await.unwrap().unwrap();
+const MS: Duration = Duration::from_millis(1);
+
+#[tokio::test]
+async fn a_window_is_told_to_be_over_at_once_and_ends_when_it_is_told_to() {
+    let bench = Bench::start();
+    let mut windowed = bench.assignment();
+    windowed.load.end = End::Window;
+    let mut coordinator = Coordinator::acquire(&bench.dialer, bench.clock, &windowed).await;
+    let (epoch, level) = (coordinator.epoch, windowed.level);
+    let fired = coordinator.fire(windowed).await;
+    let (from, at) = (fired + 100 * MS, fired + 300 * MS);
+    coordinator.order(Order::Measure { epoch, level, from }).await;
+    coordinator.order(Order::Release { epoch, level, at }).await;
+    // What is about another level changes nothing of this one.
+    let other = LevelId { attempt: 1, ..level };
+    coordinator.order(Order::Measure { epoch, level: other, from }).await;
+    assert_eq!(coordinator.answer().await, Report::TooLate { level: other });
+    coordinator.order(Order::EndLevel { epoch, level: other }).await;
+    let told = loop {
+        let report = coordinator.next().await;
+        let Report::Snapshot(snapshot) = report else { panic!("{report:?}") };
+        let followed = snapshot.tally.scope.window().is_some_and(|window| window.following == 0);
+        if followed && snapshot.at >= at {
+            break *snapshot;
+        }
+    };
+    // Sooner than the next of the snapshots that come once a second.
+    assert!(told.at < at + 500 * MS, "{} after {at}", told.at);
+    assert_eq!(told.tally.check(), Ok(()));
+    coordinator.order(Order::EndLevel { epoch, level }).await;
+    let seal = coordinator.seal().await;
+    assert_eq!(seal.end, LevelEnd::Completed);
+    let tally = &seal.snapshot.tally;
+    assert_eq!(tally.check_sealed(), Ok(()));
+    assert_eq!(tally.measured, told.tally.measured);
+    assert!(tally.measured.started > 20 && tally.counts.started > tally.measured.started);
+    let window = tally.scope.window().unwrap();
+    assert_eq!((window.from_ns, window.until_ns), (100_000_000, Some(300_000_000)));
+    assert_eq!(window.in_flight_ns, window.overlap_ns);
+    assert!(seal.snapshot.vitals.suspended_ns < 1_000_000_000);
+    bench.end(coordinator).await;
+}
+
+#[tokio::test]
+async fn an_instant_that_has_passed_spoils_the_level_and_is_answered_once() {
+    let bench = Bench::start();
+    let mut windowed = bench.assignment();
+    windowed.load.end = End::Window;
+    let mut coordinator = Coordinator::acquire(&bench.dialer, bench.clock, &windowed).await;
+    let (epoch, level) = (coordinator.epoch, windowed.level);
+    coordinator.fire(windowed.clone()).await;
+    let now = bench.clock.now();
+    coordinator.order(Order::Measure { epoch, level, from: now }).await;
+    assert_eq!(coordinator.answer().await, Report::TooLate { level });
+    coordinator.order(Order::Release { epoch, level, at: now }).await;
+    coordinator.order(Order::EndLevel { epoch, level }).await;
+    let seal = coordinator.seal().await;
+    assert_eq!(seal.end, LevelEnd::Stopped);
+    assert_eq!(seal.snapshot.tally.check_sealed(), Ok(()));
+
+    // A level that ends by a count has no window.
+    let mut counted = bench.assignment();
+    counted.level = LevelId { ordinal: 1, attempt: 0 };
+    let level = counted.level;
+    let fired = coordinator.fire(counted).await;
+    coordinator.order(Order::Measure { epoch, level, from: fired + 1000 * MS }).await;
+    assert_eq!(coordinator.answer().await, Report::TooLate { level });
+    assert_eq!(coordinator.seal().await.end, LevelEnd::Stopped);
+
+    let epoch = Epoch(epoch.0 + 1);
+    coordinator.order(Order::EndLevel { epoch, level }).await;
+    let fenced = coordinator.reports.next().await;
+    assert!(fenced.as_ref().is_err_and(|error| error.to_string().contains("fenced")), "{fenced:?}");
+    drop(bench.stop);
+    bench.agent.await.unwrap().unwrap();
 }

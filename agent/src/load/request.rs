@@ -1,0 +1,129 @@
+//! The record of one request: whatever becomes of it, it ends once.
+
+use common::ids::UserId;
+use common::outcome::{Ending, Failure, Marks, Outcome};
+use common::tally::Previous;
+use common::time::Tick;
+
+use crate::load::shared::Shared;
+use crate::reply::Conclusion;
+
+/// A request that has begun and must end: dropped without an end it was cut, or its user panicked.
+pub(super) struct Open<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) user: UserId,
+    pub(super) number: u64,
+    intended: Tick,
+    sent: Option<Tick>,
+    ended: bool,
+}
+
+impl<'a> Open<'a> {
+    pub(super) fn start(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
+        shared.recorder.borrow_mut().start(intended);
+        Self::resume(shared, user, number, intended)
+    }
+
+    /// A request that has been counted as begun.
+    pub(super) fn resume(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
+        Self { shared, user, number, intended, sent: None, ended: false }
+    }
+
+    /// The first byte is about to be handed to the socket.
+    pub(super) fn sent(&mut self) -> Tick {
+        let now = self.shared.clock.now();
+        self.shared.recorder.borrow_mut().sent(now);
+        self.sent = Some(now);
+        now
+    }
+
+    pub(super) fn fail(mut self, failure: Failure) -> Tick {
+        let now = self.shared.clock.now();
+        let outcome = self.cut(failure.into(), now);
+        self.record(&outcome, None);
+        now
+    }
+
+    /// It ends as it would if its user were cut now.
+    pub(super) fn abandon(self) -> Tick {
+        self.shared.clock.now()
+    }
+
+    /// Records the end; gives its instant, and for the next request the vector of gaps and what
+    /// this one was.
+    pub(super) fn end(
+        mut self,
+        conclusion: Conclusion,
+        previous: Option<Previous>,
+    ) -> (Tick, Vec<u32>, Option<Previous>) {
+        let now = self.shared.clock.now();
+        let done = conclusion.done.unwrap_or(now);
+        let outcome = Outcome {
+            user: self.user,
+            request: self.number,
+            ending: conclusion.ending,
+            status: conclusion.status,
+            paper_success: conclusion.paper_success,
+            marks: Marks {
+                intended: self.intended,
+                sent: self.sent,
+                head: conclusion.head,
+                first_token: conclusion.first_token,
+                first_answer: conclusion.first_answer,
+                last_token: conclusion.last_token,
+                done,
+            },
+            usage: conclusion.usage,
+            events: conclusion.events,
+            gaps_us: conclusion.gaps_us,
+            detail: conclusion.detail.map(|words| self.shared.plan.composer.without_key(words)),
+        };
+        let next = self.record(&outcome, previous);
+        (done, outcome.gaps_us, next)
+    }
+
+    fn record(&mut self, outcome: &Outcome, previous: Option<Previous>) -> Option<Previous> {
+        let mut recorder = self.shared.recorder.borrow_mut();
+        let next = recorder.end(outcome, previous);
+        if recorder.has_followed(outcome.marks.done) {
+            self.shared.followed.notify_one();
+        }
+        self.ended = true;
+        next
+    }
+
+    fn cut(&self, ending: Ending, now: Tick) -> Outcome {
+        Outcome {
+            user: self.user,
+            request: self.number,
+            ending,
+            status: None,
+            paper_success: false,
+            marks: Marks {
+                intended: self.intended,
+                sent: self.sent,
+                done: now,
+                ..Marks::default()
+            },
+            usage: None,
+            events: 0,
+            gaps_us: Vec::new(),
+            detail: None,
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let ending = if std::thread::panicking() {
+            Failure::ClientPanic.into()
+        } else {
+            Ending::Censored(self.shared.cut_as.get())
+        };
+        let outcome = self.cut(ending, self.shared.clock.now());
+        self.record(&outcome, None);
+    }
+}
