@@ -1,25 +1,29 @@
 //! The one loop of a run: it feeds the machine and does what the machine asks.
 //!
 //! A turn is always the same: wait, take everything that is ready, the gravest first, sample the
-//! clock once, store the inputs, feed them, carry out the commands. Snapshots go past the machine
-//! to the view; renewals are answered at once, by this loop and by nothing else, so that a wedged
-//! loop lets the agents' leases run out.
+//! clock once, store the inputs, feed them, carry out the commands. Snapshots go past the machine,
+//! to the view and to the watch of a level's window, whose decisions are inputs like any other.
+//! Renewals are answered at once, by this loop and by nothing else, so that a wedged loop lets the
+//! agents' leases run out.
+
+mod given;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::assignment::Assignment;
 use common::digest::Digest;
-use common::ids::{LevelId, RunId};
+use common::ids::{Epoch, LevelId, RunId};
 use common::seed::Seed;
 use common::slo::Slo;
-use common::snapshot::{LevelEnd, Seal};
+use common::snapshot::{Seal, Snapshot};
 use common::target::Target;
 use common::time::Tick;
 use proto::message::{Order, Report};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
+use self::given::{Examined, Given, Window, Work};
 use crate::clock::{Clock, wall_now};
 use crate::exit::Exit;
 use crate::fleet::{Fleet, Heard};
@@ -28,11 +32,16 @@ use crate::plan::Plan;
 use crate::record::{AgentRecord, LevelFate, LevelRecord, RunEnd, RunOutcome, ShareRecord};
 use crate::store::{Store, StoreError, StoredInput};
 use crate::ui::{LevelView, Plain, View};
+use crate::window::{Decision, Watch};
 
 /// Everything heard that one turn takes.
 const BATCH_MAX: usize = 4096;
-/// How often the view is shown.
+/// How often the view is shown, and the window judged, though nothing is heard.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
+/// An instant of a window is ordered at least so long before it comes, and so many of the longest
+/// round trips. It includes the time that the disk takes to store the decision.
+const AHEAD_MIN: Duration = Duration::from_secs(1);
+const AHEAD_ROUND_TRIPS: u32 = 5;
 
 /// What a run is driven with.
 pub struct Setup {
@@ -50,6 +59,14 @@ pub struct Setup {
     pub plan: Plan,
 }
 
+impl Setup {
+    /// The longest that one request can take, by its timeouts.
+    fn request_max(&self) -> Duration {
+        let timeouts = &self.target.timeouts;
+        timeouts.connect.saturating_add(timeouts.total)
+    }
+}
+
 /// A run that is under way.
 pub struct Driver<'a> {
     setup: &'a Setup,
@@ -64,6 +81,14 @@ pub struct Driver<'a> {
     expected: BTreeMap<AgentIx, (LevelId, Digest)>,
     /// Agents that have begun the current level and not sealed it.
     at_work: BTreeSet<AgentIx>,
+    /// Agents that have acknowledged its start.
+    acknowledged: BTreeSet<AgentIx>,
+    /// When each agent fires, on its own clock.
+    fired: BTreeMap<AgentIx, Tick>,
+    /// What was ordered of its window.
+    window: Window,
+    /// Decides about its window.
+    watch: Option<Watch>,
     end: Option<RunEnd>,
 }
 
@@ -78,9 +103,7 @@ impl<'a> Driver<'a> {
     ) -> Self {
         let name = |record: &AgentRecord| format!("agent {} ({})", record.name, record.address);
         let names = fleet.records().iter().map(name).collect();
-        let timeouts = &setup.target.timeouts;
-        let request_max = timeouts.connect.saturating_add(timeouts.total);
-        let machine = Machine::new(setup.plan.clone(), names, request_max, clock.now());
+        let machine = Machine::new(setup.plan.clone(), names, setup.request_max(), clock.now());
         let planned = u32::try_from(setup.plan.levels.len()).unwrap_or(u32::MAX);
         let view = View { planned, ..View::default() };
         Self {
@@ -94,6 +117,10 @@ impl<'a> Driver<'a> {
             inputs: 0,
             expected: BTreeMap::new(),
             at_work: BTreeSet::new(),
+            acknowledged: BTreeSet::new(),
+            fired: BTreeMap::new(),
+            window: Window::default(),
+            watch: None,
             end: None,
         }
     }
@@ -146,6 +173,7 @@ impl<'a> Driver<'a> {
                 events.extend(self.understand(agent, one, &mut seals));
             }
             events.extend(self.keep(seals)?);
+            events.extend(self.judge(now));
             events.sort_by_key(gravity);
             self.take_in(now, events)?;
             self.ui.update(&mut self.view, now);
@@ -198,20 +226,22 @@ impl<'a> Driver<'a> {
             // Answered already.
             Report::Renew { .. } | Report::Acquired { .. } => None,
             Report::Snapshot(snapshot) => {
-                if let Some(level) = &mut self.view.level
-                    && snapshot.origin.level == self.machine.level()
-                {
-                    level.absorb(agent, &snapshot);
-                }
+                self.show(agent, &snapshot);
                 None
             }
             Report::Armed { level, digest } => Some(self.armed(agent, level, digest)),
             Report::NotArmed { level, reasons } => {
                 Some(Event::NotArmed { agent, level, reason: reasons.join("; ") })
             }
-            Report::Fired { level } => Some(Event::Fired { agent, level }),
-            Report::TooLate { level } => {
+            Report::Fired { level } => {
                 if level == self.machine.level() {
+                    self.acknowledged.insert(agent);
+                }
+                Some(Event::Fired { agent, level })
+            }
+            Report::TooLate { level } => {
+                // Too late for its start it has not begun; too late for its window it goes on.
+                if level == self.machine.level() && !self.acknowledged.contains(&agent) {
                     self.at_work.remove(&agent);
                 }
                 Some(Event::TooLate { agent, level })
@@ -243,11 +273,43 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Takes a snapshot past the machine.
+    fn show(&mut self, agent: AgentIx, snapshot: &Snapshot) {
+        let origin = snapshot.origin;
+        if origin.level != self.machine.level() || !self.fleet.is_of(agent, origin) {
+            return;
+        }
+        if let Some(level) = &mut self.view.level {
+            level.absorb(agent, snapshot);
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.absorb(agent, snapshot);
+        }
+    }
+
+    /// What is to be done about the window of the current level, if anything.
+    fn judge(&mut self, now: Tick) -> Option<Event> {
+        let level = self.machine.level();
+        let ahead = AHEAD_MIN.max(self.fleet.round_trip_max() * AHEAD_ROUND_TRIPS);
+        let watch = self.watch.as_mut()?;
+        let decision = watch.decide(now, ahead);
+        if let Some(view) = &mut self.view.level {
+            view.progress = Some(watch.progress(now));
+        }
+        Some(match decision? {
+            Decision::Measure { from } => Event::LoadUp { level, from },
+            Decision::Release { until } => Event::Enough { level, until },
+            Decision::Drained => Event::Drained { level },
+        })
+    }
+
     fn examine(&self, agent: AgentIx, seal: &Seal) -> Examined {
         let level = self.machine.level();
-        let ordered = self.setup.plan.levels.get(level.ordinal as usize).map_or(0, |planned| {
-            planned.load.share(agent.0, self.fleet.len()).requests(planned.load).unwrap_or(u64::MAX)
+        let planned = self.setup.plan.levels.get(level.ordinal as usize);
+        let share = planned.and_then(|planned| {
+            planned.load.share(agent.0, self.fleet.len()).requests(planned.load)
         });
+        let ordered = share.map_or(Work::Window(self.window), Work::Requests);
         let given = Given {
             own: self.fleet.is_of(agent, seal.snapshot.origin),
             level,
@@ -304,7 +366,21 @@ impl<'a> Driver<'a> {
             match command {
                 Command::Arm { level } => self.arm(level)?,
                 Command::Fire { level, ahead } => self.fire(level, ahead)?,
+                Command::Measure { level, from } => {
+                    self.window.from = Some(from);
+                    self.order_at(from, |epoch, from| Order::Measure { epoch, level, from });
+                }
+                Command::Release { level, until } => {
+                    self.window.until = Some(until);
+                    self.order_at(until, |epoch, at| Order::Release { epoch, level, at });
+                }
+                Command::EndLevel { level } => {
+                    for agent in self.agents() {
+                        self.fleet.order(agent, |epoch| Order::EndLevel { epoch, level });
+                    }
+                }
                 Command::Stop { level, grace } => {
+                    self.watch = None;
                     for agent in self.agents() {
                         self.fleet.order(agent, |epoch| Order::Stop { epoch, level, grace });
                     }
@@ -321,6 +397,13 @@ impl<'a> Driver<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Orders something of every agent at the same time since it fired.
+    fn order_at(&self, offset: Duration, order: impl Fn(Epoch, Tick) -> Order) {
+        for (agent, fired) in &self.fired {
+            self.fleet.order(*agent, |epoch| order(epoch, *fired + offset));
+        }
     }
 
     fn agents(&self) -> impl Iterator<Item = AgentIx> + use<> {
@@ -350,6 +433,9 @@ impl<'a> Driver<'a> {
             fate: None,
         })?;
         self.expected.clear();
+        self.acknowledged.clear();
+        self.fired.clear();
+        self.window = Window::default();
         self.view.place = level.ordinal + 1;
         self.view.level = None;
         for (agent, share) in self.agents().zip(shares) {
@@ -386,10 +472,18 @@ impl<'a> Driver<'a> {
         for agent in self.agents() {
             let theirs = self.fleet.instant_on(agent, at);
             self.at_work.insert(agent);
+            self.fired.insert(agent, theirs);
             self.fleet.order(agent, |epoch| Order::Fire { epoch, level, at: theirs });
         }
         if let Some(planned) = self.setup.plan.levels.get(level.ordinal as usize) {
             self.view.level = Some(LevelView::new(planned, at));
+            let load = planned.load;
+            let has_part = |agent: AgentIx| load.share(agent.0, self.fleet.len()).count > 0;
+            let mut fired = self.fired.clone();
+            fired.retain(|agent, _| has_part(*agent));
+            self.watch = planned
+                .window
+                .map(|window| Watch::new(load, window, self.setup.request_max(), at, fired));
         }
         Ok(())
     }
@@ -400,6 +494,7 @@ impl<'a> Driver<'a> {
         level: LevelId,
         fate: &LevelFate,
     ) -> Result<(), StoreError> {
+        self.watch = None;
         self.store.set_fate(level, fate)?;
         let title = self.setup.plan.levels.get(level.ordinal as usize).map_or_else(
             || level.to_string(),
@@ -423,61 +518,6 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// What was given to the agent that a seal comes from.
-struct Given {
-    /// The seal speaks of this acquisition of this boot.
-    own: bool,
-    /// The current level.
-    level: LevelId,
-    /// The agent has begun it and not sealed it.
-    at_work: bool,
-    /// Requests ordered from it there.
-    ordered: u64,
-}
-
-/// What a seal is.
-#[derive(Debug, PartialEq, Eq)]
-enum Examined {
-    /// To be stored.
-    New,
-    /// Stored before.
-    Known,
-    /// It contradicts what was ordered.
-    Wrong(String),
-}
-
-impl Given {
-    fn examine(&self, seal: &Seal) -> Examined {
-        let &Self { own, level, at_work, ordered } = self;
-        let (of, started) = (seal.snapshot.origin.level, seal.snapshot.tally.counts.started);
-        if !own {
-            return Examined::Wrong("it sealed a level of another acquisition".to_owned());
-        }
-        if of > level {
-            return Examined::Wrong(format!("it sealed level {of}, which it was not given"));
-        }
-        if of < level || !at_work {
-            return Examined::Known;
-        }
-        match seal.end {
-            LevelEnd::Completed if started != ordered => {
-                Examined::Wrong(format!("it sealed {started} requests of {ordered} as complete"))
-            }
-            LevelEnd::Stopped | LevelEnd::LeaseExpired | LevelEnd::Faulted(_)
-                if started > ordered =>
-            {
-                Examined::Wrong(format!(
-                    "it sealed {started} requests, more than the {ordered} ordered"
-                ))
-            }
-            LevelEnd::Completed
-            | LevelEnd::Stopped
-            | LevelEnd::LeaseExpired
-            | LevelEnd::Faulted(_) => Examined::New,
-        }
-    }
-}
-
 /// Order in which the events of one turn are fed: what ends a run comes first, but a seal that
 /// has been stored still counts if its agent was lost right after.
 fn gravity(event: &Event) -> u8 {
@@ -487,52 +527,6 @@ fn gravity(event: &Event) -> u8 {
         Event::Lost { .. } => 2,
         Event::NotArmed { .. } | Event::TooLate { .. } => 3,
         Event::Armed { .. } | Event::Fired { .. } => 4,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use common::ids::{BootId, Epoch};
-    use common::snapshot::{Origin, Snapshot, Vitals};
-    use common::tally::Tally;
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn seal(ordinal: u32, attempt: u32, started: u64, end: LevelEnd) -> Seal {
-        let mut tally = Tally::default();
-        tally.counts.started = started;
-        let origin = Origin {
-            boot: BootId(Uuid::nil()),
-            epoch: Epoch(1),
-            level: LevelId { ordinal, attempt },
-        };
-        let vitals = Vitals::default();
-        Seal { snapshot: Snapshot { origin, sequence: 1, at: Tick(1), tally, vitals }, end }
-    }
-
-    #[test]
-    fn only_a_seal_of_what_was_given_reaches_the_store() {
-        let level = LevelId { ordinal: 3, attempt: 1 };
-        let given = || Given { own: true, level, at_work: true, ordered: 8 };
-        let good = seal(3, 1, 8, LevelEnd::Completed);
-        assert_eq!(given().examine(&good), Examined::New);
-        assert_eq!(given().examine(&seal(3, 1, 5, LevelEnd::Stopped)), Examined::New);
-        // A repetition, however late, is acknowledged and nothing else.
-        assert_eq!(Given { at_work: false, ..given() }.examine(&good), Examined::Known);
-        assert_eq!(given().examine(&seal(3, 0, 8, LevelEnd::Completed)), Examined::Known);
-        assert_eq!(given().examine(&seal(1, 7, 9, LevelEnd::Completed)), Examined::Known);
-        // A level that no agent was given has no place in the store.
-        for wrong in [
-            seal(4, 0, 8, LevelEnd::Completed),
-            seal(u32::MAX, u32::MAX, 8, LevelEnd::Completed),
-            seal(3, 1, 7, LevelEnd::Completed),
-            seal(3, 1, 9, LevelEnd::Stopped),
-        ] {
-            let examined = given().examine(&wrong);
-            assert!(matches!(examined, Examined::Wrong(_)), "{examined:?}");
-        }
-        let other = Given { own: false, ..given() };
-        assert!(matches!(other.examine(&good), Examined::Wrong(_)));
+        Event::LoadUp { .. } | Event::Enough { .. } | Event::Drained { .. } => 5,
     }
 }

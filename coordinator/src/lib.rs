@@ -7,6 +7,7 @@
 //! | [`campaign`], [`plan`] | what to do: file and flags to levels |
 //! | [`launch`], [`target`] | a run from its first look at the fleet to its stored end |
 //! | [`machine`] | the phase state machine, a pure value |
+//! | [`window`] | when a level's window begins and ends, a pure value |
 //! | [`driver`] | the one loop that feeds it |
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
 //! | [`store`], [`record`] | what is kept of a run |
@@ -40,6 +41,7 @@ pub mod stats;
 pub mod store;
 pub mod target;
 pub mod ui;
+pub mod window;
 
 #[cfg(test)]
 mod paper_cases;

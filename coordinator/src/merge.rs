@@ -1,13 +1,16 @@
 //! The whole fleet's numbers of one level: the seals of its agents, checked and added.
 //!
 //! Merging is integer addition, so neither the split of the users over agents nor the order of the
-//! seals can change a total. A seal that contradicts itself is refused and never added; a level
-//! with a seal missing or refused is void, and says which agent is the cause.
+//! seals can change a total. A seal that contradicts itself, or another one's window, is refused and
+//! never added; a level with a seal missing or refused is void, and says which agent is the cause.
 
+use std::fmt;
+
+use common::assignment::End;
 use common::hist::LatencyHist;
 use common::ids::Name;
 use common::snapshot::{LevelEnd, Seal};
-use common::tally::{ConservationError, Tally, Tokens};
+use common::tally::{ConservationError, Scope, Tally, Tokens};
 
 use crate::record::{LevelFate, LevelRecord};
 
@@ -70,6 +73,16 @@ pub enum Fault {
         /// How.
         source: ConservationError,
     },
+    /// A seal is of another window than the level's.
+    #[error("the seal of agent {agent} is refused: it measured {measured}, the level {level}")]
+    OtherWindow {
+        /// The agent.
+        agent: Name,
+        /// What it measured.
+        measured: Measured,
+        /// What the level says, or the seals before it do.
+        level: Measured,
+    },
     /// A seal holds numbers that no level can reach.
     #[error("the seal of agent {agent} is refused: its counts are beyond what a level can reach")]
     Beyond {
@@ -92,11 +105,28 @@ pub enum Fault {
     },
 }
 
+/// Which part of a level a seal measures; instants in nanoseconds since the level fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measured {
+    /// All of it.
+    Whole,
+    /// A window, as far as it is known.
+    Window {
+        /// Its first instant.
+        from_ns: Option<u64>,
+        /// The instant after its last one.
+        until_ns: Option<u64>,
+    },
+}
+
 impl<'a> LevelTotals<'a> {
     /// Checks and adds the seals of a level.
     pub fn of(level: &'a LevelRecord) -> Self {
         let mut totals = Self {
-            tally: Tally::default(),
+            tally: match level.planned.load.end {
+                End::Requests(_) => Tally::default(),
+                End::Window => Tally::windowed(),
+            },
             parts: Vec::with_capacity(level.shares.len()),
             unknown_requests: 0,
             faults: Vec::new(),
@@ -160,10 +190,60 @@ fn accept<'a>(
         let agent = agent();
         return Err(Fault::Contradiction { agent, source });
     }
+    let (measured, level) = (Measured::of(tally.scope), Measured::of(sum.scope));
+    if !measured.agrees(level, &seal.end) {
+        return Err(Fault::OtherWindow { agent: agent(), measured, level });
+    }
     if !fits(sum, tally) {
         return Err(Fault::Beyond { agent: agent() });
     }
     Ok(seal)
+}
+
+impl Measured {
+    fn of(scope: Scope) -> Self {
+        match scope {
+            Scope::Whole => Self::Whole,
+            Scope::Pending => Self::Window { from_ns: None, until_ns: None },
+            Scope::Window(window) => {
+                Self::Window { from_ns: Some(window.from_ns), until_ns: window.until_ns }
+            }
+        }
+    }
+
+    /// Whether a seal can be of the same level as others. One that completed knows both ends of its
+    /// window; one that was stopped may not have heard of them.
+    fn agrees(self, others: Self, end: &LevelEnd) -> bool {
+        match (self, others) {
+            (Self::Whole, Self::Whole) => true,
+            (Self::Whole, Self::Window { .. }) | (Self::Window { .. }, Self::Whole) => false,
+            (
+                Self::Window { from_ns, until_ns },
+                Self::Window { from_ns: others_from, until_ns: others_until },
+            ) => {
+                let same = |one: Option<u64>, other: Option<u64>| {
+                    one.zip(other).is_none_or(|(one, other)| one == other)
+                };
+                let is_known = *end != LevelEnd::Completed || until_ns.is_some();
+                is_known && same(from_ns, others_from) && same(until_ns, others_until)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ns: Option<u64>| match ns {
+            Some(ns) => format!("{:.9} s", ns as f64 / 1e9),
+            None => "an unknown instant".to_owned(),
+        };
+        match *self {
+            Self::Whole => f.write_str("all of it"),
+            Self::Window { from_ns, until_ns } => {
+                write!(f, "from {} to {}", seconds(from_ns), seconds(until_ns))
+            }
+        }
+    }
 }
 
 /// Whether `more` can be added without a count growing past what is exact, so that a hostile seal
@@ -178,13 +258,21 @@ fn fits(sum: &Tally, more: &Tally) -> bool {
         && area.is_some_and(|ns| u64::try_from(ns).is_ok())
 }
 
-fn numbers(tally: &Tally) -> [u64; 11] {
+fn numbers(tally: &Tally) -> [u64; 17] {
     let Tokens { prompt, completion, reasoning, cached_prompt, wasted, events, without_usage } =
         tally.tokens;
     // The endings of a checked tally sum to the requests begun.
     let started = tally.counts.started;
     let paper = &tally.paper;
+    let window = tally.scope.window().copied().unwrap_or_default();
+    let arrived = window.arrived;
     [
+        window.following,
+        arrived.requests,
+        arrived.output,
+        arrived.prompt,
+        arrived.cached_prompt,
+        arrived.wasted,
         started,
         prompt,
         completion,

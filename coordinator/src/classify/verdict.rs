@@ -92,6 +92,7 @@ impl Verdict {
                 Code::AgentLost
             }
             Fault::Contradiction { .. }
+            | Fault::OtherWindow { .. }
             | Fault::Beyond { .. }
             | Fault::GeneratorFailed { .. }
             | Fault::Failed { .. } => Code::RecordLoss,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use common::ids::LevelId;
 use common::snapshot::LevelEnd;
+use common::time::duration_ns;
 use serde::Serialize;
 
 use crate::record::{LevelFate, RunOutcome};
@@ -38,10 +39,29 @@ pub enum Event {
         /// The level.
         level: LevelId,
     },
-    /// An agent heard of the instant after it.
+    /// An agent heard of an instant after it.
     TooLate {
         /// Which agent.
         agent: AgentIx,
+        /// The level.
+        level: LevelId,
+    },
+    /// The load is up: the window is to begin.
+    LoadUp {
+        /// The level.
+        level: LevelId,
+        /// Where, from the instant at which the level fired; in the future.
+        from: Duration,
+    },
+    /// The window has lasted long enough.
+    Enough {
+        /// The level.
+        level: LevelId,
+        /// Where it is to end, from the instant at which the level fired; in the future.
+        until: Duration,
+    },
+    /// Every request of the window has ended, or was waited for long enough.
+    Drained {
         /// The level.
         level: LevelId,
     },
@@ -66,7 +86,7 @@ pub enum Event {
 }
 
 /// An event as it is stored.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct StoredEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<u32>,
@@ -75,19 +95,28 @@ struct StoredEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    offset_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
 }
 
 impl Event {
     /// The event's name and body as they are stored.
     pub fn to_stored(&self) -> (&'static str, String) {
-        let (kind, agent, level, text) = match self {
-            Self::Armed { agent, level } => ("armed", Some(agent), Some(level), None),
+        let of = |agent: &AgentIx, level: &LevelId| StoredEvent {
+            agent: Some(agent.0),
+            ..StoredEvent::of(level)
+        };
+        let (kind, stored) = match self {
+            Self::Armed { agent, level } => ("armed", of(agent, level)),
             Self::NotArmed { agent, level, reason } => {
-                ("not_armed", Some(agent), Some(level), Some(reason.as_str()))
+                ("not_armed", StoredEvent { text: Some(reason), ..of(agent, level) })
             }
-            Self::Fired { agent, level } => ("fired", Some(agent), Some(level), None),
-            Self::TooLate { agent, level } => ("too_late", Some(agent), Some(level), None),
+            Self::Fired { agent, level } => ("fired", of(agent, level)),
+            Self::TooLate { agent, level } => ("too_late", of(agent, level)),
+            Self::LoadUp { level, from } => ("load_up", StoredEvent::at(level, *from)),
+            Self::Enough { level, until } => ("enough", StoredEvent::at(level, *until)),
+            Self::Drained { level } => ("drained", StoredEvent::of(level)),
             Self::Sealed { agent, level, end } => {
                 let end = match end {
                     LevelEnd::Completed => "completed",
@@ -95,19 +124,27 @@ impl Event {
                     LevelEnd::LeaseExpired => "lease_expired",
                     LevelEnd::Faulted(why) => why.as_str(),
                 };
-                ("sealed", Some(agent), Some(level), Some(end))
+                ("sealed", StoredEvent { text: Some(end), ..of(agent, level) })
             }
-            Self::Lost { agent, why } => ("lost", Some(agent), None, Some(why.as_str())),
-            Self::Interrupt => ("interrupt", None, None, None),
-        };
-        let stored = StoredEvent {
-            agent: agent.map(|agent| agent.0),
-            level: level.map(|level| level.ordinal),
-            attempt: level.map(|level| level.attempt),
-            text,
+            Self::Lost { agent, why } => {
+                let (agent, text) = (Some(agent.0), Some(why.as_str()));
+                ("lost", StoredEvent { agent, text, ..StoredEvent::default() })
+            }
+            Self::Interrupt => ("interrupt", StoredEvent::default()),
         };
         let body = serde_json::to_string(&stored).unwrap_or_else(|_| "{}".to_owned());
         (kind, body)
+    }
+}
+
+impl StoredEvent<'_> {
+    fn of(level: &LevelId) -> Self {
+        let (level, attempt) = (Some(level.ordinal), Some(level.attempt));
+        Self { level, attempt, ..Self::default() }
+    }
+
+    fn at(level: &LevelId, offset: Duration) -> Self {
+        Self { offset_ns: Some(duration_ns(offset)), ..Self::of(level) }
     }
 }
 
@@ -125,6 +162,25 @@ pub enum Command {
         level: LevelId,
         /// How far ahead.
         ahead: Duration,
+    },
+    /// Order every agent to measure from an instant on.
+    Measure {
+        /// The level.
+        level: LevelId,
+        /// From when the level fired.
+        from: Duration,
+    },
+    /// Order every agent to measure up to an instant and to keep up the load after it.
+    Release {
+        /// The level.
+        level: LevelId,
+        /// From when the level fired.
+        until: Duration,
+    },
+    /// Order every agent to cut what is open and to seal.
+    EndLevel {
+        /// The level.
+        level: LevelId,
     },
     /// Order every agent to start no further request and to cut the rest after `grace`.
     Stop {

@@ -6,10 +6,15 @@
 //! taken with [`Machine::next_command`] before the next event is fed.
 //!
 //! ```text
-//! Arming -> Firing -> Running -> (Stopping) -> Cooling -> Arming of the next level … Finished
+//! Arming -> Firing -> Counting                                   -> Cooling -> Arming … Finished
+//!                  -> Rising -> Measuring -> Draining -> Sealing
 //! ```
+//!
+//! From anywhere a level may be stopped. A level that ends by a count of requests is `Counting`; one
+//! that is measured in a window goes the other way, as [`crate::window`] says.
 
 mod event;
+mod state;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -19,10 +24,12 @@ use common::snapshot::LevelEnd;
 use common::time::Tick;
 
 pub use event::{AgentIx, Command, Event};
+use state::{Stage, State, Why};
 
 use crate::exit::Exit;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedLevel};
 use crate::record::{LevelFate, RunOutcome};
+use crate::window::{DRAIN_MAX, rise_max};
 
 /// How long agents may take to arm.
 pub const ARM_TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,6 +39,9 @@ pub const FIRE_ACK_TIMEOUT: Duration = Duration::from_secs(2);
 pub const SEAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests in flight may go on when an operator stops a run.
 pub const STOP_GRACE: Duration = Duration::from_millis(1500);
+/// How long a decision about a window may be overdue: agents far away are told of an instant long
+/// before it.
+pub const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Tries of one level.
 pub const ATTEMPTS_MAX: u32 = 3;
 
@@ -46,40 +56,6 @@ pub struct Machine {
     level: LevelId,
     state: State,
     commands: VecDeque<Command>,
-}
-
-/// Where the run is.
-#[derive(Debug)]
-enum State {
-    /// Waiting until every agent has prepared the level.
-    Arming { waiting: BTreeSet<AgentIx>, until: Tick },
-    /// Waiting until every agent has acknowledged the instant.
-    Firing { waiting: BTreeSet<AgentIx>, unsealed: BTreeSet<AgentIx>, at: Tick, until: Tick },
-    /// Waiting until every agent has sealed; at `until` the last request must have ended.
-    Running { unsealed: BTreeSet<AgentIx>, until: Tick },
-    /// Stopped; waiting for the seals of those that had begun.
-    Stopping { unsealed: BTreeSet<AgentIx>, until: Tick, why: Why },
-    /// The pause before the next level.
-    Cooling { until: Tick },
-    /// Over.
-    Finished,
-}
-
-/// Why a level was stopped, and what follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Why {
-    /// An operator wants the run to end.
-    Interrupted,
-    /// An agent came too late for the instant: try again.
-    TooLate(String),
-    /// An agent was lost or its lease ran out: the run ends.
-    Lost(String),
-    /// An agent stopped on its own: it says why as it leaves, and the run ends.
-    Left { agent: AgentIx, text: String },
-    /// An agent would not or could not prepare the level: the run ends.
-    NotArmed(String),
-    /// The generator failed: the run ends.
-    Faulted(String),
 }
 
 impl Machine {
@@ -118,9 +94,8 @@ impl Machine {
     pub fn deadline(&self) -> Option<Tick> {
         match &self.state {
             State::Arming { until, .. }
-            | State::Firing { until, .. }
+            | State::Going { until, .. }
             | State::Stopping { until, .. }
-            | State::Running { until, .. }
             | State::Cooling { until } => Some(*until),
             State::Finished => None,
         }
@@ -133,6 +108,9 @@ impl Machine {
             Event::NotArmed { agent, level, reason } => self.not_armed(now, agent, level, reason),
             Event::Fired { agent, level } => self.fired(now, agent, level),
             Event::TooLate { agent, level } => self.too_late(now, agent, level),
+            Event::LoadUp { level, from } => self.load_up(level, from),
+            Event::Enough { level, until } => self.enough(level, until),
+            Event::Drained { level } => self.drained(now, level),
             Event::Sealed { agent, level, end } => self.sealed(now, agent, level, end),
             Event::Lost { agent, why } => self.lost(now, agent, why),
             Event::Interrupt => self.interrupt(now),
@@ -144,33 +122,46 @@ impl Machine {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
-        match std::mem::replace(&mut self.state, State::Finished) {
+        match &self.state {
             State::Arming { waiting, .. } => {
-                let why = Why::NotArmed(self.silent(
-                    &waiting,
-                    "did not say that it is ready",
-                    ARM_TIMEOUT,
-                ));
-                self.stop(now, BTreeSet::new(), why);
+                let what = "did not say that it is ready";
+                let why = Why::NotArmed(self.silent(waiting, what, ARM_TIMEOUT));
+                self.stop(now, why);
             }
-            State::Firing { waiting, unsealed, .. } => {
-                let why = Why::Lost(self.silent(
-                    &waiting,
-                    "did not acknowledge the start",
-                    FIRE_ACK_TIMEOUT,
-                ));
-                self.stop(now, unsealed, why);
+            State::Going { stage, unsealed, .. } => match self.overdue(stage, unsealed) {
+                Some(why) => self.stop(now, why),
+                None => self.end_level(now),
+            },
+            State::Stopping { unsealed, why, .. } => {
+                let (unsealed, why) = (unsealed.clone(), why.clone());
+                self.level_stopped(now, &unsealed, why);
             }
-            State::Stopping { unsealed, why, .. } => self.level_stopped(now, &unsealed, why),
             State::Cooling { .. } => self.next_level(now),
-            State::Running { unsealed, .. } => {
-                let names = self.names_of(&unsealed);
-                let why = Why::Lost(format!(
-                    "{names} did not seal though every request must have timed out by now"
-                ));
-                self.stop(now, unsealed, why);
-            }
             State::Finished => {}
+        }
+    }
+
+    /// Why a level is stopped that stays in a stage beyond its time; `None` if it only goes on.
+    fn overdue(&self, stage: &Stage, unsealed: &BTreeSet<AgentIx>) -> Option<Why> {
+        let names = self.names_of(unsealed);
+        match stage {
+            Stage::Firing { waiting, .. } => {
+                let what = "did not acknowledge the start";
+                Some(Why::Lost(self.silent(waiting, what, FIRE_ACK_TIMEOUT)))
+            }
+            Stage::Counting => Some(Why::Lost(format!(
+                "{names} did not seal though every request must have timed out by now"
+            ))),
+            Stage::Rising { .. } => {
+                Some(Why::Faulted("nothing decided when the window begins".to_owned()))
+            }
+            Stage::Measuring { .. } => {
+                Some(Why::Faulted("nothing decided when the window ends".to_owned()))
+            }
+            Stage::Draining => None,
+            Stage::Sealing => {
+                Some(Why::Lost(format!("{names} did not seal a level that was ended")))
+            }
         }
     }
 
@@ -190,13 +181,12 @@ impl Machine {
         if level != self.level || !waiting.remove(&agent) || !waiting.is_empty() {
             return;
         }
-        let users = self.plan.levels.get(level.ordinal as usize).map_or(0, |l| l.load.users);
-        let ahead = ahead(users);
-        self.state = State::Firing {
-            waiting: self.agents.clone(),
+        let ahead = ahead(self.planned().map_or(0, |planned| planned.load.users));
+        let at = now + ahead;
+        self.state = State::Going {
+            stage: Stage::Firing { waiting: self.agents.clone(), at },
             unsealed: self.agents.clone(),
-            at: now + ahead,
-            until: now + ahead + FIRE_ACK_TIMEOUT,
+            until: at + FIRE_ACK_TIMEOUT,
         };
         self.commands.push_back(Command::Fire { level, ahead });
     }
@@ -207,14 +197,10 @@ impl Machine {
         }
         match &self.state {
             State::Arming { .. } => {
-                self.stop(
-                    now,
-                    BTreeSet::new(),
-                    Why::NotArmed(format!("{}: {reason}", self.name(agent))),
-                );
+                let why = Why::NotArmed(format!("{}: {reason}", self.name(agent)));
+                self.stop(now, why);
             }
-            State::Firing { .. }
-            | State::Running { .. }
+            State::Going { .. }
             | State::Stopping { .. }
             | State::Cooling { .. }
             | State::Finished => {}
@@ -222,13 +208,19 @@ impl Machine {
     }
 
     fn fired(&mut self, now: Tick, agent: AgentIx, level: LevelId) {
-        let State::Firing { waiting, unsealed, at, .. } = &mut self.state else {
+        let (level_max, rise_max) = (self.level_max(), self.rise_max());
+        let State::Going { stage, until, .. } = &mut self.state else {
+            return;
+        };
+        let Stage::Firing { waiting, at } = stage else {
             return;
         };
         if level == self.level && waiting.remove(&agent) && waiting.is_empty() {
-            let (unsealed, fire) = (std::mem::take(unsealed), *at);
-            let until = fire.max(now) + self.level_max() + SEAL_TIMEOUT;
-            self.state = State::Running { unsealed, until };
+            let fire = (*at).max(now);
+            (*stage, *until) = match rise_max {
+                None => (Stage::Counting, fire + level_max + SEAL_TIMEOUT),
+                Some(rise_max) => (Stage::Rising { fire }, fire + rise_max + DECISION_TIMEOUT),
+            };
             // The seals of a very short level can come before the last acknowledgement.
             self.settle(now);
         }
@@ -238,21 +230,69 @@ impl Machine {
         if level != self.level {
             return;
         }
-        match &mut self.state {
-            State::Firing { unsealed, .. } => {
-                let mut unsealed = std::mem::take(unsealed);
-                unsealed.remove(&agent);
-                let why = Why::TooLate(self.name(agent).to_owned());
-                self.stop(now, unsealed, why);
+        let what = match &mut self.state {
+            State::Going { stage, unsealed, .. } => match stage {
+                Stage::Firing { waiting, .. } => {
+                    // It has not begun, so it will not seal.
+                    if waiting.contains(&agent) {
+                        unsealed.remove(&agent);
+                    }
+                    "the start"
+                }
+                Stage::Counting => return,
+                Stage::Rising { .. } => "the start",
+                Stage::Measuring { .. } => "the beginning of the window",
+                Stage::Draining | Stage::Sealing => "the end of the window",
+            },
+            State::Stopping { unsealed, unfired, .. } => {
+                if unfired.contains(&agent) {
+                    unsealed.remove(&agent);
+                }
+                return self.settle(now);
             }
-            State::Stopping { unsealed, .. } => {
-                unsealed.remove(&agent);
-                self.settle(now);
-            }
-            State::Arming { .. }
-            | State::Running { .. }
-            | State::Cooling { .. }
-            | State::Finished => {}
+            State::Arming { .. } | State::Cooling { .. } | State::Finished => return,
+        };
+        let text = format!("{} heard of {what} after its instant", self.name(agent));
+        self.stop(now, Why::TooLate(text));
+    }
+
+    fn load_up(&mut self, level: LevelId, from: Duration) {
+        let most = self.planned().and_then(|planned| planned.window).map(|window| window.most);
+        if let State::Going { stage, until, .. } = &mut self.state
+            && let Stage::Rising { fire } = *stage
+            && level == self.level
+        {
+            *stage = Stage::Measuring { fire, from };
+            *until = fire + from + most.unwrap_or_default() + DECISION_TIMEOUT;
+            self.commands.push_back(Command::Measure { level, from });
+        }
+    }
+
+    fn enough(&mut self, level: LevelId, at: Duration) {
+        if let State::Going { stage, until, .. } = &mut self.state
+            && let Stage::Measuring { fire, from } = *stage
+            && level == self.level
+            && at > from
+        {
+            *stage = Stage::Draining;
+            *until = fire + at + DRAIN_MAX + DECISION_TIMEOUT;
+            self.commands.push_back(Command::Release { level, until: at });
+        }
+    }
+
+    fn drained(&mut self, now: Tick, level: LevelId) {
+        if level == self.level && matches!(self.state, State::Going { stage: Stage::Draining, .. })
+        {
+            self.end_level(now);
+        }
+    }
+
+    fn end_level(&mut self, now: Tick) {
+        if let State::Going { stage, until, .. } = &mut self.state {
+            *stage = Stage::Sealing;
+            *until = now + SEAL_TIMEOUT;
+            self.commands.push_back(Command::EndLevel { level: self.level });
+            self.settle(now);
         }
     }
 
@@ -264,7 +304,10 @@ impl Machine {
         }
         let name = self.name(agent);
         let gone_wrong = match end {
-            LevelEnd::Completed => None,
+            LevelEnd::Completed if self.may_complete() => None,
+            LevelEnd::Completed => {
+                Some(Why::Lost(format!("{name} sealed a level that was not over")))
+            }
             LevelEnd::Stopped => {
                 Some(Why::Left { agent, text: format!("{name} stopped on its own") })
             }
@@ -272,14 +315,13 @@ impl Machine {
             LevelEnd::Faulted(why) => Some(Why::Faulted(format!("{name}: {why}"))),
         };
         match &mut self.state {
-            State::Firing { unsealed, .. } | State::Running { unsealed, .. } => {
+            State::Going { unsealed, .. } => {
                 // Whoever left is waited for: the end of its session tells why.
                 if !matches!(gone_wrong, Some(Why::Left { .. })) {
                     unsealed.remove(&agent);
                 }
                 if let Some(why) = gone_wrong {
-                    let unsealed = std::mem::take(unsealed);
-                    self.stop(now, unsealed, why);
+                    self.stop(now, why);
                 }
             }
             State::Stopping { unsealed, why, .. } => {
@@ -293,14 +335,29 @@ impl Machine {
         self.settle(now);
     }
 
+    /// Whether the level can be over on an agent by now.
+    fn may_complete(&self) -> bool {
+        match &self.state {
+            State::Going { stage, .. } => match stage {
+                Stage::Firing { .. } => self.rise_max().is_none(),
+                Stage::Counting | Stage::Sealing => true,
+                Stage::Rising { .. } | Stage::Measuring { .. } | Stage::Draining => false,
+            },
+            State::Arming { .. }
+            | State::Stopping { .. }
+            | State::Cooling { .. }
+            | State::Finished => true,
+        }
+    }
+
     /// Ends the level once nobody has to seal any more.
     fn settle(&mut self, now: Tick) {
         match &self.state {
-            State::Running { unsealed, .. } if unsealed.is_empty() => {
-                self.commands.push_back(Command::LevelOver {
-                    level: self.level,
-                    fate: LevelFate::Completed,
-                });
+            State::Going { stage: Stage::Counting | Stage::Sealing, unsealed, .. }
+                if unsealed.is_empty() =>
+            {
+                let fate = LevelFate::Completed;
+                self.commands.push_back(Command::LevelOver { level: self.level, fate });
                 self.cool(now);
             }
             State::Stopping { unsealed, why, .. } if unsealed.is_empty() => {
@@ -308,8 +365,7 @@ impl Machine {
                 self.level_stopped(now, &BTreeSet::new(), why);
             }
             State::Arming { .. }
-            | State::Firing { .. }
-            | State::Running { .. }
+            | State::Going { .. }
             | State::Stopping { .. }
             | State::Cooling { .. }
             | State::Finished => {}
@@ -325,55 +381,57 @@ impl Machine {
         }
         let why = Why::Lost(format!("{} was lost: {why}", self.name(agent)));
         match &mut self.state {
-            State::Arming { .. } => self.stop(now, BTreeSet::new(), why),
-            State::Firing { unsealed, .. } | State::Running { unsealed, .. } => {
-                let mut unsealed = std::mem::take(unsealed);
+            State::Arming { .. } => self.stop(now, why),
+            State::Going { unsealed, .. } => {
                 unsealed.remove(&agent);
-                self.stop(now, unsealed, why);
+                self.stop(now, why);
             }
             State::Stopping { unsealed, .. } => {
                 unsealed.remove(&agent);
                 self.settle(now);
             }
             State::Cooling { .. } => {
-                self.finish(RunOutcome::Failed, Exit::Fleet, &text(&why));
+                self.finish(RunOutcome::Failed, Exit::Fleet, &why.text());
             }
             State::Finished => {}
         }
     }
 
     fn interrupt(&mut self, now: Tick) {
-        match &mut self.state {
-            State::Arming { .. } => self.stop(now, BTreeSet::new(), Why::Interrupted),
-            State::Firing { unsealed, .. } | State::Running { unsealed, .. } => {
-                let unsealed = std::mem::take(unsealed);
-                self.stop(now, unsealed, Why::Interrupted);
-            }
+        match &self.state {
+            State::Arming { .. } | State::Going { .. } => self.stop(now, Why::Interrupted),
             State::Cooling { .. } => {
-                let because = text(&Why::Interrupted);
+                let because = Why::Interrupted.text();
                 self.finish(RunOutcome::Stopped, Exit::Interrupted, &because);
             }
             State::Stopping { .. } | State::Finished => {}
         }
     }
 
-    fn stop(&mut self, now: Tick, unsealed: BTreeSet<AgentIx>, why: Why) {
-        let grace = match &why {
-            Why::Interrupted => STOP_GRACE,
-            Why::TooLate(_)
-            | Why::Lost(_)
-            | Why::Left { .. }
-            | Why::NotArmed(_)
-            | Why::Faulted(_) => Duration::ZERO,
+    /// Stops the level that is armed or going.
+    fn stop(&mut self, now: Tick, why: Why) {
+        let none = BTreeSet::new;
+        let (unsealed, unfired) = match std::mem::replace(&mut self.state, State::Finished) {
+            State::Arming { .. } => (none(), none()),
+            State::Going { stage: Stage::Firing { waiting, .. }, unsealed, .. } => {
+                (unsealed, waiting)
+            }
+            State::Going { unsealed, .. } => (unsealed, none()),
+            other @ (State::Stopping { .. } | State::Cooling { .. } | State::Finished) => {
+                self.state = other;
+                return;
+            }
         };
+        let grace = why.grace();
         self.commands.push_back(Command::Stop { level: self.level, grace });
-        self.state = State::Stopping { unsealed, until: now + grace + SEAL_TIMEOUT, why };
+        let until = now + grace + SEAL_TIMEOUT;
+        self.state = State::Stopping { unsealed, unfired, until, why };
         self.settle(now);
     }
 
     fn level_stopped(&mut self, now: Tick, unsealed: &BTreeSet<AgentIx>, why: Why) {
         let level = self.level;
-        let mut because = text(&why);
+        let mut because = why.text();
         let mut silent = unsealed.clone();
         if let Why::Left { agent, .. } = &why {
             silent.remove(agent);
@@ -406,7 +464,7 @@ impl Machine {
         if place + 1 >= self.plan.levels.len() {
             return self.finish(RunOutcome::Completed, Exit::Done, "every level was run");
         }
-        let pause = self.plan.levels.get(place).map_or(Duration::ZERO, |level| level.cooldown);
+        let pause = self.planned().map_or(Duration::ZERO, |level| level.cooldown);
         self.state = State::Cooling { until: now + pause };
         if pause.is_zero() {
             self.next_level(now);
@@ -430,12 +488,21 @@ impl Machine {
         format!("{} {what} within {} s", self.names_of(agents), time.as_secs())
     }
 
-    /// The longest that the current level can take from its instant on: its users connect, and
-    /// every request of the busiest uses up its timeouts.
+    fn planned(&self) -> Option<&PlannedLevel> {
+        self.plan.levels.get(self.level.ordinal as usize)
+    }
+
+    /// The longest that the current level can take from its instant on if it ends by a count: its
+    /// users connect, and every request of the busiest uses up its timeouts.
     fn level_max(&self) -> Duration {
-        let level = self.plan.levels.get(self.level.ordinal as usize);
-        let waves = level.and_then(|level| level.load.waves()).unwrap_or(1).saturating_add(1);
-        self.request_max.saturating_mul(u32::try_from(waves).unwrap_or(u32::MAX))
+        let waves = self.planned().and_then(|level| level.load.waves()).unwrap_or(1);
+        self.request_max.saturating_mul(u32::try_from(waves.saturating_add(1)).unwrap_or(u32::MAX))
+    }
+
+    /// The longest that its load can rise if it is measured in a window.
+    fn rise_max(&self) -> Option<Duration> {
+        let planned = self.planned()?;
+        planned.window.map(|_| rise_max(planned.load, self.request_max))
     }
 
     fn finish(&mut self, outcome: RunOutcome, exit: Exit, because: &str) {
@@ -448,15 +515,6 @@ impl Machine {
 /// How far ahead an instant must lie so that every agent can connect its users before it.
 fn ahead(users: u32) -> Duration {
     Duration::from_millis(300) + Duration::from_micros(500) * users.min(10_000)
-}
-
-fn text(why: &Why) -> String {
-    match why {
-        Why::Interrupted => "interrupted by the operator".to_owned(),
-        Why::TooLate(agent) => format!("{agent} heard of the start after its instant"),
-        Why::Lost(text) | Why::Left { text, .. } | Why::Faulted(text) => text.clone(),
-        Why::NotArmed(text) => format!("not ready: {text}"),
-    }
 }
 
 #[cfg(test)]

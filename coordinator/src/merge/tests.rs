@@ -1,5 +1,9 @@
+use common::assignment::End;
+use common::outcome::Failure;
 use common::phase::Phase;
 use common::series::{InFlight, SLOT_NS, Slot};
+use common::slo::Slo;
+use common::time::Tick;
 use proptest::prelude::*;
 
 use super::*;
@@ -44,6 +48,66 @@ fn a_seal_that_contradicts_itself_is_not_added() {
     assert!(matches!(totals.faults[..], [Fault::Contradiction { .. }]));
     assert_eq!(totals.tally.counts.started, 4);
     assert_eq!(totals.unknown_requests, 5);
+}
+
+/// A level measured in a window, and what each of three agents sealed of it.
+fn windowed(seals: [(LevelEnd, Option<u64>, Option<u64>); 3]) -> LevelRecord {
+    let mut record = level(Phase::Scaling, 6, 12, 3, SHAPE);
+    record.planned.load.end = End::Window;
+    for (share, (end, from, until)) in record.shares.iter_mut().zip(seals) {
+        let seal = share.seal.as_mut().unwrap();
+        let mut tally = Tally::windowed();
+        from.into_iter().for_each(|from| tally.measure(from));
+        until.into_iter().for_each(|until| tally.release(until));
+        tally.start(1_500_000_000);
+        let failed = Failure::Http503.into();
+        let mut outcome = SHAPE.outcomes(1, 1).remove(0);
+        outcome.marks.intended = Tick(1_500_000_000);
+        (outcome.ending, outcome.paper_success, outcome.usage) = (failed, false, None);
+        tally.end(&outcome, Tick::ZERO, Slo::default(), None);
+        (seal.snapshot.tally, seal.end) = (tally, end);
+    }
+    record
+}
+
+#[test]
+fn seals_of_one_window_are_added_and_no_others() {
+    const S: u64 = 1_000_000_000;
+    let done = || (LevelEnd::Completed, Some(S), Some(4 * S));
+    let record = windowed([done(), done(), done()]);
+    let totals = LevelTotals::of(&record);
+    assert_eq!(totals.faults, []);
+    let window = totals.tally.scope.window().unwrap();
+    assert_eq!((window.from_ns, window.until_ns), (S, Some(4 * S)));
+    assert_eq!((totals.tally.counts.started, totals.tally.measured.started), (3, 3));
+    assert_eq!(totals.tally.check_sealed(), Ok(()));
+
+    let ns = |from, until| (LevelEnd::Completed, from, until);
+    for odd in [
+        ns(Some(S + 1), Some(4 * S)),
+        ns(Some(S), Some(4 * S - 1)),
+        ns(Some(S), None),
+        ns(None, None),
+        (LevelEnd::Stopped, Some(2 * S), None),
+    ] {
+        let record = windowed([done(), odd, done()]);
+        let totals = LevelTotals::of(&record);
+        assert!(matches!(&totals.faults[..], [Fault::OtherWindow { .. }]), "{:?}", totals.faults);
+        assert_eq!(totals.tally.measured.started, 2);
+    }
+    // Of a level that was stopped an agent may have heard less than another.
+    let stopped = |from, until| (LevelEnd::Stopped, from, until);
+    let record =
+        windowed([stopped(None, None), stopped(Some(S), Some(4 * S)), stopped(Some(S), None)]);
+    assert_eq!(LevelTotals::of(&record).faults, []);
+
+    // A level that is counted has no window, and one that is measured in a window is not whole.
+    let mut counted = windowed([done(), done(), done()]);
+    counted.planned.load.end = End::Requests(3);
+    assert_eq!(LevelTotals::of(&counted).faults.len(), 3);
+    let mut whole = two_agents();
+    whole.planned.load.end = End::Window;
+    assert_eq!(LevelTotals::of(&whole).tally.counts.started, 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::time::Tick;
 
 use super::view::{LevelView, View};
+use crate::window::{Progress, Wait};
 
 /// How often a line is printed where it cannot be redrawn.
 const PRINT_EVERY: Duration = Duration::from_secs(10);
@@ -66,13 +67,14 @@ impl Plain {
 
 fn line(level: &mut LevelView, place: u32, planned: u32, now: Tick) -> String {
     let tokens_per_s = level.tokens_per_s(now);
-    let left = match level.left(now) {
-        Some(left) => format!("about {} s left", left.as_secs_f64().ceil()),
-        None => format!("{} s so far", level.elapsed(now).as_secs()),
+    let left = match (level.progress, level.left(now)) {
+        (Some(progress), _) => told(progress),
+        (None, Some(left)) => format!("about {} s left in this level", left.as_secs_f64().ceil()),
+        (None, None) => format!("{} s so far in this level", level.elapsed(now).as_secs()),
     };
     format!(
         "[{place}/{planned}] {}: {} in flight of {}, {}{} requests, {:.0} output tok/s, {} failed, \
-         {left} in this level",
+         {left}",
         level.title,
         level.in_flight(),
         level.users,
@@ -81,6 +83,33 @@ fn line(level: &mut LevelView, place: u32, planned: u32, now: Tick) -> String {
         tokens_per_s,
         level.failed(),
     )
+}
+
+/// What a window waits for.
+fn told(progress: Progress) -> String {
+    match progress {
+        Progress::Rising(wait) => match wait {
+            Wait::Ramp => "rising".to_owned(),
+            Wait::Requests { ended, needed } => {
+                format!("rising: {ended} of {needed} warm-up requests")
+            }
+            Wait::Turn => "rising: waiting for a turn of every user".to_owned(),
+            Wait::InFlight { mean, needed } => {
+                format!("rising: {mean:.1} in flight, {needed:.1} needed")
+            }
+            Wait::Settling => "rising: waiting for a steady flow".to_owned(),
+        },
+        Progress::Measuring { gone, of, requests } => {
+            let (gone, of) = (gone.as_secs(), of.as_secs_f64().ceil());
+            match requests {
+                Some((measured, wanted)) => {
+                    format!("measuring {gone} s of {of} s ({measured} of {wanted} requests)")
+                }
+                None => format!("measuring {gone} s of {of} s"),
+            }
+        }
+        Progress::Draining { following } => format!("draining ({following} requests to end)"),
+    }
 }
 
 fn write(text: &str) {

@@ -8,6 +8,7 @@ use common::time::Tick;
 
 use crate::machine::AgentIx;
 use crate::plan::PlannedLevel;
+use crate::window::Progress;
 
 /// What is going on.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct LevelView {
     pub users: u32,
     /// Requests planned; `None` where the level ends with a window.
     pub requests: Option<u64>,
+    /// How its window comes along, if it has one.
+    pub progress: Option<Progress>,
     fired: Tick,
     newest: BTreeMap<AgentIx, Part>,
     /// Completion tokens and ticks of the last two readings, for the rate.
@@ -52,6 +55,7 @@ impl LevelView {
             title: format!("{} {}", planned.phase, planned.label),
             users: planned.load.users,
             requests: planned.load.requests(),
+            progress: None,
             fired,
             newest: BTreeMap::new(),
             rate: None,
