@@ -151,16 +151,19 @@ pub struct WindowPlan {
 pub enum Mode {
     /// As the paper did: a level is a count of requests, and the whole wall clock counts.
     Paper,
+    /// By floodmark's own method: a level is measured in a window in which its load is steady.
+    Floodmark,
 }
 
 impl Mode {
     /// All modes.
-    pub const ALL: [Self; 1] = [Self::Paper];
+    pub const ALL: [Self; 2] = [Self::Paper, Self::Floodmark];
 
     /// The name in campaign files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Paper => "paper",
+            Self::Floodmark => "floodmark",
         }
     }
 }

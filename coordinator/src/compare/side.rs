@@ -64,8 +64,8 @@ pub struct Observed {
     pub key: LevelKey,
     /// Users asked for.
     pub users: u32,
-    /// Requests planned.
-    pub requests: u64,
+    /// Requests planned; `None` where a level is measured in a window.
+    pub requests: Option<u64>,
     /// What requests asked for.
     pub work: Workload,
     /// Which repeat, from 0.
@@ -136,11 +136,11 @@ fn facts(header: &RunHeader, agents: usize) -> Facts {
 fn observed((record, report): (&LevelRecord, &LevelReport)) -> Observed {
     let planned = &record.planned;
     let workload: Name = planned.workload.name.clone();
-    let requests = &report.requests;
+    let requests = &report.measured;
     Observed {
         key: LevelKey { phase: planned.phase, label: planned.label.clone(), workload },
         users: planned.load.users,
-        requests: planned.load.requests,
+        requests: planned.load.requests(),
         work: planned.workload.clone(),
         repeat: planned.repeat,
         attempt: record.id.attempt,
@@ -175,7 +175,7 @@ fn standing(report: &LevelReport) -> Standing {
 fn delivered(report: &LevelReport) -> Option<Delivered> {
     match report.tokens.source {
         Some(TokenSource::Usage) => Some(Delivered {
-            requests: report.requests.succeeded,
+            requests: report.measured.succeeded,
             prompt: report.tokens.prompt?,
             completion: report.tokens.completion?,
         }),

@@ -37,7 +37,7 @@ fn level(users: u32, total_tok_s: f64) -> Observed {
             workload: "default".parse().unwrap(),
         },
         users,
-        requests,
+        requests: Some(requests),
         work: Workload {
             name: "default".parse().unwrap(),
             input_tokens: 500,

@@ -4,13 +4,11 @@ use crate::campaign::{Mode, Tier};
 use crate::record::{LevelFate, RunOutcome};
 
 pub(crate) fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Paper => "paper",
-    }
+    mode.name()
 }
 
 pub(super) fn mode_of(word: &str) -> Option<Mode> {
-    [Mode::Paper].into_iter().find(|mode| mode_word(*mode) == word)
+    Mode::ALL.into_iter().find(|mode| mode_word(*mode) == word)
 }
 
 pub(crate) fn tier_word(tier: Tier) -> &'static str {
