@@ -12,7 +12,7 @@
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
 //! | [`store`], [`record`] | what is kept of a run |
 //! | [`search`] | which load to run next, to find where a server saturates |
-//! | [`merge`], [`stats`], [`classify`] | totals, statistics, statuses |
+//! | [`merge`], `measure`, [`stats`], [`classify`] | totals, numbers, statistics, statuses |
 //! | [`import`] | results that other programs measured |
 //! | [`compare`] | two sets of runs, level by level |
 //! | [`report`], [`ui`] | what people and programs read |
@@ -31,6 +31,7 @@ pub mod fleet;
 pub mod import;
 pub mod launch;
 pub mod machine;
+mod measure;
 pub mod merge;
 pub mod pki;
 pub mod plan;

@@ -1,5 +1,7 @@
 //! Runs built by hand, for tests: agents, levels and seals as a fleet would have left them.
 
+mod windows;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use crate::record::{
     UnixMs,
 };
 use crate::store::Store;
+pub(crate) use windows::Windowed;
 
 /// How a made-up server answers.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +62,18 @@ impl Shape {
     }
 
     fn outcome(self, number: u64, user: UserId, request: u64, intended: Tick) -> Outcome {
-        let sent = intended + Duration::from_micros(50);
+        self.taken_up(number, (user, request), intended, intended)
+    }
+
+    /// The outcome of a request that a user takes up later than it was intended.
+    fn taken_up(
+        self,
+        number: u64,
+        (user, request): (UserId, u64),
+        intended: Tick,
+        taken: Tick,
+    ) -> Outcome {
+        let sent = taken + Duration::from_micros(50);
         // Spread without a random source: between -10 and +10 %.
         let spread = |us: u64, salt: u64| us * (90 + (number * 7 + salt) % 21) / 100;
         let first = sent + Duration::from_micros(spread(self.ttft_us, 3));
@@ -111,6 +125,10 @@ pub(crate) fn seal_of(outcomes: &[Outcome]) -> Seal {
         level += pair[0].1;
         tally.in_flight(pair[0].0, pair[1].0, level as u32);
     }
+    sealed(tally)
+}
+
+fn sealed(tally: Tally) -> Seal {
     let origin = Origin {
         boot: BootId(Uuid::from_u128(1)),
         epoch: Epoch(1),

@@ -18,11 +18,13 @@ mod status;
 
 use common::phase::Phase;
 
+use super::number::number;
 use super::paper::{self, PaperRow, PaperVerdict};
-use crate::classify::Verdict;
+use super::status::Found;
+use crate::classify::{Axis, Headline, Reliability, Verdict};
 
 pub use level::{Baseline, Level, Stated, Work};
-pub use status::{Axis, Headline, Latency, LoadStatus, Reliability};
+pub use status::{Latency, LoadStatus};
 
 /// A row judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,24 +108,13 @@ fn headline(
     latency: Latency,
     load: LoadStatus,
 ) -> Headline {
-    if verdicts.iter().any(Verdict::strikes) {
-        return Headline::Invalid;
-    }
-    match (reliability, load, latency) {
-        (Reliability::Failing, _, _) => Headline::Failing,
-        (Reliability::Ok, LoadStatus::Overloaded, _) => Headline::Overloaded,
-        (Reliability::Ok, LoadStatus::Saturated, _) => Headline::Saturated,
-        (
-            Reliability::Ok,
-            LoadStatus::Scaling | LoadStatus::Unknown | LoadStatus::NotJudged,
-            Latency::Degraded,
-        ) => Headline::Degraded,
-        (
-            Reliability::Ok,
-            LoadStatus::Scaling | LoadStatus::Unknown | LoadStatus::NotJudged,
-            Latency::Ok | Latency::Unknown | Latency::NotJudged,
-        ) => Headline::Ok,
-    }
+    Headline::of(Found {
+        struck: verdicts.iter().any(Verdict::strikes),
+        failing: reliability == Reliability::Failing,
+        overloaded: load == LoadStatus::Overloaded,
+        saturated: load == LoadStatus::Saturated,
+        degraded: latency == Latency::Degraded,
+    })
 }
 
 /// The places of the levels that a level is compared with: fewer users, the same work, in its own
@@ -147,22 +138,6 @@ fn lower_places(level: &Level, levels: &[Level]) -> Vec<usize> {
 
 fn lower<'l>(level: &Level, levels: &'l [Level]) -> Vec<&'l Level> {
     lower_places(level, levels).into_iter().filter_map(|place| levels.get(place)).collect()
-}
-
-/// A number as a person would write it: about five digits, no trailing zeros.
-fn number(value: f64) -> String {
-    let digits = match value.abs() {
-        v if v < 10.0 => 3,
-        v if v < 1_000.0 => 2,
-        v if v < 10_000.0 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.digits$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
 }
 
 #[cfg(test)]

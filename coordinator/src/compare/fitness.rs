@@ -134,12 +134,13 @@ fn work_defined(group: &Group<'_>, key: &LevelKey) -> Option<String> {
         .or_else(|| differs("forced_length", &|level| level.work.forced_length.to_string()))
         .or_else(|| differs("cache", &|level| level.work.cache.name().to_owned()))
         .or_else(|| {
-            let text = differs("requests", &|level| match level.requests {
-                Some(requests) => requests.to_string(),
-                None => "a window".to_owned(),
-            })?;
+            let text = differs("requests", &|level| requests_text(level.requests))?;
             Some(format!("{text}: ramp and drain weigh differently in rates over the whole level"))
         })
+}
+
+fn requests_text(requests: Option<u64>) -> String {
+    requests.map_or_else(|| "measured in a window".to_owned(), |requests| requests.to_string())
 }
 
 /// Where the two sides did not do the same, in words.

@@ -108,8 +108,8 @@ impl Values {
     /// The values of a level's report.
     pub fn of(level: &LevelReport) -> Self {
         let (rates, latency) = (&level.rates, &level.latency_ms);
-        let ended = level.requests.succeeded + level.requests.failed;
-        let success = crate::stats::ratio(level.requests.succeeded as f64, ended as f64);
+        let ended = level.measured.succeeded + level.measured.failed;
+        let success = crate::stats::ratio(level.measured.succeeded as f64, ended as f64);
         let real = |value: Option<Real>| value.map(Real::value);
         Self::from_fn(|metric| match metric {
             Metric::TotalTokS => real(rates.total_tok_s),

@@ -64,7 +64,7 @@ pub struct Observed {
     pub key: LevelKey,
     /// Users asked for.
     pub users: u32,
-    /// Requests planned.
+    /// Requests planned; `None` where a level is measured in a window.
     pub requests: Option<u64>,
     /// What requests asked for.
     pub work: Workload,
@@ -136,7 +136,7 @@ fn facts(header: &RunHeader, agents: usize) -> Facts {
 fn observed((record, report): (&LevelRecord, &LevelReport)) -> Observed {
     let planned = &record.planned;
     let workload: Name = planned.workload.name.clone();
-    let requests = &report.requests;
+    let requests = &report.measured;
     Observed {
         key: LevelKey { phase: planned.phase, label: planned.label.clone(), workload },
         users: planned.load.users,
@@ -175,7 +175,7 @@ fn standing(report: &LevelReport) -> Standing {
 fn delivered(report: &LevelReport) -> Option<Delivered> {
     match report.tokens.source {
         Some(TokenSource::Usage) => Some(Delivered {
-            requests: report.requests.succeeded,
+            requests: report.measured.succeeded,
             prompt: report.tokens.prompt?,
             completion: report.tokens.completion?,
         }),

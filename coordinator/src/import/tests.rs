@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::classify::imported::{Headline, Judgement, LoadStatus, judge};
+use crate::classify::Headline;
+use crate::classify::imported::{Judgement, LoadStatus, judge};
 use crate::paper_cases;
 use crate::report::{imported_json, imported_text};
 

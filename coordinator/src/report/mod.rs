@@ -7,6 +7,7 @@
 mod build;
 mod compared;
 mod imported;
+mod level;
 mod model;
 mod plain;
 mod summary;
@@ -19,8 +20,9 @@ use crate::store::{StoreError, write_whole};
 pub use compared::{comparison_json, comparison_text};
 pub use imported::{imported_json, imported_text};
 pub use model::{
-    AgentLine, Axes, Client, Distribution, LatencyMs, LevelReport, LevelState, Paper, Peak,
-    PerAgent, Rates, Real, ReportModel, Requests, Saturation, TokenSource, TokenSums, Window,
+    AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, LatencyMs, LevelReport, LevelState,
+    MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real, ReportModel,
+    Requests, Saturation, Sketch, TokenSource, TokenSums, Window, WithFailures,
 };
 pub use summary::summary_json;
 pub use text::text;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
-use crate::classify::verdict::Verdict;
+use crate::classify::Verdict;
 use crate::record::{RunHeader, UnixMs};
 
 /// A measured number; `summary.json` prints six significant digits of it. Always finite.
@@ -73,29 +73,38 @@ pub struct LevelReport {
     pub attempt: u32,
     /// The name of its workload.
     pub workload: String,
-    /// Users in flight asked for.
+    /// Users in flight asked for; of an open loop the most requests that may be in flight.
     pub users_asked: u32,
-    /// Mean in flight, from the first send to the last end.
+    /// Requests per second asked for; `None` for a closed loop.
+    pub rate_asked_per_s: Option<Real>,
+    /// Mean in flight over the part that is measured.
     pub in_flight_mean: Option<Real>,
+    /// The smallest mean of a slot of time that lies in that part.
+    pub in_flight_min: Option<Real>,
     /// Upper bound of the requests in flight at one instant.
     pub in_flight_peak: Option<u32>,
     /// Share of the time with less than 95 % of the users asked for in flight.
     pub in_flight_below_95pct_share: Option<Real>,
-    /// Requests by how they ended.
+    /// All requests by how they ended.
     pub requests: Requests,
-    /// Tokens of successful requests.
+    /// Those that are measured.
+    pub measured: MeasuredRequests,
+    /// Tokens of successful measured requests.
     pub tokens: TokenSums,
     /// From the first send to the last end.
     pub wall_s: Option<Real>,
     /// The part of the level that is measured.
     pub window: Window,
-    /// Rates of successful requests over the wall clock.
+    /// Rates over the part that is measured.
     pub rates: Rates,
-    /// Latencies.
-    pub latency_ms: LatencyMs,
+    /// How many independent samples the measured successes are worth.
+    pub n_eff: Option<Real>,
+    /// Latencies of measured successes.
+    pub latency_ms: LatencyMs<Distribution>,
     /// The same requests as the paper's client would have counted them.
     pub paper: Paper,
-    /// The headline: the paper's status in paper mode; `None` if the level is no result.
+    /// The headline of the run's mode: the paper's status, or that of the axes; `None` if the level
+    /// is no result.
     pub status: Option<&'static str>,
     /// The axes of floodmark's own classifier.
     pub axes: Axes,
@@ -110,6 +119,9 @@ pub struct LevelReport {
     /// Whether it was finished.
     #[serde(skip)]
     pub state: LevelState,
+    /// Only the requests intended in a window are measured, not all of them.
+    #[serde(skip)]
+    pub in_window: bool,
     /// Its name in the plan.
     #[serde(skip)]
     pub planned_label: String,
@@ -187,45 +199,166 @@ pub struct Window {
     pub steady: Option<bool>,
 }
 
-/// Rates of successful requests over the wall clock.
+/// Measured requests by how they ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MeasuredRequests {
+    /// Intended in the part that is measured; of an open loop as planned.
+    pub intended: u64,
+    /// Begun.
+    pub started: u64,
+    /// Ended well.
+    pub succeeded: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Cut by floodmark.
+    pub censored: u64,
+    /// Failed and censored ones by class; classes that did not occur are left out.
+    pub by_class: BTreeMap<&'static str, u64>,
+}
+
+/// Rates over the part of a level that is measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Rates {
-    /// Requests.
+    /// Requests that ended well.
     pub requests_per_s: Option<Real>,
     /// Completion tokens.
     pub output_tok_s: Option<Real>,
+    /// The interval of that rate, of a level that is measured in a window.
+    pub output_tok_s_ci95: Option<RateInterval>,
     /// Prompt tokens.
     pub prompt_tok_s: Option<Real>,
-    /// Both.
+    /// Prompt tokens that no cache was reported for.
+    pub uncached_prompt_tok_s: Option<Real>,
+    /// Prompt and completion tokens.
     pub total_tok_s: Option<Real>,
+    /// Completion tokens of requests that failed or were cut.
+    pub wasted_tok_s: Option<Real>,
     /// Requests that met every objective.
     pub goodput_per_s: Option<Real>,
+    /// Their share of all that were intended.
+    pub goodput_share: Option<Real>,
+    /// Completion tokens per GPU.
+    pub output_tok_s_per_gpu: Option<Real>,
+    /// Prompt and completion tokens per GPU.
+    pub total_tok_s_per_gpu: Option<Real>,
+    /// The same per thousand million active parameters.
+    pub total_tok_s_per_active_b: Option<Real>,
+    /// The same per watt.
+    pub total_tok_s_per_watt: Option<Real>,
+}
+
+/// The 95 % interval of a rate, from means of batches.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RateInterval {
+    /// Its lower end.
+    pub low: Option<Real>,
+    /// Its upper end.
+    pub high: Option<Real>,
+    /// Batches behind it.
+    pub batches: u64,
+    /// They are few: the interval is an indication.
+    pub provisional: bool,
 }
 
 /// The latencies of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct LatencyMs {
+pub struct LatencyMs<D> {
     /// Send to first token.
-    pub ttft: Distribution,
+    pub ttft: D,
     /// Intended instant to first token.
-    pub ttft_plan: Distribution,
+    pub ttft_plan: D,
     /// Send to last token.
-    pub e2e: Distribution,
+    pub e2e: D,
     /// Intended instant to last token.
-    pub e2e_plan: Distribution,
+    pub e2e_plan: D,
     /// Time per output token after the first.
-    pub tpot: Distribution,
+    pub tpot: D,
+    /// Send to last token per output token.
+    pub ntpot: D,
     /// Gaps between token-bearing events.
-    pub icl: Distribution,
+    pub icl: D,
     /// Intended instant to send.
-    pub send_lag: Distribution,
+    pub send_lag: D,
     /// Kernel's receipt to the agent's read.
-    pub receive_lag: Distribution,
+    pub receive_lag: D,
 }
 
-/// A latency described, in milliseconds. Quantiles are by nearest rank.
+/// A latency described, in milliseconds. Quantiles are by nearest rank, and `None` where the
+/// samples are too few for them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Distribution {
+    /// Samples.
+    pub count: u64,
+    /// How many independent samples they are worth.
+    pub n_eff: Option<Real>,
+    /// Exact mean.
+    pub mean: Option<Real>,
+    /// Exact smallest.
+    pub min: Option<Real>,
+    /// Exact largest.
+    pub max: Option<Real>,
+    /// Median.
+    pub p50: Option<Real>,
+    /// 90 %.
+    pub p90: Option<Real>,
+    /// 95 %.
+    pub p95: Option<Real>,
+    /// 99 %.
+    pub p99: Option<Real>,
+    /// 99.9 %.
+    pub p999: Option<Real>,
+    /// 95 % interval of the median.
+    pub p50_ci95: Option<Ends>,
+    /// That of the 90 %.
+    pub p90_ci95: Option<Ends>,
+    /// That of the 95 %.
+    pub p95_ci95: Option<Ends>,
+    /// That of the 99 %.
+    pub p99_ci95: Option<Ends>,
+    /// That of the 99.9 %.
+    pub p999_ci95: Option<Ends>,
+    /// Above the true 90 % quantile with 99 % confidence.
+    pub p90_certified: Option<Real>,
+    /// Above the true 95 % quantile likewise.
+    pub p95_certified: Option<Real>,
+    /// Above the true 99 % quantile likewise.
+    pub p99_certified: Option<Real>,
+    /// Above the true 99.9 % quantile likewise.
+    pub p999_certified: Option<Real>,
+    /// The quantiles if a failed request took for ever; `None` where a failure has nothing to miss.
+    pub with_failures: Option<WithFailures>,
+}
+
+/// The ends of an interval; the upper one is `None` where the samples are too few to hold it.
+pub type Ends = (Real, Option<Real>);
+
+/// Quantiles in which a failed request took for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct WithFailures {
+    /// Median.
+    pub p50: Option<MaybeInfinite>,
+    /// 90 %.
+    pub p90: Option<MaybeInfinite>,
+    /// 95 %.
+    pub p95: Option<MaybeInfinite>,
+    /// 99 %.
+    pub p99: Option<MaybeInfinite>,
+    /// 99.9 %.
+    pub p999: Option<MaybeInfinite>,
+}
+
+/// A latency, or that of a request that failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MaybeInfinite {
+    /// In milliseconds.
+    Ms(Real),
+    /// Infinite.
+    Infinite,
+}
+
+/// One agent's latency, described in short.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Sketch {
     /// Samples.
     pub count: u64,
     /// Exact mean.
@@ -244,7 +377,7 @@ pub struct Distribution {
     pub p99: Option<Real>,
     /// 99.9 %.
     pub p999: Option<Real>,
-    /// Above the true p99 with 99 % confidence; `None` below 662 samples.
+    /// Above the true p99 with 99 % confidence.
     pub p99_certified: Option<Real>,
 }
 
@@ -270,15 +403,43 @@ pub struct Paper {
     pub first_level_alternative: Option<&'static str>,
 }
 
-/// The axes of floodmark's own classifier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// What floodmark's own classifier says. An answer is `None` where the level is no result, or where
+/// there is nothing to say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Axes {
+    /// The first of INVALID, FAILING, OVERLOADED, SATURATED, DEGRADED, OK that holds.
+    pub headline: Option<&'static str>,
     /// Whether requests succeed.
     pub reliability: Option<&'static str>,
-    /// Whether they are fast enough.
+    /// Whether they take much longer than the baseline's.
     pub latency: Option<&'static str>,
+    /// Whether the objectives are met.
+    pub slo: Option<&'static str>,
     /// Whether more load gives more throughput.
     pub load: Option<&'static str>,
+    /// Growth of throughput over growth of load since the level below, both as logarithms.
+    pub elasticity: Option<Real>,
+    /// Its 95 % interval; `None` for single measurements.
+    pub elasticity_ci95: Option<[Real; 2]>,
+    /// The answer about the load rests on single measurements.
+    pub provisional: bool,
+    /// Signs of load after the IETF draft: `knee`, `tail_heavy`, `backlog`.
+    pub signs: Vec<&'static str>,
+    /// The numbers and limits behind the answers.
+    pub evidence: AxesEvidence,
+}
+
+/// What the answers rest on, in words.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AxesEvidence {
+    /// Of the reliability.
+    pub reliability: Option<String>,
+    /// Of the latency.
+    pub latency: Option<String>,
+    /// Of the objectives.
+    pub slo: Option<String>,
+    /// Of the load.
+    pub load: Option<String>,
 }
 
 /// The generator's own health during a level.
@@ -308,10 +469,11 @@ pub struct PerAgent {
     /// Its mean in flight over the fleet's wall clock.
     pub in_flight_mean: Option<Real>,
     /// Its latencies.
-    pub latency_ms: Option<LatencyMs>,
+    pub latency_ms: Option<LatencyMs<Sketch>>,
 }
 
-/// The level with the most tok/s, by the paper's count.
+/// The level with the most tok/s: by the paper's count and of all levels in paper mode, of those
+/// that stand and by what is measured of them in floodmark mode.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Peak {
     /// Its phase.
@@ -330,7 +492,7 @@ pub struct Peak {
 }
 
 /// Where the target saturates.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Saturation {
     /// At how many users.
     pub users: Option<u32>,
@@ -338,6 +500,8 @@ pub struct Saturation {
     pub method: &'static str,
     /// Confidence interval of the users.
     pub ci: Option<[Real; 2]>,
+    /// The numbers behind it, or why there are none.
+    pub because: String,
 }
 
 impl Real {
@@ -359,8 +523,17 @@ impl Serialize for Real {
     }
 }
 
+impl Serialize for MaybeInfinite {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Ms(ms) => ms.serialize(serializer),
+            Self::Infinite => serializer.serialize_str("infinite"),
+        }
+    }
+}
+
 impl LevelReport {
-    /// Whether the level is a result for the users asked for.
+    /// Whether the level is a result for the load asked for.
     pub fn is_valid(&self) -> bool {
         self.status.is_some() && self.verdicts.iter().all(|verdict| !verdict.strikes())
     }

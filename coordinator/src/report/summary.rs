@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, Saturation};
+use crate::classify::LIMITS_VERSION;
 use crate::record::UnixMs;
 use crate::store::{mode_word, tier_word};
 
@@ -40,7 +41,8 @@ struct Summary<'a> {
     baseline: Baseline,
     levels: &'a [LevelReport],
     peak: Option<&'a Peak>,
-    saturation: Saturation,
+    saturation: &'a Saturation,
+    limits_version: u32,
     ended_because: &'a str,
     damage: &'a [String],
 }
@@ -76,7 +78,8 @@ impl<'a> Summary<'a> {
             baseline: Baseline { p99_ms: model.baseline_p99_ms },
             levels: &model.levels,
             peak: model.peak.as_ref(),
-            saturation: model.saturation,
+            saturation: &model.saturation,
+            limits_version: LIMITS_VERSION,
             ended_because: &model.ended_because,
             damage: &model.damage,
         }

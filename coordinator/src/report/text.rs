@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::model::{LatencyMs, LevelReport, LevelState, Real, ReportModel, TokenSource};
+use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
 use super::summary::timestamp;
-use crate::classify::Verdict;
+use crate::campaign::Mode;
+use crate::classify::Headline;
 use crate::store::{CAMPAIGN_FILE, FILE, mode_word, tier_word};
 
 const WIDTH: usize = 100;
@@ -21,6 +22,12 @@ const FORCING: [&str; 2] = ["ignore_eos", "min_tokens"];
 const FORCED_LENGTH: &str = "ignore_eos and min_tokens force the length of answers; for a server \
      that refuses them, --set workloads.NAME.forced_length=false (without a campaign file NAME is \
      default)";
+
+/// Longest evidence that is shown: it is floodmark's own text, with names from outside in it.
+const EVIDENCE_CLIP: usize = 600;
+
+/// Answers that the table tells enough of.
+const QUIET: [&str; 2] = ["OK", "SCALING"];
 
 /// Agents that are listed one by one.
 const AGENTS_SHOWN: usize = 16;
@@ -105,20 +112,23 @@ fn header(model: &ReportModel) -> String {
 /// The columns: width, and two lines of heading.
 const COLUMNS: [(usize, &str, &str); 14] = [
     (10, "", "phase"),
-    (5, "users", "asked"),
+    (6, "load", "asked"),
     (6, "in", "flight"),
-    (6, "", "ok"),
-    (5, "", "fail"),
-    (4, "", "cut"),
-    (6, "output", "tok/s"),
-    (6, "total", "tok/s"),
+    (5, "", "ok"),
+    (4, "", "fail"),
+    (5, "outp.", "tok/s"),
+    (5, "total", "tok/s"),
     (6, "TTFT", "p50 ms"),
     (6, "TTFT", "p99 ms"),
-    (6, "E2E", "p50 s"),
-    (6, "E2E", "p99 s"),
+    (5, "E2E", "p50 s"),
+    (5, "E2E", "p99 s"),
     (5, "TPOT", "ms"),
-    (10, "paper's", "status"),
+    (9, "paper's", "status"),
+    (10, "floodmark", "status"),
 ];
+
+/// Columns at the end that are words.
+const WORDS: usize = 2;
 
 fn table(model: &ReportModel) -> String {
     if model.levels.is_empty() {
@@ -132,54 +142,101 @@ fn table(model: &ReportModel) -> String {
             out.push_str(&wrap("             ", &note, WIDTH));
         }
     }
-    if model.levels.iter().any(is_struck) {
-        out.push_str("* not a result for the users asked, see below\n");
-    }
+    out.push_str(&notes(model));
     out
 }
 
-/// One row; the first and the last column are aligned left, the numbers right.
+/// What the table's columns mean in this run.
+fn notes(model: &ReportModel) -> String {
+    let mut out = String::new();
+    let mut note = |holds: bool, text: &str| {
+        if holds {
+            out.push_str(&wrap("* ", text, WIDTH));
+        }
+    };
+    let levels = &model.levels;
+    let any = |test: &dyn Fn(&LevelReport) -> bool| levels.iter().any(test);
+    note(
+        any(&|level| level.axes.headline == Some(Headline::Invalid.name())),
+        "INVALID is not a result for the load asked for, see below",
+    );
+    note(
+        any(&|level| level.in_window),
+        "rates are those of what arrived in a level's window; requests and latencies are those of \
+         requests intended in it",
+    );
+    note(
+        any(&|level| level.rate_asked_per_s.is_some()),
+        "at a rate (/s) latencies run from the instant at which a request was planned",
+    );
+    let lacks_p99 = |latency: &Distribution| latency.p50.is_some() && latency.p99.is_none();
+    note(
+        any(&|level| lacks_p99(user_view(level).0) || lacks_p99(user_view(level).1)),
+        "a p99 needs 662 independent samples and is left out (-) below; summary.json has the \
+         quantiles that fewer give, and the paper's own",
+    );
+    out
+}
+
+/// One row; the first column and the words at the end are aligned left, the numbers right.
 fn line(cells: [String; COLUMNS.len()]) -> String {
     let mut out = String::new();
     for (place, (cell, (width, _, _))) in cells.iter().zip(COLUMNS).enumerate() {
         let _written = match place {
             0 => write!(out, "{cell:<width$}"),
-            place if place + 1 == COLUMNS.len() => write!(out, " {cell:<width$}"),
+            place if place + WORDS >= COLUMNS.len() => write!(out, " {cell:<width$}"),
             _ => write!(out, " {cell:>width$}"),
         };
     }
     format!("{}\n", out.trim_end())
 }
 
+/// Times to the first and to the last token as a user sees them: of an open loop from the instant
+/// at which the request was planned.
+fn user_view(level: &LevelReport) -> (&Distribution, &Distribution) {
+    let latencies = &level.latency_ms;
+    match level.rate_asked_per_s {
+        Some(_) => (&latencies.ttft_plan, &latencies.e2e_plan),
+        None => (&latencies.ttft, &latencies.e2e),
+    }
+}
+
 fn cells(level: &LevelReport) -> [String; COLUMNS.len()] {
-    let LatencyMs { ttft, e2e, tpot, .. } = &level.latency_ms;
-    let status = match (&level.state, level.status) {
-        (_, Some(status)) => status,
-        (LevelState::Complete, None) => "-",
-        (LevelState::Stopped(_), None) => "stopped",
-        (LevelState::Unfinished, None) => "unfinished",
-        (LevelState::Void, None) => "void",
+    let (ttft, e2e) = user_view(level);
+    let unfinished = match &level.state {
+        LevelState::Complete => "-",
+        LevelState::Stopped(_) => "stopped",
+        LevelState::Unfinished => "unfinished",
+        LevelState::Void => "void",
     };
-    let struck = if is_struck(level) { "*" } else { "" };
     let ms = |value: Option<Real>| short(value.map(Real::value));
     let s = |value: Option<Real>| short(value.map(|ms| ms.value() / 1e3));
-    let requests = &level.requests;
     [
         level.phase.name().into(),
-        count(level.users_asked.into(), 5),
+        asked(level),
         ms(level.in_flight_mean),
-        count(requests.succeeded, 6),
-        count(requests.failed, 5),
-        count(requests.censored, 4),
+        count(level.measured.succeeded, 5),
+        count(level.measured.failed, 4),
         ms(level.rates.output_tok_s),
         ms(level.rates.total_tok_s),
         ms(ttft.p50),
         ms(ttft.p99),
         s(e2e.p50),
         s(e2e.p99),
-        ms(tpot.p50),
-        format!("{status}{struck}"),
+        ms(level.latency_ms.tpot.p50),
+        level.paper.status.unwrap_or("-").into(),
+        level.axes.headline.unwrap_or(unfinished).into(),
     ]
+}
+
+/// The load asked for in at most six characters: users, or requests per second.
+fn asked(level: &LevelReport) -> String {
+    match level.rate_asked_per_s.map(Real::value) {
+        None => count(level.users_asked.into(), 6),
+        Some(rate) if rate < 99.95 && rate.fract() != 0.0 => format!("{rate:.1}/s"),
+        Some(rate) if rate < 9_999.5 => format!("{rate:.0}/s"),
+        Some(rate) => format!("{:.0}k/s", rate / 1e3),
+    }
 }
 
 /// Three digits or so, in at most six characters; `-` for what is undefined.
@@ -212,7 +269,8 @@ fn count(value: u64, width: usize) -> String {
 /// What names a level beyond its phase and users.
 fn name_beyond_users(level: &LevelReport) -> Option<String> {
     let mut parts = Vec::new();
-    if level.planned_label != level.users_asked.to_string() {
+    let users = level.users_asked.to_string();
+    if ![users, asked(level)].contains(&level.planned_label) {
         parts.push(plain(&level.planned_label, CLIP));
     }
     if level.repeat > 0 {
@@ -235,15 +293,11 @@ fn name(level: &LevelReport) -> String {
     name
 }
 
-fn is_struck(level: &LevelReport) -> bool {
-    level.verdicts.iter().any(Verdict::strikes)
-}
-
-/// Failed and censored requests by class, and each thing that the target said about them once.
+/// Measured requests that failed or were cut, by class, and each thing that the target said once.
 fn failures(model: &ReportModel) -> String {
     let mut out = String::new();
     for level in &model.levels {
-        for (class, count) in &level.requests.by_class {
+        for (class, count) in &level.measured.by_class {
             let _written = writeln!(out, "  {count:>8} {class:<20} {}", name(level));
         }
     }
@@ -274,9 +328,12 @@ fn findings(model: &ReportModel) -> String {
     };
     for level in &model.levels {
         for verdict in &level.verdicts {
-            let evidence = plain(&verdict.evidence, CLIP);
-            let users = level.users_asked;
-            tell(level, &format!("{evidence}: not a result for {users} users"));
+            let evidence = plain(&verdict.evidence, EVIDENCE_CLIP);
+            let (code, effect) = (verdict.code.name(), verdict.effect.name());
+            tell(level, &format!("{code} ({effect}): {evidence}"));
+        }
+        for (answer, evidence) in answers(level) {
+            tell(level, &format!("{answer}: {}", plain(evidence, EVIDENCE_CLIP)));
         }
         if level.requests.unknown > 0 {
             let unknown = level.requests.unknown;
@@ -312,31 +369,45 @@ fn findings(model: &ReportModel) -> String {
     out
 }
 
+/// The answers of the axes that a reader must know: what is as it should be is in the table.
+fn answers(level: &LevelReport) -> impl Iterator<Item = (String, &str)> {
+    let axes = &level.axes;
+    let evidence = &axes.evidence;
+    [
+        ("", axes.reliability, &evidence.reliability),
+        ("", axes.latency.filter(|answer| *answer != "UNDECIDED"), &evidence.latency),
+        ("SLO ", axes.slo, &evidence.slo),
+        ("load ", axes.load, &evidence.load),
+    ]
+    .into_iter()
+    .filter_map(|(prefix, answer, evidence)| {
+        let answer = answer.filter(|answer| !QUIET.contains(answer))?;
+        Some((format!("{prefix}{answer}"), evidence.as_deref()?))
+    })
+}
+
 fn headline(model: &ReportModel) -> String {
-    let Some(peak) = &model.peak else {
-        return String::new();
-    };
-    let rate = |value: Option<Real>| short(value.map(Real::value));
-    let mut out = wrap(
-        "peak              ",
-        &format!(
-            "{} {}: {} tok/s in all, {} output tok/s",
-            peak.phase,
-            plain(&peak.label, CLIP),
-            rate(peak.total_tok_s),
-            rate(peak.output_tok_s)
-        ),
-        WIDTH,
-    );
-    if let Some(users) = model.saturation.users {
-        let caveat = if peak.valid {
-            ""
-        } else {
-            "; that level never held its users in flight, so this says nothing about them"
-        };
-        let text = format!("{users} users, as the paper has it: the users of the peak{caveat}");
-        out.push_str(&wrap("saturation point  ", &text, WIDTH));
+    let mut out = String::new();
+    if let Some(peak) = &model.peak {
+        let rate = |value: Option<Real>| short(value.map(Real::value));
+        let label = plain(&peak.label, CLIP);
+        let (total, output) = (rate(peak.total_tok_s), rate(peak.output_tok_s));
+        let text = format!("{} {label}: {total} tok/s in all, {output} output tok/s", peak.phase);
+        out.push_str(&wrap("peak              ", &text, WIDTH));
     }
+    let because = plain(&model.saturation.because, EVIDENCE_CLIP);
+    let text = match (model.saturation.users, model.header.mode) {
+        (Some(users), Mode::Paper) => {
+            let valid = model.peak.as_ref().is_some_and(|peak| peak.valid);
+            let caveat =
+                if valid { "" } else { "; that level is INVALID, so this says nothing about them" };
+            format!("{users} users, {because}{caveat}")
+        }
+        (Some(users), Mode::Floodmark) => format!("{users} users: {because}"),
+        (None, Mode::Floodmark) if !model.levels.is_empty() => format!("not found: {because}"),
+        (None, Mode::Paper | Mode::Floodmark) => return out,
+    };
+    out.push_str(&wrap("saturation point  ", &text, WIDTH));
     out
 }
 

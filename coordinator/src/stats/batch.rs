@@ -11,7 +11,7 @@ const BATCHES_MIN: usize = 6;
 const FIRST_LOOK: usize = 20;
 
 /// Neighbours that correlate by more than this are not independent.
-const LAG1_MAX: f64 = 0.1;
+pub const LAG1_MAX: f64 = 0.1;
 
 /// Half the width of the interval, as a share of the mean, at which a level has run long enough.
 const HALF_WIDTH_MAX: f64 = 0.02;

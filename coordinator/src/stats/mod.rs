@@ -10,16 +10,19 @@ pub mod compare;
 mod describe;
 mod law;
 mod share;
+mod sign;
 mod steady;
 mod tail;
 mod usl;
 
-pub use batch::{BatchMeans, Look, Stopping, lag1, n_eff};
+pub use batch::{BatchMeans, LAG1_MAX, Look, Stopping, lag1, n_eff};
 pub use describe::{Summary, describe};
 pub use law::{in_flight, ratio};
 pub use share::{Objective, Share, objective, wilson};
+pub use sign::sign_test;
 pub use steady::{
-    Change, Mser, Slope, Steadiness, Trend, Unsteady, change_point, mser5, slope, steadiness, trend,
+    Change, Mser, STEADY_MOVE_MAX, STEADY_P_MAX, Slope, Steadiness, Trend, Unsteady, change_point,
+    mser5, slope, steadiness, trend,
 };
 pub use tail::{
     QuantileUs, Ranks, certified_p99_us, certified_us, quantile_ci_ranks, quantile_ci_ranks_eff,

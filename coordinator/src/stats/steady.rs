@@ -16,10 +16,10 @@ pub use slope::{Slope, slope};
 pub use trend::{Trend, trend};
 
 /// A movement is one that chance makes in less than 1 % of steady series.
-const P_MAX: f64 = 0.01;
+pub const STEADY_P_MAX: f64 = 0.01;
 
 /// A movement by less than 5 % of the mean does not matter.
-const MOVE_MAX: f64 = 0.05;
+pub const STEADY_MOVE_MAX: f64 = 0.05;
 
 /// A smaller chance is not shown in full.
 const P_SHOWN_MIN: f64 = 0.0001;
@@ -108,17 +108,17 @@ impl Steadiness {
     fn step(&self) -> Option<Unsteady> {
         let (size, p) = (moves(self.change.size)?, self.change.p);
         let at = self.mser.observations_cut + self.change.at;
-        (p < P_MAX).then_some(Unsteady::Step { at, size, p })
+        (p < STEADY_P_MAX).then_some(Unsteady::Step { at, size, p })
     }
 }
 
 /// The drift of a trend that is neither chance nor too small to matter, with its chance.
 fn clear(trend: &Trend) -> Option<(f64, f64)> {
-    Some((moves(trend.drift)?, trend.p)).filter(|(_, p)| *p < P_MAX)
+    Some((moves(trend.drift)?, trend.p)).filter(|(_, p)| *p < STEADY_P_MAX)
 }
 
 fn moves(share: Option<f64>) -> Option<f64> {
-    share.filter(|share| share.abs() > MOVE_MAX)
+    share.filter(|share| share.abs() > STEADY_MOVE_MAX)
 }
 
 /// How many independent values a series is worth in a test for a movement, by the correlation of

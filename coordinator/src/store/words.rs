@@ -4,10 +4,7 @@ use crate::campaign::{Mode, Tier};
 use crate::record::{LevelFate, RunOutcome};
 
 pub(crate) fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Paper => "paper",
-        Mode::Floodmark => "floodmark",
-    }
+    mode.name()
 }
 
 pub(super) fn mode_of(word: &str) -> Option<Mode> {

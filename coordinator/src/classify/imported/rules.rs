@@ -2,11 +2,12 @@
 
 use common::phase::Phase;
 
-use super::{Axis, Baseline, Latency, Level, LoadStatus, Reliability, Work, number};
+use super::{Baseline, Latency, Level, LoadStatus, Work};
 use crate::classify::limits::{
     BEST_SHARE_MIN, ELASTICITY_MIN, P99_FACTOR_MAX, SUCCESS_MIN, WORK_RATIO_MAX,
 };
-use crate::classify::{Code, Effect, Verdict};
+use crate::classify::number::{elasticity as growth, number};
+use crate::classify::{Axis, Code, Effect, Reliability, Verdict};
 use crate::stats;
 
 /// Whether the work of a level's phase was what was stated, or the same at every level.
@@ -115,9 +116,8 @@ pub(super) fn caveat(level: &Level, levels: &[Level]) -> Option<String> {
 
 pub(super) fn elasticity(level: &Level, lower: &[&Level]) -> Option<f64> {
     let before = lower.last()?;
-    let gain = stats::ratio(level.total_tok_s?, before.total_tok_s?)?.ln();
-    let step = (f64::from(level.users) / f64::from(before.users)).ln();
-    stats::ratio(gain, step)
+    let rates = (level.total_tok_s?, before.total_tok_s?);
+    growth(rates, (level.users.into(), before.users.into()))
 }
 
 pub(super) fn load(level: &Level, lower: &[&Level], elasticity: Option<f64>) -> Axis<LoadStatus> {

@@ -1,9 +1,8 @@
 //! The report of an imported table for a terminal: at most 100 columns, no colour.
 
 use super::{Row, best_standing, has, in_flight, is_struck, lacks_users, peak};
-use crate::classify::LIMITS_VERSION;
-use crate::classify::imported::{Judgement, Latency, Level, LoadStatus, Reliability, Stated, Work};
-use crate::classify::verdict::{Code, Verdict};
+use crate::classify::imported::{Judgement, Latency, Level, LoadStatus, Stated, Work};
+use crate::classify::{Code, LIMITS_VERSION, Reliability, Verdict};
 use crate::import::Imported;
 use crate::report::plain::{CLIP, plain, wrap};
 use crate::report::text::short;
@@ -46,7 +45,7 @@ fn header(imported: &Imported) -> String {
     let imported_name = format!("{}, {}", plain(&imported.name, CLIP), plain(model, CLIP));
     let source = imported.source.as_deref().unwrap_or("not stated");
     let limits = format!(
-        "single values without intervals; limits version {LIMITS_VERSION}, listed in docs/import.md"
+        "single values without intervals; limits version {LIMITS_VERSION}, listed in docs/limits.md"
     );
     let mut out = String::new();
     for (name, value) in [

@@ -1,0 +1,90 @@
+//! Whether the work was what it is called, and the same at every level.
+
+use common::phase::Phase;
+use common::workload::CacheMode;
+
+use super::is_alike;
+use crate::classify::limits::{CACHED_SHARE_MAX, OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
+use crate::classify::number::{number, percent};
+use crate::classify::{Code, Verdict};
+use crate::measure::Measured;
+use crate::stats;
+
+/// Whether answers were as long as was forced, and whether the level did the same work as the one
+/// with the least load. Where lengths are the server's choice they differ by chance, too: there a
+/// difference is worth knowing and strikes nothing.
+pub(super) fn work(level: &Measured<'_>, levels: &[Measured<'_>]) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    let workload = &level.record.planned.workload;
+    let Some((prompt, output)) = means(level) else { return verdicts };
+    let asked = f64::from(workload.output_tokens);
+    if workload.forced_length && is_off(output, asked, OUTPUT_OFF_MAX.value) {
+        let text = format!(
+            "answers had {} tokens on average where {asked} were forced, more than {} off",
+            number(output),
+            percent(OUTPUT_OFF_MAX.value)
+        );
+        verdicts.push(Verdict::invalid(Code::WorkNotEqual, text));
+    }
+    let Some(first) = reference(level, levels) else { return verdicts };
+    let Some((prompt_first, output_first)) = means(first) else { return verdicts };
+    let of = super::load_words(first);
+    let pairs = [
+        ("output", output, output_first, OUTPUT_OFF_MAX.value, !workload.forced_length),
+        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, true),
+    ];
+    for (name, own, other, limit, compared) in pairs {
+        if compared && is_off(own, other, limit) {
+            let text = format!(
+                "{} mean {name} tokens against {} at {of}, more than {} apart",
+                number(own),
+                number(other),
+                percent(limit)
+            );
+            verdicts.push(Verdict::warn(Code::WorkNotEqual, text));
+        }
+    }
+    verdicts
+}
+
+/// The level with the least load and the same work, if it is another one. A warm-up is no measure.
+fn reference<'l, 'a>(level: &Measured<'a>, levels: &'l [Measured<'a>]) -> Option<&'l Measured<'a>> {
+    let counts = |other: &Measured<'_>| {
+        other.record.planned.phase != Phase::Warmup && super::is_complete(other)
+    };
+    let alike = levels.iter().filter(|other| counts(other) && is_alike(level, other));
+    let alike = alike.filter(|other| other.schedule().is_some() == level.schedule().is_some());
+    let first = alike.min_by(|a, b| a.load_value().total_cmp(&b.load_value()))?;
+    (counts(level) && !std::ptr::eq(first.record, level.record)).then_some(first)
+}
+
+/// Mean prompt and completion tokens of the successes that were counted.
+fn means(level: &Measured<'_>) -> Option<(f64, f64)> {
+    let tally = level.tally();
+    let counted = tally.measured.succeeded.saturating_sub(tally.tokens.without_usage) as f64;
+    let mean = |tokens: u64| stats::ratio(tokens as f64, counted);
+    Some((mean(tally.tokens.prompt)?, mean(tally.tokens.completion)?))
+}
+
+fn is_off(value: f64, of: f64, limit: f64) -> bool {
+    (value - of).abs() > limit * of
+}
+
+/// Whether prompt tokens came from a cache where every prompt was to be new. A server that reports
+/// no cached tokens cannot be told from one that had none.
+pub(super) fn cache(level: &Measured<'_>) -> Option<Verdict> {
+    match level.record.planned.workload.cache {
+        CacheMode::Cold => {}
+        CacheMode::Replay => return None,
+    }
+    let tokens = &level.tally().tokens;
+    let share = super::share(tokens.cached_prompt, tokens.prompt)?;
+    (share > CACHED_SHARE_MAX.value).then(|| {
+        let text = format!(
+            "{} of the prompt tokens came from a cache, more than {}, and every prompt was new",
+            percent(share),
+            percent(CACHED_SHARE_MAX.value)
+        );
+        Verdict::warn(Code::CacheUndeclared, text)
+    })
+}
