@@ -59,7 +59,7 @@ fn a_constant_rate_arrives_evenly_and_on_time() {
     let last = truth.last().unwrap().arrival_ns - 995_000_000;
     assert!((0..50_000_000).contains(&last), "{last}");
     let lag = quantile_us(&tally, 0.5);
-    assert!(lag < 500, "the middle send lag is {lag} us");
+    assert!(lag < 1000, "the middle send lag is {lag} us");
     // Those that were ready when it fired, and what they took of the spare.
     assert!(connections <= 40, "{connections}");
     println!("send lag p99: {} us", quantile_us(&tally, 0.99));
