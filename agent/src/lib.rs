@@ -5,7 +5,7 @@
 //! | [`service`], `session` | obeys one run at a time, behind the wire |
 //! | [`lease`] | the dead-man switch |
 //! | [`policy`], [`preflight`] | what this host may and can do |
-//! | `load` | workers, users, connections, recording |
+//! | `load` | workers, users and arrivals, connections, recording |
 //! | [`compose`] | requests as bytes |
 //! | [`reply`] | responses: HTTP, events, their meaning, their timing |
 //! | [`sim`] | a mock LLM server with ground truth |

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
 use common::assignment::{End, Load};
-use common::outcome::Censor;
+use common::outcome::{Censor, Failure};
 use common::snapshot::LevelEnd;
 use common::tally::Tally;
 
@@ -59,7 +59,7 @@ fn a_constant_rate_arrives_evenly_and_on_time() {
     let last = truth.last().unwrap().arrival_ns - 995_000_000;
     assert!((0..50_000_000).contains(&last), "{last}");
     let lag = quantile_us(&tally, 0.5);
-    assert!(lag < 500, "the middle send lag is {lag} us");
+    assert!(lag < 1000, "the middle send lag is {lag} us");
     // Those that were ready when it fired, and what they took of the spare.
     assert!(connections <= 40, "{connections}");
     println!("send lag p99: {} us", quantile_us(&tally, 0.99));
@@ -163,4 +163,13 @@ fn connections_grow_with_use_and_an_arrival_does_not_wait_for_one() {
     assert!((u64::from(most)..=u64::from(most) + 16 + 2).contains(&connections), "{connections}");
     let lag = tally.latencies.send_lag.max_us();
     assert!(lag.is_some_and(|us| us < 50_000), "{lag:?}");
+}
+
+#[test]
+fn a_panic_voids_the_level_even_if_nothing_is_left_to_do() {
+    let rig = Rig::start_panicking(open(Law::Constant, 100, 4, End::Requests(1)));
+    let Sealed { tally, ends, .. } = rig.seal();
+    assert!(matches!(&ends[..], [LevelEnd::Faulted(why)] if why.contains("panicked")), "{ends:?}");
+    assert_eq!(tally.check_sealed(), Ok(()));
+    assert_eq!(tally.counts.failed_by(Failure::ClientPanic), 1);
 }

@@ -66,6 +66,17 @@ impl Rig {
         Self::run(target, assignment, workers)
     }
 
+    /// Starts a level in which user 0 panics, as every arrival does.
+    pub(super) fn start_panicking(load: Load) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let target = sim::spawn(address, Profile::default()).unwrap();
+        let mut assignment = assignment(&format!("http://{}", target.address()));
+        assignment.load = load;
+        assignment.share = load.share(0, 1);
+        assignment.target.model = "panic at user 0".to_owned();
+        Self::run(target, assignment, 1)
+    }
+
     fn run(target: SimThread, assignment: Assignment, count: u32) -> Self {
         let lease = Lease::grant(Clock::boottime_ns()).deadline().clone();
         let plan = Arc::new(LevelPlan {

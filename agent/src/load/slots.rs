@@ -91,10 +91,15 @@ impl Slots {
             if let Some(arrival) = self.line.borrow_mut().come(now) {
                 shared.recorder.borrow_mut().start(arrival.intended);
             }
-            if let Some(seat) = self.free.borrow_mut().pop() {
-                seat.call();
-            }
-            let missing = self.spare_wanted().saturating_sub(self.spare());
+            let free = self.free.borrow_mut().pop();
+            let missing = match free {
+                Some(seat) => {
+                    seat.call();
+                    self.spare_wanted().saturating_sub(self.spare())
+                }
+                // It waits, and so may what comes next, however many are about to be connected.
+                None => GROWTH_MAX,
+            };
             if missing > 0 {
                 added.extend(self.add(missing.min(GROWTH_MAX), shared));
             }

@@ -255,25 +255,25 @@ impl<'a> Level<'a> {
                 () = tokio::time::sleep_until(clock.instant(wake)) => {
                     let now = clock.now();
                     self.look_after(now, wake);
+                    self.tell_followed(now);
                     if now >= report_at {
                         self.report(now);
                         report_at = now + SNAPSHOT_EVERY;
                     }
-                    self.tell_followed(now);
                     wake = self.next_wake(now);
                 }
                 () = OpenLoop::due(&mut self.open_loop) => self.arrive(),
                 () = self.shared.followed.notified(), if self.windowed && !self.told => {
                     self.tell_followed(clock.now());
                 }
-                user = self.users.join_next(), if !self.users.is_empty() => match user {
-                    None | Some(Ok(())) => {}
-                    Some(Err(error)) => self.user_died(error),
-                },
+                Some(user) = self.users.join_next() => self.ended(user),
             }
         }
-        // Spare slots may still be connecting.
-        self.users.shutdown().await;
+        // Spare slots may still be connecting, and the last to end may have panicked.
+        self.users.abort_all();
+        while let Some(user) = self.users.join_next().await {
+            self.ended(user);
+        }
         self.seal().await;
     }
 
@@ -339,6 +339,8 @@ impl<'a> Level<'a> {
 
     /// Reports once that every request of the window has ended.
     fn tell_followed(&mut self, now: Tick) {
+        // What has come and was not taken in yet may be of the window.
+        self.arrive();
         if !self.told && self.shared.recorder.borrow().has_followed(now) {
             self.told = self.report(now);
         }
@@ -383,9 +385,11 @@ impl<'a> Level<'a> {
         }
     }
 
-    fn user_died(&mut self, error: JoinError) {
-        let Ok(panic) = error.try_into_panic() else {
-            return; // Cut by `abort_all`; its request has been recorded as it was dropped.
+    /// A user's task ended. One that was cut by `abort_all` has recorded its request as it was
+    /// dropped; one that panicked voids the level.
+    fn ended(&mut self, user: Result<(), JoinError>) {
+        let Some(panic) = user.err().and_then(|error| error.try_into_panic().ok()) else {
+            return;
         };
         let text = panic
             .downcast_ref::<&str>()
