@@ -442,7 +442,7 @@ fn any_link() -> impl Strategy<Value = Link> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
     /// However many agents, however bad their links: the window begins once the load is up, is as
     /// long as the plan says, and is over when its requests are.
     #[test]
