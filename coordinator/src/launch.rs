@@ -101,10 +101,13 @@ pub async fn launch(
             return Err(error.into());
         }
     };
-    let requests: u64 = plan.levels.iter().filter_map(|level| level.load.requests()).sum();
+    let counts: Option<Vec<u64>> = plan.levels.iter().map(|level| level.load.requests()).collect();
+    // Levels that are measured in windows make as many as they need.
+    let requests = counts.map(|counts| format!("{} requests, ", counts.iter().sum::<u64>()));
     ui.say(&format!(
-        "run {run}: {} levels, {requests} requests, {} agents; result in {}",
+        "run {run}: {} levels, {}{} agents; result in {}",
         plan.levels.len(),
+        requests.unwrap_or_default(),
         fleet.len(),
         dir.display()
     ));

@@ -117,3 +117,42 @@ fn write(text: &str) {
     // Progress that cannot be shown is no reason to stop a run.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_says_what_it_waits_for() {
+        let rising = Progress::Rising;
+        for (progress, text) in [
+            (rising(Wait::Ramp), "rising"),
+            (rising(Wait::Requests { ended: 37, needed: 40 }), "rising: 37 of 40 warm-up requests"),
+            (rising(Wait::Turn), "rising: waiting for a turn of every user"),
+            (
+                rising(Wait::InFlight { mean: 18.25, needed: 19.6 }),
+                "rising: 18.2 in flight, 19.6 needed",
+            ),
+            (rising(Wait::Settling), "rising: waiting for a steady flow"),
+            (
+                Progress::Measuring {
+                    gone: Duration::from_millis(12_900),
+                    of: Duration::from_millis(59_600),
+                    requests: None,
+                },
+                "measuring 12 s of 60 s",
+            ),
+            (
+                Progress::Measuring {
+                    gone: Duration::from_secs(70),
+                    of: Duration::from_secs(600),
+                    requests: Some((800, 1000)),
+                },
+                "measuring 70 s of 600 s (800 of 1000 requests)",
+            ),
+            (Progress::Draining { following: 3 }, "draining (3 requests to end)"),
+        ] {
+            assert_eq!(told(progress), text);
+        }
+    }
+}

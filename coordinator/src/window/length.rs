@@ -55,10 +55,10 @@ impl Length {
         if self.is_precise {
             return;
         }
-        let arrivals = live.arrivals(self.from);
-        let size = duration_ns(self.batch).div_ceil(duration_ns(arrivals.slot).max(1)).max(1);
+        let output = live.output(self.from);
+        let size = duration_ns(self.batch).div_ceil(duration_ns(output.slot).max(1)).max(1);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let means = BatchMeans::of(&arrivals.slots, size);
+        let means = BatchMeans::of(&output.slots, size);
         self.is_precise = means.is_some_and(|means| self.stopping.look(&means) == Look::Stop);
     }
 

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use common::arrivals::Arrivals;
+use common::assignment::Load;
 use common::hist::LatencyHist;
 use common::series::{Flow, FlowSlot, InFlight};
 use common::snapshot::Snapshot;
@@ -19,6 +21,7 @@ const LATE_MAX: Duration = Duration::from_millis(50);
 /// Agents that have a part of the load, and what is known of each.
 #[derive(Debug)]
 pub(super) struct Live {
+    load: Load,
     agents: BTreeMap<AgentIx, Agent>,
 }
 
@@ -42,13 +45,14 @@ struct Newest {
     area_ns: u128,
     in_flight: InFlight,
     flow: Flow,
+    /// How long successes took; in open loop those of the window, from when they were intended.
     latency: LatencyHist,
 }
 
 impl Live {
-    pub(super) fn new(fired: BTreeMap<AgentIx, Tick>) -> Self {
+    pub(super) fn new(load: Load, fired: BTreeMap<AgentIx, Tick>) -> Self {
         let agent = |(agent, fired)| (agent, Agent { fired, newest: None });
-        Self { agents: fired.into_iter().map(agent).collect() }
+        Self { load, agents: fired.into_iter().map(agent).collect() }
     }
 
     pub(super) fn absorb(&mut self, agent: AgentIx, snapshot: &Snapshot) {
@@ -59,6 +63,11 @@ impl Live {
             return;
         }
         let tally = &snapshot.tally;
+        let latency = match self.load.arrivals {
+            Arrivals::Closed { .. } => &tally.paper.latency,
+            // An arrival that waits for a place has begun for whoever waits for the answer.
+            Arrivals::Open(_) => &tally.latencies.e2e_plan,
+        };
         agent.newest = Some(Newest {
             sequence: snapshot.sequence,
             at: snapshot.at.since(agent.fired),
@@ -69,7 +78,7 @@ impl Live {
             area_ns: tally.in_flight.area_ns(),
             in_flight: tally.in_flight.clone(),
             flow: tally.flow.clone(),
-            latency: tally.paper.latency.clone(),
+            latency: latency.clone(),
         });
     }
 
@@ -103,21 +112,22 @@ impl Live {
     /// How long a request lasts on average, however it ended: the time in flight over the requests,
     /// open ones being half done. While none has ended, twice their age.
     pub(super) fn mean_duration(&self) -> Option<Duration> {
-        let (area_ns, halves) = self.newest().fold((0u128, 0u64), |(area, halves), newest| {
-            let more = newest.ended.saturating_mul(2).saturating_add(newest.open);
-            (area.saturating_add(newest.area_ns), halves.saturating_add(more))
-        });
+        let area_ns = self.newest().map(|newest| newest.area_ns).fold(0, u128::saturating_add);
+        let open = self.newest().map(|newest| newest.open).fold(0, u64::saturating_add);
+        // More than these are not in flight but wait to be.
+        let open = open.min(self.load.users.into());
+        let halves = self.ended().saturating_mul(2).saturating_add(open);
         let ns = area_ns.saturating_mul(2).checked_div(halves.into())?;
         Some(Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX)))
     }
 
-    /// The time within which 99 % of the successes so far ended; `None` before the first.
+    /// The time that 99 % of the successes so far took at most; `None` before the first.
     pub(super) fn latency_p99(&self) -> Option<Duration> {
         let us = self.latency().quantile_us(0.99)?;
         Duration::try_from_secs_f64(us / 1e6).ok()
     }
 
-    /// The longest time of a success so far.
+    /// The longest that a success took so far.
     pub(super) fn latency_max(&self) -> Duration {
         let longest = self.newest().filter_map(|newest| newest.latency.max_us()).max();
         Duration::from_micros(longest.unwrap_or(0))
@@ -141,7 +151,7 @@ impl Live {
     }
 
     /// What came from the target per slot from `from` on, as far as every agent has reported.
-    pub(super) fn arrivals(&self, from: Duration) -> Arrivals {
+    pub(super) fn output(&self, from: Duration) -> Output {
         let mut flow = Flow::default();
         self.newest().for_each(|newest| flow.merge(&newest.flow));
         let slot_ns = flow.slot_ns().max(1);
@@ -153,7 +163,7 @@ impl Live {
         // Slots after the last one in which something came are empty, not missing.
         let slots = flow.slots().map(value).chain(std::iter::repeat(0.0));
         let slots = slots.take(reported).skip(first).collect();
-        Arrivals { slot: Duration::from_nanos(slot_ns), slots }
+        Output { slot: Duration::from_nanos(slot_ns), slots }
     }
 
     fn newest(&self) -> impl Iterator<Item = &Newest> {
@@ -163,14 +173,14 @@ impl Live {
 
 /// What came from the target, in slots of equal length.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(super) struct Output {
     /// How long a slot is.
     pub(super) slot: Duration,
     /// Token-bearing events in each; of answers without any, tokens.
     pub(super) slots: Vec<f64>,
 }
 
-impl Arrivals {
+impl Output {
     /// In slots of up to `most`, but short enough for there to be at least `count` of them if that
     /// is possible. Slots that do not fill one at the end are left out.
     pub(super) fn in_slots(&self, count: usize, most: Duration) -> Vec<f64> {

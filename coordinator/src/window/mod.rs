@@ -120,7 +120,7 @@ impl Watch {
     ) -> Self {
         let stage = Stage::Rising(Wait::Ramp);
         let look_at = Duration::ZERO;
-        Self { load, plan, request_max, fire, live: Live::new(fired), stage, look_at }
+        Self { load, plan, request_max, fire, live: Live::new(load, fired), stage, look_at }
     }
 
     /// Takes in a snapshot; an older one than is known changes nothing.
@@ -198,8 +198,8 @@ impl Watch {
     fn grain(&self, at: Duration) -> Duration {
         let end = duration_ns(at.saturating_add(self.plan.most).saturating_add(DRAIN_MAX * 2));
         let fits = |slot_ns: &u64| slot_ns.saturating_mul(SLOTS_MAX as u64) > end;
-        let widths = std::iter::successors(Some(SLOT_NS), |slot_ns| slot_ns.checked_mul(2));
-        Duration::from_nanos(widths.into_iter().find(fits).unwrap_or(SLOT_NS))
+        let mut widths = std::iter::successors(Some(SLOT_NS), |slot_ns| slot_ns.checked_mul(2));
+        Duration::from_nanos(widths.find(fits).unwrap_or(SLOT_NS))
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn look(live: &Live, load: Load) -> Option<Wait> {
         }
         Arrivals::Open(_) => {}
     }
-    let series = live.arrivals(ramp).in_slots(SLOTS_MIN, SLOT_MAX);
+    let series = live.output(ramp).in_slots(SLOTS_MIN, SLOT_MAX);
     match mser5(&series) {
         Some(mser) if mser.settled => None,
         Some(_) | None => Some(Wait::Settling),

@@ -12,7 +12,7 @@ use common::phase::Phase;
 use common::seed::Seed;
 use common::slo::Slo;
 use common::snapshot::{Origin, Vitals};
-use common::tally::{Scope, Tally};
+use common::tally::{Latencies, Scope, Tally};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -305,6 +305,10 @@ impl Sim {
                 counts: told.counts.clone(),
                 measured: told.measured.clone(),
                 paper: told.paper.clone(),
+                latencies: Latencies {
+                    e2e_plan: told.latencies.e2e_plan.clone(),
+                    ..Latencies::default()
+                },
                 in_flight: told.in_flight.clone(),
                 flow: told.flow.clone(),
                 ..Tally::default()
@@ -442,7 +446,7 @@ fn any_link() -> impl Strategy<Value = Link> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
     /// However many agents, however bad their links: the window begins once the load is up, is as
     /// long as the plan says, and is over when its requests are.
     #[test]
@@ -640,22 +644,26 @@ fn users_that_cannot_be_kept_busy_are_measured_as_they_are() {
     assert_eq!(measured, Some(60 * S));
 }
 
-#[test]
-fn a_snapshot_from_before_the_end_says_nothing_about_what_follows() {
-    let fired = BTreeMap::from([(AgentIx(0), Tick(7 * S))]);
-    let mut live = Live::new(fired);
-    let until = Duration::from_secs(20);
-    let heard = |sequence, at_s: u64, tally: &Tally| Snapshot {
-        origin: Origin {
-            boot: BootId(Uuid::nil()),
-            epoch: Epoch(1),
-            level: LevelId { ordinal: 0, attempt: 0 },
-        },
+/// What one agent, which fired at 7 s of its clock, says so many seconds later.
+fn heard(sequence: u64, at_s: u64, tally: &Tally) -> Snapshot {
+    let level = LevelId { ordinal: 0, attempt: 0 };
+    Snapshot {
+        origin: Origin { boot: BootId(Uuid::nil()), epoch: Epoch(1), level },
         sequence,
         at: Tick((7 + at_s) * S),
         tally: tally.clone(),
         vitals: Vitals::default(),
-    };
+    }
+}
+
+fn live(load: Load) -> Live {
+    Live::new(load, BTreeMap::from([(AgentIx(0), Tick(7 * S))]))
+}
+
+#[test]
+fn a_snapshot_from_before_the_end_says_nothing_about_what_follows() {
+    let mut live = live(closed(2, 0));
+    let until = Duration::from_secs(20);
     let mut tally = Tally::windowed();
     tally.measure(10 * S);
     tally.release(20 * S);
@@ -666,6 +674,21 @@ fn a_snapshot_from_before_the_end_says_nothing_about_what_follows() {
     tally.start(20 * S);
     live.absorb(AgentIx(0), &heard(2, 21, &tally));
     assert_eq!(live.following_since(until), Some(1));
+}
+
+#[test]
+fn what_waits_for_a_place_makes_a_request_last_no_shorter() {
+    let mut live = live(Load { users: 2, ..open(50) });
+    assert_eq!(live.mean_duration(), None);
+    let mut tally = Tally::windowed();
+    (0..500).for_each(|number| tally.start(number * S / 50));
+    tally.in_flight(0, 10 * S, 2);
+    live.absorb(AgentIx(0), &heard(1, 10, &tally));
+    // None has ended: twice the age of those in flight.
+    assert_eq!(live.mean_duration(), Some(Duration::from_secs(20)));
+    (tally.counts.open, tally.counts.succeeded) = (496, 4);
+    live.absorb(AgentIx(0), &heard(2, 10, &tally));
+    assert_eq!(live.mean_duration(), Some(Duration::from_secs(4)));
 }
 
 #[test]
