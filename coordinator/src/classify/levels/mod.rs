@@ -131,7 +131,6 @@ fn validity(level: &Measured<'_>, levels: &[Measured<'_>], context: &Context<'_>
     let faults = level.totals.faults.iter();
     let mut verdicts: Vec<Verdict> = faults.map(|fault| Verdict::of_fault(fault, fate)).collect();
     let mut steady = None;
-    verdicts.extend(numbers::window_lost(level));
     if level.period.is_some() {
         let (is_steady, unsteady) = numbers::steady(level);
         steady = is_steady;

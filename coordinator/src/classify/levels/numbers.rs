@@ -1,6 +1,5 @@
 //! Whether the numbers of a level are steady, consistent and many enough.
 
-use common::assignment::End;
 use common::phase::Phase;
 
 use super::{Context, load, reached};
@@ -16,18 +15,6 @@ const SLOT_S: f64 = 1.0;
 
 /// Slots at least: as many as the test of steadiness needs.
 const SLOTS_MIN: usize = 50;
-
-/// A level that was to be measured in a window, and whose seals do not tell of one.
-pub(super) fn window_lost(level: &Measured<'_>) -> Option<Verdict> {
-    let lost = super::is_complete(level) && level.window().and(level.period).is_none();
-    match level.load().end {
-        End::Window if lost => {
-            let text = "the seals tell of no window that began and ended".to_owned();
-            Some(Verdict::invalid(Code::RecordLoss, text))
-        }
-        End::Window | End::Requests(_) => None,
-    }
-}
 
 /// Whether the window was steady, and what speaks against it. `None` where it is too short to say,
 /// or where the whole level is measured, ramp and drain included.
