@@ -65,6 +65,8 @@ pub(crate) struct WorkerReport {
     pub(crate) worker: u32,
     /// The level it speaks of.
     pub(crate) level: LevelId,
+    /// Up to when its record is complete.
+    pub(crate) at: Tick,
     /// Its cumulative record.
     pub(crate) tally: Box<Tally>,
     /// Its use of its core.
@@ -410,6 +412,7 @@ impl<'a> Level<'a> {
         let cpu = self.cpu.report(now, Clock::thread_cpu_ns());
         let report = WorkerReport {
             worker: self.place.index,
+            at: now,
             level: self.shared.plan.assignment.level,
             tally: Box::new(recorder.snapshot(now)),
             cpu,
@@ -432,6 +435,7 @@ impl<'a> Level<'a> {
         let cpu = self.cpu.report(now, Clock::thread_cpu_ns());
         let report = WorkerReport {
             worker: self.place.index,
+            at: now,
             level: assignment.level,
             cpu,
             late: self.late,
