@@ -103,10 +103,13 @@ pub async fn launch(
     };
     let counts: Option<Vec<u64>> = plan.levels.iter().map(|level| level.load.requests()).collect();
     // Levels that are measured in windows make as many as they need.
-    let requests = counts.map(|counts| format!("{} requests, ", counts.iter().sum::<u64>()));
+    let requests = counts
+        .filter(|_| plan.search.is_none())
+        .map(|counts| format!("{} requests, ", counts.iter().sum::<u64>()));
     ui.say(&format!(
-        "run {run}: {} levels, {}{} agents; result in {}",
+        "run {run}: {} levels{}, {}{} agents; result in {}",
         plan.levels.len(),
+        if plan.search.is_some() { " and a search" } else { "" },
         requests.unwrap_or_default(),
         fleet.len(),
         dir.display()

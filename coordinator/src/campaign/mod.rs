@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `phases`, `offered`, `ends`, `window`, `judging` | know every key, its default and its limits |
+//! | `parse`, `phases`, `offered`, `ends`, `window`, `search`, `judging` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -20,6 +20,7 @@ mod phases;
 mod problem;
 mod raw;
 mod read;
+mod search;
 mod text;
 mod window;
 
@@ -43,6 +44,8 @@ pub use overlay::{FlagValue, Overlay};
 pub use problem::{Place, Problem, Problems};
 pub(crate) use problem::{clip, nearest};
 pub use raw::Source;
+pub use search::SearchPlan;
+pub(crate) use search::{goal_word, rate_text as searched_rate_text};
 
 /// The campaign that a file and an overlay describe, or everything that is wrong with them.
 ///
@@ -79,6 +82,8 @@ pub struct Campaign {
     pub judging: Judging,
     /// The levels of each phase, in order. A phase without levels is left out.
     pub phases: Vec<PhasePlan>,
+    /// Levels of the SATURATION phase that are found while they run, after all others.
+    pub search: Option<SearchPlan>,
 }
 
 /// The levels of one phase.

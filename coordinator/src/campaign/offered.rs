@@ -12,7 +12,7 @@ use super::raw::{Collector, Value};
 use super::read::{Field, Section};
 
 /// Users of one level, at most.
-const USERS_MAX: u32 = 1_000_000;
+pub(super) const USERS_MAX: u32 = 1_000_000;
 /// Levels of one campaign, at most.
 pub(super) const LEVELS_MAX: usize = 1000;
 /// Requests per second, at least: one per twelve days.
@@ -31,7 +31,7 @@ const STEPS: u32 = 5;
 const STEPS_MAX: u32 = 1000;
 /// Users of a windowed level begin within this time: the method, section 3.6, spreads them over
 /// max(2 s, 0.1 R), and how long a request lasts is not known beforehand.
-const CLOSED_RAMP: Duration = Duration::from_secs(2);
+pub(super) const CLOSED_RAMP: Duration = Duration::from_secs(2);
 /// Fewest and most requests in flight that an open loop makes room for by itself.
 const IN_FLIGHT: (u32, u32) = (1000, 10_000);
 
@@ -154,6 +154,22 @@ fn read_rate(field: &Field<'_>, c: &mut Collector<'_>) -> Option<PerSecond> {
     field.fixed_point(RATE_MIN..=RATE_MAX, RATE_PARTS, c).map(PerSecond)
 }
 
+/// The two kinds of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Users.
+    Closed,
+    /// A rate.
+    Open,
+}
+
+impl Kind {
+    /// What an entry without a search has: a rate if it states one.
+    pub(super) fn of(section: &Section<'_>) -> Self {
+        if section.get("rate").is_some() { Self::Open } else { Self::Closed }
+    }
+}
+
 /// How the requests of an entry's levels arrive.
 pub(super) enum Pattern {
     /// Users; how long they take to begin, where it is stated.
@@ -217,12 +233,21 @@ fn room(rate: Rate, timeouts: Timeouts) -> u32 {
 }
 
 /// How the levels of an entry arrive; `None` if there was any problem.
-pub(super) fn read_pattern(section: &Section<'_>, c: &mut Collector<'_>) -> Option<Pattern> {
-    if section.get("rate").is_none() {
+pub(super) fn read_pattern(
+    section: &Section<'_>,
+    kind: Kind,
+    c: &mut Collector<'_>,
+) -> Option<Pattern> {
+    if kind == Kind::Closed {
         let mut stray = false;
         for field in OPEN_KEYS.iter().filter_map(|key| section.get(key)) {
             stray = true;
-            let what = "belongs to an open loop: say rate instead of users, or leave it out";
+            let what = match section.get("search") {
+                None => "belongs to an open loop: say rate instead of users, or leave it out",
+                Some(_) => {
+                    "belongs to an open loop: say max_rate instead of max_users, or leave it out"
+                }
+            };
             field.refuse::<()>(c, what);
         }
         let ramp = match section.get("ramp") {
@@ -232,7 +257,10 @@ pub(super) fn read_pattern(section: &Section<'_>, c: &mut Collector<'_>) -> Opti
         return ramp.filter(|_| !stray).map(Pattern::Closed);
     }
     let stray = section.get("ramp").map(|field| {
-        let what = "spreads the beginnings of users; a rate rises by rate_ramp = { from = 1 }";
+        let what = match section.get("search") {
+            None => "spreads the beginnings of users; a rate rises by rate_ramp = { from = 1 }",
+            Some(_) => "spreads the beginnings of users; leave it out, or say max_users",
+        };
         field.refuse::<()>(c, what);
     });
     let law = read_law(section, c);

@@ -9,11 +9,11 @@ use common::target::{BaseUrl, Endpoint, Target, Timeouts, UrlError};
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::judging::read_judging;
-use super::phases::{Given, read_phases};
+use super::phases::{Given, Phases, read_phases};
 use super::raw::{Collector, Node, Value};
 use super::read::{Field, Section};
 use super::window::{Bounds, read_bounds};
-use super::{Campaign, KeyRef, Mode, PhasePlan, Tier};
+use super::{Campaign, KeyRef, Mode, Tier};
 
 /// Bytes of a model's name, at most.
 const MODEL_BYTES_MAX: usize = 512;
@@ -69,15 +69,18 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         workloads: &workloads,
         mode,
         tier,
+        seed: seed.map(Seed),
         timeouts: target.as_ref().map(|(target, _, _)| target.timeouts),
         bounds: read_bounds(top.get("window"), tier, c),
         floor: judging.and_then(|(_, floor)| floor),
+        objectives: judging.map(|(judging, _)| !judging.slo.is_empty()),
     };
     let phases = read_phases(top.get("phases"), &given, c);
     if let (Some(field), Some(phases)) = (top.get("window"), &phases) {
         refuse_unused(&field, phases, c);
     }
     let (target, api_key, ready_timeout) = target?;
+    let Phases { phases, search } = phases?;
     Some(Campaign {
         name: name?,
         mode: mode?,
@@ -87,7 +90,8 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         api_key,
         ready_timeout,
         judging: judging?.0,
-        phases: phases?,
+        phases,
+        search,
     })
 }
 
@@ -99,8 +103,8 @@ fn read_name(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Name> {
 }
 
 /// Bounds of windows that no level has.
-fn refuse_unused(field: &Field<'_>, phases: &[PhasePlan], c: &mut Collector<'_>) {
-    if Bounds::of(phases).is_none() {
+fn refuse_unused(field: &Field<'_>, phases: &Phases, c: &mut Collector<'_>) {
+    if Bounds::of(&phases.phases, phases.search.as_ref()).is_none() {
         let what = "no level of the campaign has a window that this could bound: those of mode \
                     floodmark have one, the warm-up aside, if they state neither requests nor \
                     duration";

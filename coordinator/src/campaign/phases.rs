@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use common::assignment::{End, Load};
 use common::phase::Phase;
+use common::seed::Seed;
 use common::target::Timeouts;
 use common::workload::Workload;
 
@@ -12,37 +13,47 @@ use super::ends::{
     Ends, Stated, is_capped, read_ends, refuse_capped, refuse_short, refuse_uncertified,
 };
 use super::judging::Floor;
-use super::offered::{LEVELS_MAX, Offered, Step, read_pattern, read_steps};
+use super::offered::{Kind, LEVELS_MAX, Offered, Step, read_pattern, read_steps};
 use super::parse::Workloads;
 use super::raw::{Collector, Origin};
 use super::read::{Field, Section, suggestion};
+use super::search::{read_search, stands_last};
 use super::window::Bounds;
-use super::{LevelPlan, Mode, PhasePlan, Tier, WindowPlan};
+use super::{LevelPlan, Mode, PhasePlan, SearchPlan, Tier, WindowPlan};
 
 /// The paper pauses 3 to 5 s between phases, and not after the warm-up (section 5.1).
 const COOLDOWN: Duration = Duration::from_secs(5);
 
 /// The keys that belong to mode floodmark.
-const BEYOND_PAPER: [&str; 7] =
-    ["rate", "arrivals", "burstiness", "rate_ramp", "max_in_flight", "duration", "ramp"];
+const BEYOND_PAPER: [&str; 8] =
+    ["search", "rate", "arrivals", "burstiness", "rate_ramp", "max_in_flight", "duration", "ramp"];
 
 /// What the rest of the campaign says about its levels; `None` where that is not valid.
 pub(super) struct Given<'w> {
     pub(super) workloads: &'w Workloads,
     pub(super) mode: Option<Mode>,
     pub(super) tier: Option<Tier>,
+    pub(super) seed: Option<Seed>,
     pub(super) timeouts: Option<Timeouts>,
     pub(super) bounds: Option<Bounds>,
     /// The floor of the objectives; `None` also if there are none.
     pub(super) floor: Option<Floor>,
+    /// Whether there are objectives.
+    pub(super) objectives: Option<bool>,
 }
 
-/// The phases in the order in which they run; `None` if there was any problem with them.
+/// The phases in the order in which they run, and the search after them; never both empty.
+pub(super) struct Phases {
+    pub(super) phases: Vec<PhasePlan>,
+    pub(super) search: Option<SearchPlan>,
+}
+
+/// The phases; `None` if there was any problem with them.
 pub(super) fn read_phases(
     field: Option<Field<'_>>,
     given: &Given<'_>,
     c: &mut Collector<'_>,
-) -> Option<Vec<PhasePlan>> {
+) -> Option<Phases> {
     let Some(field) = field else {
         let what = if c.source.is_some() {
             "missing; add [phases] with at least one of warmup, baseline, scaling, stress, \
@@ -54,20 +65,25 @@ pub(super) fn read_phases(
     };
     let keys = Phase::ALL.map(key);
     let section = Section::open(&field, &keys, c)?;
-    let mut phases = Some(Vec::new());
+    let mut phases = Some(Phases { phases: Vec::new(), search: None });
     let mut levels_left = LEVELS_MAX;
     for phase in Phase::ALL {
         let Some(field) = section.get(key(phase)) else {
             continue;
         };
-        let levels = read_phase(phase, &field, given, &mut levels_left, c);
-        match (&mut phases, levels) {
-            (Some(phases), Some(levels)) => phases.push(PhasePlan { phase, levels }),
+        let read = read_phase(phase, &field, given, &mut levels_left, c);
+        match (&mut phases, read) {
+            (Some(phases), Some((levels, search))) => {
+                if !levels.is_empty() {
+                    phases.phases.push(PhasePlan { phase, levels });
+                }
+                phases.search = phases.search.take().or(search);
+            }
             (_, None) => phases = None,
             (None, Some(_)) => {}
         }
     }
-    if phases.as_ref().is_some_and(Vec::is_empty) {
+    if phases.as_ref().is_some_and(|all| all.phases.is_empty() && all.search.is_none()) {
         let what = format!("has no phase; add at least one of {}", keys.join(", "));
         return field.refuse(c, what);
     }
@@ -88,38 +104,49 @@ pub(super) fn key(phase: Phase) -> &'static str {
 /// Loads and workloads of the levels of a phase so far.
 type Seen = BTreeSet<(Offered, String)>;
 
-/// A phase is a table, or a list of tables that follow each other.
+/// A phase is a table, or a list of tables that follow each other: its levels, and its search.
 fn read_phase(
     phase: Phase,
     field: &Field<'_>,
     given: &Given<'_>,
     levels_left: &mut usize,
     c: &mut Collector<'_>,
-) -> Option<Vec<LevelPlan>> {
+) -> Option<(Vec<LevelPlan>, Option<SearchPlan>)> {
     let entries = field.items();
     if entries.is_empty() {
         return field.refuse(c, "a phase without levels; add one or leave the phase out");
     }
     let mut seen = Seen::new();
-    let mut levels = Some(Vec::new());
-    for field in entries {
-        let read = Section::open(&field, &KEYS, c).and_then(|section| {
+    let mut read = Some((Vec::new(), None));
+    let last = entries.len() - 1;
+    for (place, field) in entries.iter().enumerate() {
+        let part = Section::open(field, &KEYS, c).and_then(|section| {
             let entry = Entry { phase, section, given };
-            entry.read(levels_left, &mut seen, c)
+            match entry.section.get("search") {
+                Some(search) => {
+                    let search = entry.search(&search, place == last, c)?;
+                    Some((Vec::new(), Some(search)))
+                }
+                None => Some((entry.read(levels_left, &mut seen, c)?, None)),
+            }
         });
-        match (&mut levels, read) {
-            (Some(levels), Some(more)) => levels.extend(more),
-            (_, None) => levels = None,
+        match (&mut read, part) {
+            (Some((levels, search)), Some((more, found))) => {
+                levels.extend(more);
+                *search = search.take().or(found);
+            }
+            (_, None) => read = None,
             (None, Some(_)) => {}
         }
     }
-    levels
+    read
 }
 
 /// The keys of an entry of a phase.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "users",
     "rate",
+    "search",
     "workload",
     "requests",
     "duration",
@@ -148,13 +175,7 @@ impl Entry<'_, '_> {
     ) -> Option<Vec<LevelPlan>> {
         let Self { phase, section, given } = self;
         let workload = read_workload(section, given.workloads, c);
-        let cooldown = match section.get("cooldown") {
-            Some(field) => field.duration(c),
-            None => Some(match phase {
-                Phase::Warmup => Duration::ZERO,
-                Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => COOLDOWN,
-            }),
-        };
+        let cooldown = read_cooldown(*phase, section, c);
         let fits_mode = self.fits_mode(c);
         let allow_capped = match section.get("allow_capped") {
             Some(field) => field.boolean(c),
@@ -164,7 +185,7 @@ impl Entry<'_, '_> {
             return None;
         }
         let steps = read_steps(*phase, section, levels_left, c)?;
-        let pattern = read_pattern(section, c);
+        let pattern = read_pattern(section, Kind::of(section), c);
         let ends = read_ends(*phase, section, &steps, given.mode, c);
         let name = workload.as_ref().map(|(name, _)| name.as_str());
         refuse_twins(&steps, name, seen, c);
@@ -190,6 +211,20 @@ impl Entry<'_, '_> {
             cooldown,
         };
         read.into_iter().map(|level| level.map(plan)).collect()
+    }
+
+    /// The search in place of levels that are stated.
+    fn search(
+        &self,
+        field: &Field<'_>,
+        is_last: bool,
+        c: &mut Collector<'_>,
+    ) -> Option<SearchPlan> {
+        if !self.fits_mode(c) {
+            return None;
+        }
+        let stands = stands_last(self.phase, is_last, field, c);
+        read_search(field, &self.section, self.given, c).filter(|_| stands)
     }
 
     /// Refuses what paper mode has not.
@@ -270,6 +305,21 @@ impl Entry<'_, '_> {
     }
 }
 
+/// The pause after a level.
+pub(super) fn read_cooldown(
+    phase: Phase,
+    section: &Section<'_>,
+    c: &mut Collector<'_>,
+) -> Option<Duration> {
+    match section.get("cooldown") {
+        Some(field) => field.duration(c),
+        None => Some(match phase {
+            Phase::Warmup => Duration::ZERO,
+            Phase::Baseline | Phase::Scaling | Phase::Stress | Phase::Saturation => COOLDOWN,
+        }),
+    }
+}
+
 /// Two levels of a phase with the same load and workload could not be told apart.
 fn refuse_twins(steps: &[Step<'_>], name: Option<&str>, seen: &mut Seen, c: &mut Collector<'_>) {
     for step in steps {
@@ -283,7 +333,7 @@ fn refuse_twins(steps: &[Step<'_>], name: Option<&str>, seen: &mut Seen, c: &mut
 }
 
 /// The name and, where it is valid, the workload.
-fn read_workload<'w>(
+pub(super) fn read_workload<'w>(
     section: &Section<'_>,
     workloads: &'w Workloads,
     c: &mut Collector<'_>,

@@ -12,7 +12,7 @@ use toml::Value;
 
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::window::Bounds;
-use super::{Campaign, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Tier, phases};
+use super::{Campaign, Judging, KeyRef, LevelPlan, Mode, PhasePlan, SearchPlan, Tier, phases};
 
 impl Campaign {
     /// The campaign as a file that [`resolve`](super::resolve) reads back to the same campaign.
@@ -44,17 +44,19 @@ impl Campaign {
             .phases
             .iter()
             .flat_map(|phase| &phase.levels)
+            .chain(self.search.as_ref().map(|search| &search.level))
             .map(|level| (level.workload.name.as_str(), &level.workload))
             .collect();
         lines.extend(workloads.into_values().flat_map(workload_lines));
         lines.extend(judging_lines(&self.judging));
-        if let Some(Bounds { least, most }) = Bounds::of(&self.phases) {
+        if let Some(Bounds { least, most }) = Bounds::of(&self.phases, self.search.as_ref()) {
             let (least, most) = (lasting(least), lasting(most));
             lines.extend([String::new(), "[window]".to_owned()]);
             lines.extend([format!("least = {least}"), format!("most = {most}")]);
         }
         let of_phase = |phase| phase_lines(phase, self.mode, self.tier);
         lines.extend(self.phases.iter().flat_map(of_phase));
+        lines.extend(self.search.iter().flat_map(|search| search_lines(search, self.mode)));
         lines.join("\n") + "\n"
     }
 }
@@ -148,6 +150,19 @@ fn phase_lines(phase: &PhasePlan, mode: Mode, tier: Tier) -> Vec<String> {
             lines
         })
         .collect()
+}
+
+/// The table of a search, the last of its phase.
+fn search_lines(search: &SearchPlan, mode: Mode) -> Vec<String> {
+    let shared = Shared::of(&search.level, mode);
+    let mut lines = vec![
+        String::new(),
+        format!("[[phases.{}]]", phases::key(Phase::Saturation)),
+        format!("search = {}", search.table()),
+        format!("workload = {}", quoted(shared.workload)),
+    ];
+    lines.extend(shared.lines);
+    lines
 }
 
 /// What the levels of one table have in common: its workload and further lines.

@@ -13,7 +13,7 @@ use common::phase::Phase;
 use super::judging::Floor;
 use super::raw::Collector;
 use super::read::{Field, Section};
-use super::{PhasePlan, Tier, WindowPlan};
+use super::{PhasePlan, SearchPlan, Tier, WindowPlan};
 
 /// The shortest window that can be asked for: agents report once a second.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -28,6 +28,8 @@ const BASELINE_REQUESTS: u64 = 130;
 /// are loaded and kernels compiled, and not longer than a server needs for that.
 const WARMUP: Bounds = Bounds { least: Duration::from_secs(10), most: Duration::from_secs(300) };
 const WARMUP_TURNS: u32 = 2;
+/// Mean durations of a request, and requests per user, of the quick tier.
+const QUICK_TURNS: u32 = 3;
 
 /// The shortest and the longest window of a campaign; the first is not above the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +39,15 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// The bounds of the windows of `phases`; `None` if no window is bounded by the campaign: it
+    /// The bounds of the windows of a campaign; `None` if no window is bounded by the campaign: it
     /// has a stated length, or is a warm-up's.
-    pub(super) fn of(phases: &[PhasePlan]) -> Option<Self> {
-        let mut windows = phases
+    pub(super) fn of(phases: &[PhasePlan], search: Option<&SearchPlan>) -> Option<Self> {
+        let levels = phases
             .iter()
             .filter(|phase| phase.phase != Phase::Warmup)
-            .flat_map(|phase| phase.levels.iter().filter_map(|level| level.window));
+            .flat_map(|phase| &phase.levels)
+            .chain(search.map(|search| &search.level));
+        let mut windows = levels.filter_map(|level| level.window);
         let window = windows.find(|window| !window.is_fixed())?;
         Some(Self { least: window.least, most: window.most })
     }
@@ -103,6 +107,13 @@ impl WindowPlan {
         Self { least: length, most: length, turns: 0, requests: 0, precise: false }
     }
 
+    /// The window of a searched level, to which its load adds what its users need. It is the quick
+    /// tier's, whatever the tier (the method, section 3.13): levels that decide are repeated.
+    pub(super) fn searched(bounds: Bounds, requests: u64) -> Self {
+        let Bounds { least, most } = bounds;
+        Self { least, most, turns: QUICK_TURNS, requests, precise: false }
+    }
+
     /// Whether the campaign states its length.
     pub(crate) fn is_fixed(&self) -> bool {
         self.turns == 0
@@ -118,7 +129,7 @@ impl WindowPlan {
     ) -> Self {
         let Bounds { least, most } = bounds;
         let turns = match tier {
-            Tier::Quick => 3,
+            Tier::Quick => QUICK_TURNS,
             Tier::Default => 5,
             Tier::Thorough => 10,
         };

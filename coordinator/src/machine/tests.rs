@@ -25,7 +25,7 @@ fn plan(levels: u32) -> Plan {
         },
         cooldown: Duration::from_secs(5),
     };
-    Plan { levels: (0..levels).map(level).collect() }
+    Plan { levels: (0..levels).map(level).collect(), search: None }
 }
 
 fn names(agents: u32) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! user wrote: the campaign has been parsed.
 
 pub mod render;
+mod search;
 mod table;
 mod view;
 
@@ -16,12 +17,15 @@ use common::phase::Phase;
 use common::workload::Workload;
 
 use crate::campaign::{Campaign, LevelPlan, PhasePlan, WindowPlan, rate_text};
+pub use search::PlannedSearch;
 
 /// The levels of a run, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The levels; a level's place here is its ordinal.
     pub levels: Vec<PlannedLevel>,
+    /// The search that finds further levels, after all others.
+    pub search: Option<PlannedSearch>,
 }
 
 /// One level of a run.
@@ -29,7 +33,8 @@ pub struct Plan {
 pub struct PlannedLevel {
     /// Its phase.
     pub phase: Phase,
-    /// Its place within the phase, from 0; repeats of a level share it.
+    /// Its place within the phase, from 0. Repeats of a level share it, except those that a search
+    /// makes of one: the server still runs that has seen the first, so each asks something else.
     pub place: u32,
     /// Which repeat of the level this is, from 0.
     pub repeat: u32,
@@ -52,13 +57,14 @@ impl Plan {
     /// The levels of `campaign`, in the order in which they run. There is no pause after the last.
     pub fn of(campaign: &Campaign) -> Self {
         let mut levels: Vec<PlannedLevel> = campaign.phases.iter().flat_map(unroll).collect();
-        if let Some(last) = levels.last_mut() {
+        if let Some(last) = levels.last_mut().filter(|_| campaign.search.is_none()) {
             last.cooldown = Duration::ZERO;
         }
-        Self { levels }
+        let search = campaign.search.as_ref().map(|plan| PlannedSearch::of(plan, &levels));
+        Self { levels, search }
     }
 
-    /// All pauses between levels.
+    /// All pauses between levels, those of a search aside.
     pub fn cooldown_total(&self) -> Duration {
         self.levels.iter().map(|level| level.cooldown).sum()
     }
@@ -81,22 +87,26 @@ fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
     let mut workloads = phase.levels.iter().map(|level| &level.workload.name);
     let first = workloads.next();
     let one_workload = workloads.all(|name| Some(name) == first);
-    let label = move |level: &LevelPlan| {
-        let offered = match level.load.arrivals {
-            Arrivals::Closed { .. } => level.load.users.to_string(),
-            Arrivals::Open(schedule) => format!("{}/s", rate_text(schedule.rate.settled())),
-        };
-        if one_workload { offered } else { format!("{offered} {}", level.workload.name) }
+    (0..)
+        .zip(&phase.levels)
+        .map(move |(place, level)| planned(phase.phase, place, level, one_workload))
+}
+
+/// A level of a campaign, named by its load, and by its workload unless the phase has only one.
+fn planned(phase: Phase, place: u32, level: &LevelPlan, one_workload: bool) -> PlannedLevel {
+    let offered = match level.load.arrivals {
+        Arrivals::Closed { .. } => level.load.users.to_string(),
+        Arrivals::Open(schedule) => format!("{}/s", rate_text(schedule.rate.settled())),
     };
-    (0..).zip(&phase.levels).map(move |(place, level)| PlannedLevel {
-        phase: phase.phase,
+    PlannedLevel {
+        phase,
         place,
         repeat: 0,
-        label: label(level),
+        label: if one_workload { offered } else { format!("{offered} {}", level.workload.name) },
         load: level.load,
         window: level.window,
         allow_capped: level.allow_capped,
         workload: level.workload.clone(),
         cooldown: level.cooldown,
-    })
+    }
 }

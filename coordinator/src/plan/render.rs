@@ -6,29 +6,40 @@ use std::time::Duration;
 use common::duration::format_duration;
 use common::workload::CHARS_PER_TOKEN;
 
-use super::Plan;
 use super::table::{Side, Table};
-use super::view::{LevelView, View, WindowView, longest, windows_total};
+use super::view::{LevelView, SearchView, Searched, View, WindowView, longest, windows_total};
+use super::{Plan, PlannedSearch};
 use crate::campaign::{Campaign, KeyRef, clip, quantile_name};
+use crate::search::Goal;
 use crate::stats::samples_min;
 
 /// A table of the levels, totals and what is known about time, and, for more than one agent, the
 /// shares. `agents` is `None` while the number of agents is not known.
 pub fn text(campaign: &Campaign, plan: &Plan, agents: Option<u32>) -> String {
-    let view = View::of(campaign, plan, agents);
+    let searched = Searched::of(plan);
+    let view = View::of(campaign, plan, searched.as_ref(), agents);
     let mut lines = heading(campaign);
     lines.push(String::new());
-    lines.extend(level_table(plan, &view));
-    lines.push(String::new());
-    lines.extend(totals(campaign, plan, &view));
-    lines.push(String::new());
-    lines.extend(share_table(&view));
+    if !plan.levels.is_empty() {
+        lines.extend(level_table(plan, &view));
+        lines.push(String::new());
+        lines.extend(totals(campaign, plan, &view));
+        lines.push(String::new());
+    }
+    if let (Some(search), Some(shown)) = (&plan.search, &view.search) {
+        lines.extend(search_lines(search, shown));
+        lines.push(String::new());
+    }
+    if !plan.levels.is_empty() {
+        lines.extend(share_table(&view));
+    }
     lines.join("\n") + "\n"
 }
 
 /// The same as JSON.
 pub fn json(campaign: &Campaign, plan: &Plan, agents: Option<u32>) -> String {
-    let view = View::of(campaign, plan, agents);
+    let searched = Searched::of(plan);
+    let view = View::of(campaign, plan, searched.as_ref(), agents);
     // Strings and numbers only: writing cannot fail.
     serde_json::to_string_pretty(&view).unwrap_or_default() + "\n"
 }
@@ -216,6 +227,46 @@ fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What is known of a search: which levels it runs is found by running.
+fn search_lines(search: &PlannedSearch, shown: &SearchView<'_>) -> Vec<String> {
+    let spec = search.spec();
+    let wanted = match spec.goal {
+        Goal::Saturation => "the fewest users that bring 95 % of the highest rate".to_owned(),
+        Goal::Objective if search.is_open() => {
+            "the highest rate that meets the objectives".to_owned()
+        }
+        Goal::Objective => "the most users that meet the objectives".to_owned(),
+    };
+    let level = &shown.first;
+    let out = if level.forced_length { "" } else { "<=" };
+    let mut each = format!(
+        "each with {} tokens in, {out}{} out, pause {}",
+        level.input_tokens,
+        level.output_tokens,
+        duration(search.first().cooldown),
+    );
+    if let (Some(first), Some(last)) = (level.window, shown.last_window) {
+        let length = Duration::from_secs_f64;
+        let least = length(first.least_s.min(last.least_s));
+        let most = length(first.most_s.max(last.most_s));
+        each.push_str(&format!(", window {}", window_range(least, most)));
+        if let (Some(first), Some(last)) = (first.requests, last.requests) {
+            each.push_str(&format!(" for {} requests", range([first, last].into_iter())));
+        }
+    }
+    let bounds = format!(
+        "{} to {}, at most {} levels within {}, {} at the answer",
+        search.value(spec.start),
+        search.words(spec.max_load),
+        shown.levels_max,
+        duration(spec.budget),
+        counted(shown.repeats.into(), "run"),
+    );
+    [("search    ", format!("in {}: {wanted}", level.phase)), ("", bounds), ("", each)]
+        .map(|(title, text)| format!("{title:10}{text}"))
+        .into()
 }
 
 fn share_table(view: &View<'_>) -> Vec<String> {

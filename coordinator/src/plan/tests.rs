@@ -318,7 +318,8 @@ fn the_quick_campaign_is_shown() {
         "gpus": null,
         "active_params_b": null,
         "watts": null
-      }
+      },
+      "search": null
     }
     "#);
 }
@@ -457,4 +458,85 @@ fn json_shares_add_up_to_the_level() {
             assert_eq!(sum("requests"), level["requests"].as_u64().unwrap());
         }
     }
+}
+
+const SEARCH: &str = r#"
+name = "knee"
+[target]
+base_urls = ["http://127.0.0.1:8000"]
+model = "m"
+[slo]
+ttft = "2s"
+[workloads.chat]
+input_tokens = 500
+output_tokens = 200
+[phases]
+baseline = { workload = "chat" }
+[[phases.saturation]]
+users = 100
+workload = "chat"
+[[phases.saturation]]
+search = { max_users = 4000, budget = "2h" }
+workload = "chat"
+"#;
+
+#[test]
+fn a_search_is_shown_by_its_bounds() {
+    let saturation = campaign(SEARCH, &[]);
+    let plan = Plan::of(&saturation);
+    assert_eq!(plan.levels.last().unwrap().cooldown, Duration::from_secs(5));
+    insta::assert_snapshot!(render::text(&saturation, &plan, Some(2)), @r#"
+    campaign  knee (mode floodmark, tier default, seed 42)
+    target    http://127.0.0.1:8000 (chat, streamed, no API key)
+    model     m
+    slo       ttft 2s; at p99
+
+    phase       level  users  requests     window  wants   in  out  in flight  pause
+    BASELINE    1          1         -  1m to 20m    130  500  200          1     5s
+    SATURATION  100      100         -  1m to 20m    662  500  200        100     5s
+
+    2 levels, all measured by a window: requests and tokens are known only by running
+    windows: 2m to 40m, and before each the rise, after it the drain
+    pauses between levels: 10s; time of the requests: known only by running
+
+    search    in SATURATION: the fewest users that bring 95 % of the highest rate
+              1 to 4000 users, at most 128 levels within 2h, 3 runs at the answer
+              each with 500 tokens in, 200 out, pause 5s, window 1m to 20m for 3 to 12000 requests
+
+    shares over 2 agents
+    phase       level  users per agent  requests per agent
+    BASELINE    1               0 to 1                   -
+    SATURATION  100                 50                   -
+    "#);
+    let alone = SEARCH.replace("baseline = { workload = \"chat\" }\n", "");
+    let alone = alone.replace("[[phases.saturation]]\nusers = 100\nworkload = \"chat\"\n", "");
+    let sets = ["phases.saturation.0.search={ max_rate = 50.0, budget = \"2h\" }"];
+    let rate = campaign(&alone, &sets);
+    insta::assert_snapshot!(render::text(&rate, &Plan::of(&rate), Some(2)), @r#"
+    campaign  knee (mode floodmark, tier default, seed 42)
+    target    http://127.0.0.1:8000 (chat, streamed, no API key)
+    model     m
+    slo       ttft 2s; at p99
+
+    search    in SATURATION: the highest rate that meets the objectives
+              0.638 to 50 requests/s, at most 128 levels within 2h, 5 runs at the answer
+              each with 500 tokens in, 200 out, pause 5s, window 1m to 20m for 662 requests
+    "#);
+    let shown: Value = serde_json::from_str(&render::json(&saturation, &plan, Some(2))).unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&shown["search"]).unwrap(), @r#"{"budget_s":7200.0,"first":{"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"SATURATION","ramp_s":2.0,"rate_per_s":null,"requests":null,"requests_expected":null,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":3,"turns":3},"workload":"chat"},"goal":"saturation","last_window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":12000,"turns":3},"levels_max":128,"max_rate_per_s":null,"max_users":4000,"repeats":3,"start_rate_per_s":null,"start_users":1}"#);
+    assert!(shown["totals"]["longest_s"].is_null());
+}
+
+#[test]
+fn searched_levels_are_told_apart_by_their_repeats() {
+    let search = Plan::of(&campaign(SEARCH, &[])).search.unwrap();
+    let mut run = Vec::new();
+    for load in [1, 2, 100, 2, 2] {
+        run.push(search.level(load, &run));
+    }
+    let shown = run.iter().map(|level| (level.place, level.label.as_str(), level.repeat));
+    // A level of 100 users stands before the search.
+    let expected = [(1, "1", 0), (2, "2", 0), (3, "100", 1), (4, "2", 1), (5, "2", 2)];
+    assert!(shown.eq(expected), "{run:?}");
+    assert!(run.iter().all(|level| level.cooldown == Duration::from_secs(5)));
 }

@@ -8,8 +8,9 @@ use common::assignment::Load;
 use common::phase::Phase;
 use serde::Serialize;
 
-use super::{Plan, PlannedLevel};
-use crate::campaign::{Campaign, Judging, WindowPlan, law_word};
+use super::{Plan, PlannedLevel, PlannedSearch};
+use crate::campaign::{Campaign, Judging, WindowPlan, goal_word, law_word};
+use crate::search::{LEVELS_MAX, SearchSpec};
 use crate::stats::samples_min;
 
 #[derive(Serialize)]
@@ -26,6 +27,26 @@ pub(super) struct View<'a> {
     pub(super) totals: TotalsView,
     slo: SloView,
     hardware: HardwareView,
+    pub(super) search: Option<SearchView<'a>>,
+}
+
+/// A search: how many levels it runs, and which, is known only by running.
+#[derive(Serialize)]
+pub(super) struct SearchView<'a> {
+    pub(super) goal: &'static str,
+    /// Users; none in an open loop.
+    start_users: Option<u32>,
+    max_users: Option<u32>,
+    /// Requests per second; none in a closed loop.
+    start_rate_per_s: Option<f64>,
+    max_rate_per_s: Option<f64>,
+    budget_s: f64,
+    pub(super) repeats: u32,
+    pub(super) levels_max: u32,
+    /// The first level.
+    pub(super) first: LevelView<'a>,
+    /// The window of the level with the highest load.
+    pub(super) last_window: Option<WindowView>,
 }
 
 #[derive(Serialize)]
@@ -83,7 +104,7 @@ pub(super) struct Expected {
 pub(super) struct TotalsView {
     pub(super) levels: usize,
     pub(super) capped_levels: usize,
-    /// None where any level ends by a window; so are the tokens.
+    /// None where any level ends by a window, or is searched for; so are the tokens.
     pub(super) requests: Option<u64>,
     pub(super) input_tokens: Option<u128>,
     pub(super) output_tokens: Option<u128>,
@@ -114,13 +135,19 @@ struct HardwareView {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn of(campaign: &'a Campaign, plan: &'a Plan, agents: Option<u32>) -> Self {
+    pub(super) fn of(
+        campaign: &'a Campaign,
+        plan: &'a Plan,
+        searched: Option<&'a Searched>,
+        agents: Option<u32>,
+    ) -> Self {
         let levels = &plan.levels;
+        let counted = plan.search.is_none();
         let tokens = |of: fn(&PlannedLevel) -> u32| {
             let asked = |level: &PlannedLevel| {
                 Some(u128::from(level.load.requests()?) * u128::from(of(level)))
             };
-            levels.iter().map(asked).sum()
+            levels.iter().map(asked).sum::<Option<u128>>().filter(|_| counted)
         };
         let (windows_least, windows_most) = windows_total(plan);
         let Judging { slo, quantile, hardware } = campaign.judging;
@@ -138,7 +165,11 @@ impl<'a> View<'a> {
             totals: TotalsView {
                 levels: levels.len(),
                 capped_levels: levels.iter().filter(|l| l.capped().is_some()).count(),
-                requests: levels.iter().map(|l| l.load.requests()).sum(),
+                requests: levels
+                    .iter()
+                    .map(|l| l.load.requests())
+                    .sum::<Option<u64>>()
+                    .filter(|_| counted),
                 input_tokens: tokens(|level| level.workload.input_tokens),
                 output_tokens: tokens(|level| level.workload.output_tokens),
                 cooldown_s: plan.cooldown_total().as_secs_f64(),
@@ -160,6 +191,43 @@ impl<'a> View<'a> {
                 active_params_b: hardware.active_params_b,
                 watts: hardware.watts,
             },
+            search: searched.map(|searched| SearchView::of(searched, agents)),
+        }
+    }
+}
+
+/// The levels at both ends of a search.
+pub(super) struct Searched {
+    search: PlannedSearch,
+    first: PlannedLevel,
+    last: PlannedLevel,
+}
+
+impl Searched {
+    pub(super) fn of(plan: &Plan) -> Option<Self> {
+        let search = plan.search.clone()?;
+        let last = search.level(search.spec().max_load, &[]);
+        Some(Self { first: search.first(), last, search })
+    }
+}
+
+impl<'a> SearchView<'a> {
+    fn of(searched: &'a Searched, agents: Option<u32>) -> Self {
+        let Searched { search, first, last } = searched;
+        let SearchSpec { goal, start, max_load, budget, repeats, seed: _ } = search.spec();
+        let users = |load| (!search.is_open()).then_some(load);
+        let rate = |load| search.is_open().then(|| search.value(load));
+        Self {
+            goal: goal_word(goal),
+            start_users: users(start),
+            max_users: users(max_load),
+            start_rate_per_s: rate(start),
+            max_rate_per_s: rate(max_load),
+            budget_s: budget.as_secs_f64(),
+            repeats,
+            levels_max: LEVELS_MAX,
+            first: LevelView::of(first, agents),
+            last_window: last.window.map(|window| WindowView::of(window, last.load)),
         }
     }
 }
@@ -232,8 +300,11 @@ fn shares(load: Load, agents: Option<u32>) -> Vec<ShareView> {
 
 /// How long requests and pauses could last at the most: a user makes one request after another,
 /// and each ends within its timeouts. `None` if a level has a window, whose length but not what
-/// comes before and after it is known, or a rate, which has no such bound.
+/// comes before and after it is known, or a rate, which has no such bound; nor for a search.
 pub(super) fn longest(campaign: &Campaign, plan: &Plan) -> Option<Duration> {
+    if plan.search.is_some() {
+        return None;
+    }
     let timeouts = campaign.target.timeouts;
     let request = timeouts.connect.saturating_add(timeouts.total);
     let level = |level: &PlannedLevel| match level.load.arrivals {
