@@ -11,7 +11,7 @@
 pub mod imported;
 pub(crate) mod levels;
 mod limits;
-mod number;
+pub(crate) mod number;
 pub mod paper;
 mod status;
 pub(crate) mod verdict;

@@ -3,7 +3,7 @@
 use crate::stats;
 
 /// A number as a person would write it: about five digits, no trailing zeros.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let digits = match value.abs() {
         v if v < 10.0 => 3,
         v if v < 1_000.0 => 2,

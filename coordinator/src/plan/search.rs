@@ -13,13 +13,20 @@ pub struct PlannedSearch {
     plan: SearchPlan,
     /// Levels of its phase before it.
     before: Vec<PlannedLevel>,
+    first_ordinal: u32,
 }
 
 impl PlannedSearch {
     /// The search behind `levels`.
     pub(super) fn of(plan: &SearchPlan, levels: &[PlannedLevel]) -> Self {
         let before = levels.iter().filter(|level| level.phase == Phase::Saturation);
-        Self { plan: plan.clone(), before: before.cloned().collect() }
+        let first_ordinal = u32::try_from(levels.len()).unwrap_or(u32::MAX);
+        Self { plan: plan.clone(), before: before.cloned().collect(), first_ordinal }
+    }
+
+    /// The ordinal of its first level.
+    pub fn first_ordinal(&self) -> u32 {
+        self.first_ordinal
     }
 
     /// What is looked for, and within which bounds.

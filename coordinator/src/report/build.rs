@@ -7,12 +7,15 @@ use common::seed::Seed;
 
 use super::level;
 use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel, Saturation};
-use crate::campaign::Mode;
+use super::searched::{self, Searched};
+use crate::campaign::{self, Mode, Overlay, Source};
 use crate::classify::levels::{self, Context, Judgement};
 use crate::classify::paper::{self, PaperRow};
 use crate::measure::Measured;
+use crate::plan::Plan;
 use crate::record::{AgentRecord, LevelRecord, RunRecord};
-use crate::store::{Damage, outcome_word};
+use crate::search::Purpose;
+use crate::store::{CAMPAIGN_FILE, Damage, outcome_word};
 
 impl ReportModel {
     /// The report of a run, finished or not. `damage` is what its store could not give back.
@@ -34,11 +37,13 @@ impl ReportModel {
                 Mode::Floodmark => level.axes.headline,
             };
         }
+        let found = search(&header.campaign_toml, &mut levels);
         let baseline = levels.iter().rfind(|level| level.phase == Phase::Baseline);
         let (peak, saturation) = match header.mode {
             Mode::Paper => paper_peak(&levels, &rows),
             Mode::Floodmark => own_peak(&levels, &measured, &judged),
         };
+        let saturation = found.unwrap_or(saturation);
         let (outcome, exit_code, because) = match &record.end {
             Some(end) => (outcome_word(end.outcome), Some(end.exit_code), end.because.clone()),
             None => (
@@ -65,6 +70,18 @@ impl ReportModel {
     }
 }
 
+/// What the campaign's search has found, if it has one; levels learn what it ran them for.
+fn search(campaign: &str, levels: &mut [LevelReport]) -> Option<Saturation> {
+    let source = Source { name: CAMPAIGN_FILE, text: campaign };
+    let campaign = campaign::resolve(Some(source), &Overlay::default()).ok()?;
+    let search = Plan::of(&campaign).search?;
+    let searched = Searched::of(&search, levels);
+    for level in levels.iter_mut() {
+        level.purpose = searched.purpose(level.facts.ordinal).map(Purpose::name);
+    }
+    Some(searched::saturation(&searched))
+}
+
 /// The peak and the saturation point as the paper has them.
 fn paper_peak(levels: &[LevelReport], rows: &[(usize, PaperRow)]) -> (Option<Peak>, Saturation) {
     let peak = peak(levels, rows);
@@ -76,7 +93,7 @@ fn paper_peak(levels: &[LevelReport], rows: &[(usize, PaperRow)]) -> (Option<Pea
         (None, true) => "there is no peak",
         (None, false) => "there is no SATURATION level",
     };
-    (peak, Saturation { users, method: "paper", ci: None, because: because.to_owned() })
+    (peak, Saturation::of_levels(users, "paper", because.to_owned()))
 }
 
 /// The peak among the levels that stand, and the saturation point by what is measured of them.
@@ -95,7 +112,7 @@ fn own_peak(
         valid: level.is_valid(),
     });
     let levels::Saturation { users, because } = levels::saturation(measured, judged);
-    (peak, Saturation { users, method: "floodmark", ci: None, because })
+    (peak, Saturation::of_levels(users, "floodmark", because))
 }
 
 /// A damaged seal, its level by the name that reports use.

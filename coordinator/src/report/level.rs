@@ -4,13 +4,13 @@ use common::hist::LatencyHist;
 use common::tally::{Counts, Latencies, Tally, Tokens};
 
 use super::model::{
-    Axes, AxesEvidence, Client, Distribution, Ends, LatencyMs, LevelReport, LevelState,
+    Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
     MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, Requests, Sketch,
     TokenSource, TokenSums, Window, WithFailures,
 };
 use crate::campaign::Hardware;
-use crate::classify::levels::{Elasticity, Judgement, objective_name};
-use crate::classify::{Code, paper};
+use crate::classify::levels::{self, Elasticity, Judgement, Sign, objective_name};
+use crate::classify::{Code, Reliability, paper};
 use crate::measure::{Latency, Measured, Percentile, Period, QuantileMs, Worth};
 use crate::merge::{LevelTotals, Part};
 use crate::record::{LevelFate, LevelRecord};
@@ -67,6 +67,16 @@ pub(super) fn report(
         state: state(record, totals),
         in_window: level.window().is_some(),
         planned_label: record.planned.label.clone(),
+        purpose: None,
+        facts: Facts {
+            ordinal: record.id.ordinal,
+            failing: judgement
+                .reliability
+                .as_ref()
+                .is_some_and(|axis| axis.status == Reliability::Failing),
+            objective: judgement.slo.as_ref().map(|axis| axis.status),
+            piles_up: levels::piles_up(level).is_some() || judgement.signs.contains(&Sign::Backlog),
+        },
     }
 }
 

@@ -10,6 +10,7 @@ mod imported;
 mod level;
 mod model;
 mod plain;
+mod searched;
 mod summary;
 mod text;
 
@@ -20,10 +21,12 @@ use crate::store::{StoreError, write_whole};
 pub use compared::{comparison_json, comparison_text};
 pub use imported::{imported_json, imported_text};
 pub use model::{
-    AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, LatencyMs, LevelReport, LevelState,
-    MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real, ReportModel,
-    Requests, Saturation, Sketch, TokenSource, TokenSums, Window, WithFailures,
+    AgentLine, Axes, AxesEvidence, Capacity, Client, Distribution, Ends, Facts, LatencyMs,
+    LevelReport, LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval,
+    RateMax, Rates, Real, ReportModel, Requests, Saturation, Sketch, TokenSource, TokenSums, Usl,
+    Window, WithFailures,
 };
+pub(crate) use searched::{Next, Searched};
 pub use summary::summary_json;
 pub use text::text;
 

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::classify::Verdict;
 use crate::record::{RunHeader, UnixMs};
+use crate::stats::Objective;
 
 /// A measured number; `summary.json` prints six significant digits of it. Always finite.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -125,6 +126,24 @@ pub struct LevelReport {
     /// Its name in the plan.
     #[serde(skip)]
     pub planned_label: String,
+    /// What a search ran it for; `None` of a level that the campaign states.
+    pub purpose: Option<&'static str>,
+    /// What a search asks of it.
+    #[serde(skip)]
+    pub facts: Facts,
+}
+
+/// What is known of a level by itself, whatever other levels say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its place in the run's plan.
+    pub ordinal: u32,
+    /// Too many of its requests failed.
+    pub failing: bool,
+    /// What became of the objectives.
+    pub objective: Option<Objective>,
+    /// It is an open loop whose requests pile up.
+    pub piles_up: bool,
 }
 
 /// Whether a level was finished.
@@ -502,6 +521,74 @@ pub struct Saturation {
     pub ci: Option<[Real; 2]>,
     /// The numbers behind it, or why there are none.
     pub because: String,
+    /// What a search looked for, `saturation` or `slo`; this and all below is `None` without one.
+    pub goal: Option<&'static str>,
+    /// How it ended, in one word.
+    pub answer: Option<&'static str>,
+    /// The highest rate, where saturation was found.
+    pub rate_max: Option<RateMax>,
+    /// The most users that were run without the server failing, where saturation was found.
+    pub measured_up_to: Option<u32>,
+    /// The largest load at which the objectives are met for certain.
+    pub capacity: Option<Capacity>,
+    /// The universal scalability law fitted to the levels.
+    pub usl: Option<Usl>,
+    /// The users with the highest power, rate squared over users.
+    pub n_power: Option<u32>,
+}
+
+/// The highest throughput, of completion tokens unless there are none, with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RateMax {
+    /// Per second.
+    pub per_s: Option<Real>,
+    /// Its lower end.
+    pub low: Option<Real>,
+    /// Its upper end.
+    pub high: Option<Real>,
+}
+
+/// The largest load at which objectives are met, in users or requests per second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Capacity {
+    /// Users; `None` of a rate.
+    pub users: Option<u32>,
+    /// Requests per second; `None` of users.
+    pub rate_per_s: Option<Real>,
+    /// The smallest load at which they are not met for certain, in the same unit.
+    pub missed: Option<Real>,
+}
+
+/// A universal scalability law.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Usl {
+    /// Rate of one request in flight.
+    pub lambda: Option<Real>,
+    /// Contention.
+    pub sigma: Option<Real>,
+    /// Coherency.
+    pub kappa: Option<Real>,
+    /// Requests in flight at its peak; `None` if that lies beyond what was measured.
+    pub peak_users: Option<Real>,
+}
+
+impl Saturation {
+    /// What levels tell that no search has found.
+    pub(super) fn of_levels(users: Option<u32>, method: &'static str, because: String) -> Self {
+        Self {
+            users,
+            method,
+            ci: None,
+            because,
+            goal: None,
+            answer: None,
+            rate_max: None,
+            measured_up_to: None,
+            capacity: None,
+            usl: None,
+            n_power: None,
+        }
+    }
 }
 
 impl Real {

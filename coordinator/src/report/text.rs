@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
+use super::model::{
+    Capacity, Distribution, LevelReport, LevelState, Real, ReportModel, Saturation, TokenSource,
+};
 use super::plain::{CLIP, plain, wrap};
 use super::summary::timestamp;
 use crate::campaign::Mode;
@@ -95,7 +97,10 @@ fn header(model: &ReportModel) -> String {
     if model.exit_code.is_none() {
         let begun = model.levels.len();
         let planned = header.levels_planned;
-        let note = format!("unfinished: {begun} of {planned} levels were begun");
+        let note = match model.saturation.goal {
+            None => format!("unfinished: {begun} of {planned} levels were begun"),
+            Some(_) => format!("unfinished: {begun} levels were begun, and a search was to follow"),
+        };
         out.push_str(&wrap("note      ", &note, WIDTH));
     }
     let started: u64 = model.levels.iter().map(|level| level.requests.started).sum();
@@ -276,6 +281,7 @@ fn name_beyond_users(level: &LevelReport) -> Option<String> {
     if level.repeat > 0 {
         parts.push(format!("repeat {}", level.repeat + 1));
     }
+    parts.extend(level.purpose.map(|purpose| format!("search: {purpose}")));
     if level.attempt > 0 {
         parts.push(format!("attempt {}", level.attempt + 1));
     }
@@ -396,6 +402,12 @@ fn headline(model: &ReportModel) -> String {
         out.push_str(&wrap("peak              ", &text, WIDTH));
     }
     let because = plain(&model.saturation.because, EVIDENCE_CLIP);
+    if let Some(goal) = model.saturation.goal {
+        let title = if goal == "slo" { "largest load      " } else { "saturation point  " };
+        out.push_str(&wrap(title, &because, WIDTH));
+        out.push_str(&beside(&model.saturation));
+        return out;
+    }
     let text = match (model.saturation.users, model.header.mode) {
         (Some(users), Mode::Paper) => {
             let valid = model.peak.as_ref().is_some_and(|peak| peak.valid);
@@ -408,6 +420,31 @@ fn headline(model: &ReportModel) -> String {
         (None, Mode::Paper | Mode::Floodmark) => return out,
     };
     out.push_str(&wrap("saturation point  ", &text, WIDTH));
+    out
+}
+
+/// What a search for saturation has found besides.
+fn beside(saturation: &Saturation) -> String {
+    let mut out = String::new();
+    if saturation.goal == Some("slo") {
+        return out;
+    }
+    if let Some(Capacity { users: Some(users), missed, .. }) = saturation.capacity {
+        let mut text = format!("met for certain up to {users} users");
+        if let Some(missed) = missed {
+            let _written = write!(text, ", not at {}", missed.value());
+        }
+        out.push_str(&wrap("objectives        ", &text, WIDTH));
+    }
+    let mut fits = Vec::new();
+    fits.extend(saturation.n_power.map(|users| format!("highest power at {users} users")));
+    fits.extend(saturation.usl.map(|law| match law.peak_users {
+        Some(peak) => format!("the scalability law peaks at {:.0} users", peak.value()),
+        None => "the scalability law has no peak near what was measured".to_owned(),
+    }));
+    if !fits.is_empty() {
+        out.push_str(&wrap("curve             ", &fits.join("; "), WIDTH));
+    }
     out
 }
 

@@ -92,6 +92,21 @@ pub enum Purpose {
     Narrow,
 }
 
+impl Purpose {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Climb => "climb",
+            Self::Settle => "settle",
+            Self::Retry => "retry",
+            Self::Boundary => "boundary",
+            Self::Bisect => "bisect",
+            Self::Confirm => "confirm",
+            Self::Narrow => "narrow",
+        }
+    }
+}
+
 /// How a search ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
@@ -199,6 +214,22 @@ enum Stage {
 enum Want {
     Run(u32, Purpose),
     Enter(Stage),
+}
+
+impl Answer {
+    /// The name in reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Saturated(_) => "saturated",
+            Self::Capacity(_) => "capacity",
+            Self::NotReached { .. } => "not_reached",
+            Self::ClientLimited { .. } => "client_limited",
+            Self::Failing { .. } => "failing",
+            Self::ObjectiveMissed { .. } => "objective_missed",
+            Self::Struck { .. } => "struck",
+            Self::BudgetSpent { .. } => "budget_spent",
+        }
+    }
 }
 
 impl Search {

@@ -147,7 +147,7 @@ fn below_best(own: Throughput, lower: &[&Measured<'_>]) -> Option<String> {
 
 /// Whether the requests of an open loop pile up, in words: requests in flight and times to the
 /// first token both rise, clearly and by an amount that matters.
-pub(super) fn piles_up(level: &Measured<'_>) -> Option<String> {
+pub(crate) fn piles_up(level: &Measured<'_>) -> Option<String> {
     level.schedule()?;
     let long_enough = level.length_s().is_some_and(|s| s >= SLOPE_WINDOW_MIN.value);
     if !long_enough {

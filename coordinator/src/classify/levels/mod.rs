@@ -29,7 +29,7 @@ use crate::record::{AgentRecord, LevelFate};
 use crate::stats::{self, Objective};
 
 pub(crate) use axes::{Latency, objective_name};
-pub(crate) use load::{Elasticity, LoadStatus};
+pub(crate) use load::{Elasticity, LoadStatus, piles_up};
 pub(crate) use peak::{Saturation, peak, saturation};
 
 /// What levels are judged by, beside their numbers.
@@ -179,19 +179,30 @@ pub(super) struct Standing<'l, 'a> {
 }
 
 impl<'l, 'a> Standing<'l, 'a> {
-    /// The levels that stand, with the same work in the same repeat.
-    fn alike<'s>(&'s self, level: &'s Measured<'a>) -> impl Iterator<Item = &'l Measured<'a>> + 's {
+    /// The levels that stand, with the same work.
+    fn same_work<'s>(
+        &'s self,
+        level: &'s Measured<'a>,
+    ) -> impl Iterator<Item = &'l Measured<'a>> + 's {
         let standing = self.levels.iter().zip(self.valid).filter(|(_, valid)| **valid);
-        standing.map(|(other, _)| other).filter(|other| is_alike(level, other))
+        standing.map(|(other, _)| other).filter(|other| is_same_work(level, other))
     }
 
-    /// The last baseline with the same work.
+    /// The levels that stand, with the same work in the same repeat.
+    fn alike<'s>(&'s self, level: &'s Measured<'a>) -> impl Iterator<Item = &'l Measured<'a>> + 's {
+        self.same_work(level).filter(|other| is_alike(level, other))
+    }
+
+    /// The last baseline with the same work. A search repeats levels and no baseline, so there the
+    /// repeat is another.
     fn baseline(&self, level: &Measured<'a>) -> Option<&'l Measured<'a>> {
-        self.alike(level).filter(|other| other.record.planned.phase == Phase::Baseline).last()
+        let is_baseline = |other: &&Measured<'_>| other.record.planned.phase == Phase::Baseline;
+        let own = self.alike(level).filter(is_baseline).last();
+        own.or_else(|| self.same_work(level).filter(is_baseline).last())
     }
 
     /// The levels that a level is compared with: less load of the same kind, the same work, in its
-    /// own phase if there are any, else in the other phases that carry load. By rising load.
+    /// own repeat if there are any, in its own phase if there are any, else in the other phases that carry load. By rising load.
     fn lower(&self, level: &Measured<'a>) -> Vec<&'l Measured<'a>> {
         if !is_loaded(level) {
             return Vec::new();
@@ -202,7 +213,10 @@ impl<'l, 'a> Standing<'l, 'a> {
                 && other.schedule().is_some() == is_open
                 && other.load_value() < level.load_value()
         };
-        let lower: Vec<&Measured<'_>> = self.alike(level).filter(is_lower).collect();
+        let mut lower: Vec<&Measured<'_>> = self.alike(level).filter(is_lower).collect();
+        if lower.is_empty() {
+            lower = self.same_work(level).filter(is_lower).collect();
+        }
         let phase = level.record.planned.phase;
         let own = |other: &&Measured<'_>| other.record.planned.phase == phase;
         let mut lower =
@@ -212,10 +226,14 @@ impl<'l, 'a> Standing<'l, 'a> {
     }
 }
 
+/// Whether two levels ask for the same work.
+fn is_same_work(level: &Measured<'_>, other: &Measured<'_>) -> bool {
+    other.record.planned.workload == level.record.planned.workload
+}
+
 /// Whether two levels ask for the same work in the same repeat.
 fn is_alike(level: &Measured<'_>, other: &Measured<'_>) -> bool {
-    other.record.planned.workload == level.record.planned.workload
-        && other.record.planned.repeat == level.record.planned.repeat
+    is_same_work(level, other) && other.record.planned.repeat == level.record.planned.repeat
 }
 
 /// Whether a level belongs to a series of rising loads or stands beside one.
