@@ -12,6 +12,7 @@ mod demo;
 mod lease;
 mod lost;
 mod refusals;
+mod repeats;
 mod split;
 mod stop;
 mod tidy;
