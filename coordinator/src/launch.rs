@@ -9,13 +9,15 @@ use tokio::sync::mpsc;
 
 use crate::campaign::{Campaign, KeyRef};
 use crate::clock::{Clock, wall_now};
+use crate::decide::Decider;
 use crate::driver::{Driver, Setup};
 use crate::exit::Exit;
 use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
-use crate::record::{RunEnd, RunHeader};
+use crate::record::{Asked, IdentityRecord, RunEnd, RunHeader};
 use crate::store::{Store, StoreError};
-use crate::target::ready::{self, NotReady};
+use crate::target::identity::Identity;
+use crate::target::ready::{self, NotReady, Question};
 use crate::ui::Plain;
 
 /// What is launched.
@@ -75,7 +77,8 @@ pub async fn launch(
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
     let mut waiting = false;
-    let ready = ready::wait(&target, api_key.as_ref(), campaign.ready_timeout, clock, |why| {
+    let question = Question::of(&target, &campaign.server);
+    let ready = ready::wait(&question, api_key.as_ref(), campaign.ready_timeout, clock, |why| {
         if !std::mem::replace(&mut waiting, true) {
             ui.say(&format!("waiting for {}: {why}", target.base_url));
         }
@@ -90,10 +93,13 @@ pub async fn launch(
         }
     }
     let plan = Plan::of(&campaign);
+    let identity = Identity::ask(&target, api_key.as_ref()).await;
+    let began = IdentityRecord { asked: Asked::Began, at: wall_now(), identity: identity.clone() };
     // Held first, so that a fleet that cannot be had leaves no empty result behind.
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
     let created = Store::create(&dir, &header(run, &campaign, &plan))
-        .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store));
+        .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store))
+        .and_then(|mut store| store.put_identity(&began).map(|()| store));
     let mut store = match created {
         Ok(store) => store,
         Err(error) => {
@@ -114,9 +120,11 @@ pub async fn launch(
         fleet.len(),
         dir.display()
     ));
-    let Campaign { seed, judging, target, .. } = campaign;
-    let setup = Setup { run, seed, slo: judging.slo, target, api_key, plan };
-    let driver = Driver::new(&setup, &mut fleet, &mut store, ui, clock);
+    let decider = Decider::of(&campaign, &plan);
+    let Campaign { seed, judging, target, server, .. } = campaign;
+    let slo = judging.slo;
+    let mut setup = Setup { run, seed, slo, target, api_key, server, identity, plan, decider };
+    let driver = Driver::new(&mut setup, &mut fleet, &mut store, ui, clock);
     let driven = driver.run(interrupts).await;
     let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
     fleet.release(&at_work).await;

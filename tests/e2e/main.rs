@@ -12,6 +12,8 @@ mod demo;
 mod lease;
 mod lost;
 mod refusals;
+mod repeats;
+mod search;
 mod split;
 mod stop;
 mod tidy;

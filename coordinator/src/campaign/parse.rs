@@ -12,6 +12,8 @@ use super::judging::read_judging;
 use super::phases::{Given, Phases, read_phases};
 use super::raw::{Collector, Node, Value};
 use super::read::{Field, Section};
+use super::repeats::read_repeats;
+use super::server::read_server;
 use super::window::{Bounds, read_bounds};
 use super::{Campaign, KeyRef, Mode, Tier};
 
@@ -40,6 +42,8 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         "phases",
         "slo",
         "hardware",
+        "server",
+        "repeats",
     ];
     let top = Section::open(&root, &valid, c)?;
     let name = match top.get("name") {
@@ -75,9 +79,19 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         floor: judging.and_then(|(_, floor)| floor),
         objectives: judging.map(|(judging, _)| !judging.slo.is_empty()),
     };
+    let server = read_server(top.get("server"), c);
+    let repeats = read_repeats(top.get("repeats"), server.as_ref(), c);
     let phases = read_phases(top.get("phases"), &given, c);
     if let (Some(field), Some(phases)) = (top.get("window"), &phases) {
         refuse_unused(&field, phases, c);
+    }
+    if let (Some(field), Some(repeats), Some(phases)) = (top.get("repeats"), repeats, &phases)
+        && phases.search.is_some()
+        && repeats.count > 1
+    {
+        let what = "a search repeats its levels by itself, search.repeats of them at the answer; \
+                    leave repeats.count out";
+        field.refuse::<()>(c, what);
     }
     let (target, api_key, ready_timeout) = target?;
     let Phases { phases, search } = phases?;
@@ -89,6 +103,8 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         target,
         api_key,
         ready_timeout,
+        server: server?,
+        repeats: repeats?,
         judging: judging?.0,
         phases,
         search,

@@ -2,6 +2,7 @@
 //! user wrote: the campaign has been parsed.
 
 pub mod render;
+mod repeat;
 mod search;
 mod table;
 mod view;
@@ -16,7 +17,7 @@ use common::assignment::Load;
 use common::phase::Phase;
 use common::workload::Workload;
 
-use crate::campaign::{Campaign, LevelPlan, PhasePlan, WindowPlan, rate_text};
+use crate::campaign::{LevelPlan, PhasePlan, WindowPlan, rate_text};
 pub use search::PlannedSearch;
 
 /// The levels of a run, in order.
@@ -26,6 +27,24 @@ pub struct Plan {
     pub levels: Vec<PlannedLevel>,
     /// The search that finds further levels, after all others.
     pub search: Option<PlannedSearch>,
+    /// More may follow, which is decided when these have ended.
+    pub open: bool,
+}
+
+/// What is done to the target before a level, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preparation {
+    /// The server is restarted, waited for, and asked again what it is.
+    pub restart_server: bool,
+    /// Its cache of prompts is emptied.
+    pub reset_cache: bool,
+}
+
+impl Preparation {
+    /// Nothing is done.
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
 }
 
 /// One level of a run.
@@ -49,21 +68,13 @@ pub struct PlannedLevel {
     pub allow_capped: bool,
     /// What requests ask for.
     pub workload: Workload,
+    /// What is done before it.
+    pub before: Preparation,
     /// The pause after it.
     pub cooldown: Duration,
 }
 
 impl Plan {
-    /// The levels of `campaign`, in the order in which they run. There is no pause after the last.
-    pub fn of(campaign: &Campaign) -> Self {
-        let mut levels: Vec<PlannedLevel> = campaign.phases.iter().flat_map(unroll).collect();
-        if let Some(last) = levels.last_mut().filter(|_| campaign.search.is_none()) {
-            last.cooldown = Duration::ZERO;
-        }
-        let search = campaign.search.as_ref().map(|plan| PlannedSearch::of(plan, &levels));
-        Self { levels, search }
-    }
-
     /// All pauses between levels, those of a search aside.
     pub fn cooldown_total(&self) -> Duration {
         self.levels.iter().map(|level| level.cooldown).sum()
@@ -107,6 +118,7 @@ fn planned(phase: Phase, place: u32, level: &LevelPlan, one_workload: bool) -> P
         window: level.window,
         allow_capped: level.allow_capped,
         workload: level.workload.clone(),
+        before: Preparation::default(),
         cooldown: level.cooldown,
     }
 }

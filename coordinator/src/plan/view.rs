@@ -9,7 +9,7 @@ use common::phase::Phase;
 use serde::Serialize;
 
 use super::{Plan, PlannedLevel, PlannedSearch};
-use crate::campaign::{Campaign, Judging, WindowPlan, goal_word, law_word};
+use crate::campaign::{Campaign, Judging, Repeats, WindowPlan, goal_word, law_word};
 use crate::search::{LEVELS_MAX, SearchSpec};
 use crate::stats::samples_min;
 
@@ -28,6 +28,7 @@ pub(super) struct View<'a> {
     slo: SloView,
     hardware: HardwareView,
     pub(super) search: Option<SearchView<'a>>,
+    repeats: RepeatsView,
 }
 
 /// A search: how many levels it runs, and which, is known only by running.
@@ -47,6 +48,31 @@ pub(super) struct SearchView<'a> {
     pub(super) first: LevelView<'a>,
     /// The window of the level with the highest load.
     pub(super) last_window: Option<WindowView>,
+}
+
+/// How often the levels are run.
+#[derive(Serialize)]
+struct RepeatsView {
+    count: u32,
+    /// Those that are made whatever comes; the rest stops early.
+    least: u32,
+    half_width_percent: Option<f64>,
+    order: &'static str,
+    restart_server: bool,
+    reset_cache: &'static str,
+}
+
+impl RepeatsView {
+    fn of(repeats: &Repeats) -> Self {
+        Self {
+            count: repeats.count,
+            least: repeats.until.map_or(repeats.count, |until| until.least),
+            half_width_percent: repeats.until.map(|until| until.half_width_percent),
+            order: repeats.order.name(),
+            restart_server: repeats.restart_server,
+            reset_cache: repeats.reset_cache.name(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -75,6 +101,9 @@ pub(super) struct LevelView<'a> {
     pub(super) window: Option<WindowView>,
     /// What arrives in the window of an open loop.
     pub(super) requests_expected: Option<Expected>,
+    pub(super) repeat: u32,
+    restart_server: bool,
+    reset_cache: bool,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -186,6 +215,7 @@ impl<'a> View<'a> {
                 e2e_s: seconds(slo.e2e),
                 quantile,
             },
+            repeats: RepeatsView::of(&campaign.repeats),
             hardware: HardwareView {
                 gpus: hardware.gpus,
                 active_params_b: hardware.active_params_b,
@@ -272,6 +302,9 @@ impl<'a> LevelView<'a> {
             rate_per_s: rate,
             ramp_s: load.arrivals.ramp().as_secs_f64(),
             window: level.window.map(|window| WindowView::of(window, load)),
+            repeat: level.repeat,
+            restart_server: level.before.restart_server,
+            reset_cache: level.before.reset_cache,
             requests_expected: level.window.and_then(expected),
         }
     }

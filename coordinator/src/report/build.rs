@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use common::phase::Phase;
 use common::seed::Seed;
 
-use super::level;
 use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel, Saturation};
 use super::searched::{self, Searched};
+use super::{level, server_history};
 use crate::campaign::{self, Mode, Overlay, Source};
 use crate::classify::levels::{self, Context, Judgement};
 use crate::classify::paper::{self, PaperRow};
@@ -22,14 +22,18 @@ impl ReportModel {
     pub fn new(record: &RunRecord, damage: &[Damage]) -> Self {
         let header = &record.header;
         let seed = Seed(header.seed);
-        let measured: Vec<Measured<'_>> =
-            record.levels.iter().map(|level| Measured::of(level, seed)).collect();
+        let measured: Vec<Measured<'_>> = record
+            .levels
+            .iter()
+            .map(|level| Measured::of(level, seed.of_repeat(level.planned.repeat)))
+            .collect();
         let context =
             Context { mode: header.mode, judging: header.judging, agents: &record.agents };
         let judged = levels::judge(&measured, &context);
         let hardware = header.judging.hardware;
         let mut levels: Vec<LevelReport> =
             measured.iter().zip(&judged).map(|(m, j)| level::report(m, j, hardware)).collect();
+        server_history::judge(record, &mut levels);
         let rows = classify(&mut levels);
         for level in &mut levels {
             level.status = match header.mode {
@@ -63,6 +67,8 @@ impl ReportModel {
                 .and_then(|level| level.paper.p99_s)
                 .and_then(|p99_s| Real::new(p99_s.value() * 1e3)),
             saturation,
+            repeats: super::repeats(&levels),
+            target: server_history::target(&record.identities),
             levels,
             peak,
             damage: damage.iter().map(|seal| damaged(record, seal)).collect(),

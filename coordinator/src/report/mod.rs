@@ -10,7 +10,9 @@ mod imported;
 mod level;
 mod model;
 mod plain;
+mod repeats;
 mod searched;
+mod server_history;
 mod summary;
 mod text;
 
@@ -23,9 +25,10 @@ pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, AxesEvidence, Capacity, Client, Distribution, Ends, Facts, LatencyMs,
     LevelReport, LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval,
-    RateMax, Rates, Real, ReportModel, Requests, Saturation, Sketch, TokenSource, TokenSums, Usl,
-    Window, WithFailures,
+    RateMax, Rates, Real, ReportModel, Requests, Saturation, Sketch, TargetIdentity, TokenSource,
+    TokenSums, Usl, Window, WithFailures,
 };
+pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub(crate) use searched::{Next, Searched};
 pub use summary::summary_json;
 pub use text::text;

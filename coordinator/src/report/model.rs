@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
+use super::repeats::RepeatedLevel;
 use crate::classify::Verdict;
 use crate::record::{RunHeader, UnixMs};
 use crate::stats::Objective;
+use crate::target::identity::ServedModel;
 
 /// A measured number; `summary.json` prints six significant digits of it. Always finite.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -37,8 +39,25 @@ pub struct ReportModel {
     pub peak: Option<Peak>,
     /// Where the target saturates.
     pub saturation: Saturation,
+    /// Levels that were run more than once, over their repeats.
+    pub repeats: Vec<RepeatedLevel>,
+    /// What the target said it is.
+    pub target: TargetIdentity,
     /// What is damaged in the result directory.
     pub damage: Vec<String>,
+}
+
+/// What the target said it is, over a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TargetIdentity {
+    /// The models that it served when it was first asked.
+    pub models: Option<Vec<ServedModel>>,
+    /// Its version then.
+    pub version: Option<String>,
+    /// How often it was restarted by the campaign.
+    pub restarts: u32,
+    /// What changed since, in sentences.
+    pub changes: Vec<String>,
 }
 
 /// An agent of the fleet.
@@ -626,6 +645,6 @@ impl LevelReport {
     }
 }
 
-fn phase_name<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn phase_name<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(phase.name())
 }

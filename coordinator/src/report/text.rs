@@ -8,9 +8,10 @@ use super::model::{
     Capacity, Distribution, LevelReport, LevelState, Real, ReportModel, Saturation, TokenSource,
 };
 use super::plain::{CLIP, plain, wrap};
+use super::repeats::Spread;
 use super::summary::timestamp;
 use crate::campaign::Mode;
-use crate::classify::Headline;
+use crate::classify::{Headline, REPEATS_COV_MAX};
 use crate::store::{CAMPAIGN_FILE, FILE, mode_word, tier_word};
 
 const WIDTH: usize = 100;
@@ -37,7 +38,9 @@ const AGENTS_SHOWN: usize = 16;
 /// The report of the run in the result directory `dir`.
 pub fn text(model: &ReportModel, dir: &Path) -> String {
     let mut out = header(model);
-    for section in [table(model), failures(model), findings(model), headline(model)] {
+    let sections =
+        [table(model), repeats(model), failures(model), findings(model), headline(model)];
+    for section in sections {
         if !section.is_empty() {
             out.push('\n');
             out.push_str(&section);
@@ -321,6 +324,49 @@ fn failures(model: &ReportModel) -> String {
     }
     if !out.is_empty() {
         out.insert_str(0, "requests that did not succeed\n");
+    }
+    out
+}
+
+/// Levels over their repeats: what another run may be expected to give.
+fn repeats(model: &ReportModel) -> String {
+    if model.repeats.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from(
+        "repeats                   n  total tok/s   95 % of mean    CoV      min      max\n",
+    );
+    for level in &model.repeats {
+        let name = format!("{} {}", level.phase, plain(&level.label, 24));
+        let percent = |part: Option<Real>| match part {
+            Some(part) => format!("{:.2} %", part.value() * 100.0),
+            None => "-".to_owned(),
+        };
+        let spread = level.total_tok_s.as_ref();
+        let value = |of: fn(&Spread) -> Real| short(spread.map(|spread| of(spread).value()));
+        let half = spread.and_then(|spread| {
+            let half = spread.ci95_half_width?.value() / spread.mean.value();
+            Some(format!("+- {:.2} %", half * 100.0))
+        });
+        let _written = writeln!(
+            out,
+            "{name:<24} {:>2} {:>12} {:>14} {:>6} {:>8} {:>8}",
+            level.n,
+            value(|spread| spread.mean),
+            half.unwrap_or_else(|| "-".to_owned()),
+            percent(spread.and_then(|spread| spread.cov)),
+            value(|spread| spread.min),
+            value(|spread| spread.max),
+        );
+        for gone in &level.left_out {
+            let text = format!("repeat {}: {}", gone.repeat + 1, gone.because);
+            out.push_str(&wrap("  left out ", &plain(&text, EVIDENCE_CLIP), WIDTH));
+        }
+        let cov = spread.and_then(|spread| spread.cov).map_or(0.0, Real::value);
+        if cov > REPEATS_COV_MAX.value {
+            let text = format!("{name}: CoV above 5 %: 10 restarts are called for");
+            out.push_str(&wrap("  * ", &text, WIDTH));
+        }
     }
     out
 }

@@ -309,3 +309,11 @@ proptest! {
         prop_assert_eq!(again.map(|c| c.to_toml()), Ok(written));
     }
 }
+
+#[test]
+fn a_search_and_repeats_of_everything_exclude_each_other() {
+    let entry = "search = { max_users = 40, budget = \"1h\" }";
+    let refused = read(&saturation("[repeats]\ncount = 3\n", entry)).unwrap_err().to_string();
+    assert!(refused.contains("leave repeats.count out"), "{refused}");
+    assert!(read(&saturation("[repeats]\ncount = 1\n", entry)).is_ok());
+}

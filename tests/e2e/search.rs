@@ -1,0 +1,51 @@
+//! A search finds where a server saturates, through the whole path.
+
+use std::time::Duration;
+
+use agent::sim::Profile;
+use coordinator::record::RunOutcome;
+use coordinator::report::ReportModel;
+use harness::run;
+use harness::simulator;
+
+/// Requests that the simulator serves at once: more users bring no more tokens.
+const SLOTS: u32 = 6;
+
+#[test]
+fn a_server_of_so_many_slots_saturates_at_as_many_users() {
+    let profile = Profile {
+        ttft: Duration::from_millis(60),
+        itl: Duration::from_millis(10),
+        slots: SLOTS,
+        ..Profile::default()
+    };
+    let simulator = simulator::start(profile);
+    let text = format!(
+        r#"
+name = "knee"
+tier = "quick"
+[target]
+base_urls = ["http://{}"]
+model     = "sim"
+[workloads.short]
+input_tokens  = 12
+output_tokens = 10
+[phases.saturation]
+workload = "short"
+search   = {{ start = 2, max_users = 32, budget = "2m" }}
+duration = "2s"
+ramp     = "0s"
+cooldown = "0s"
+"#,
+        simulator.address()
+    );
+    let ran = run::text_to_end(&text, 2);
+    assert_eq!((ran.end.outcome, ran.end.exit_code), (RunOutcome::Completed, 0), "{:?}", ran.end);
+    let model = ReportModel::new(&ran.record, &[]);
+    let saturation = &model.saturation;
+    assert_eq!(saturation.method, "search");
+    let [lower, upper] = saturation.ci.expect("a bracket").map(|end| end.value());
+    let slots = f64::from(SLOTS);
+    assert!(lower <= slots && slots <= upper, "{lower} to {upper}: {}", saturation.because);
+    assert!(ran.end.because.contains("saturates"), "{}", ran.end.because);
+}
