@@ -20,7 +20,7 @@ pub enum Decider {
     /// Repeats, until the interval of the mean is narrow enough.
     Repeats(MoreRepeats),
     /// A search, until it has its answer.
-    Search(PlannedSearch),
+    Search(Box<PlannedSearch>),
 }
 
 impl Decider {
@@ -28,7 +28,7 @@ impl Decider {
     /// no campaign has both.
     pub fn of(campaign: &Campaign, plan: &Plan) -> Self {
         match (&plan.search, campaign.repeats.until) {
-            (Some(search), _) => Self::Search(search.clone()),
+            (Some(search), _) => Self::Search(Box::new(search.clone())),
             (None, Some(until)) => {
                 Self::Repeats(MoreRepeats::new(until, Plan::spare_repeats(campaign)))
             }

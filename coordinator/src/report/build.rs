@@ -27,13 +27,16 @@ impl ReportModel {
             .iter()
             .map(|level| Measured::of(level, seed.of_repeat(level.planned.repeat)))
             .collect();
-        let context =
-            Context { mode: header.mode, judging: header.judging, agents: &record.agents };
+        let context = Context {
+            mode: header.mode,
+            judging: header.judging,
+            agents: &record.agents,
+            identities: &record.identities,
+        };
         let judged = levels::judge(&measured, &context);
         let hardware = header.judging.hardware;
         let mut levels: Vec<LevelReport> =
             measured.iter().zip(&judged).map(|(m, j)| level::report(m, j, hardware)).collect();
-        server_history::judge(record, &mut levels);
         let rows = classify(&mut levels);
         for level in &mut levels {
             level.status = match header.mode {

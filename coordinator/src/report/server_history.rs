@@ -1,8 +1,7 @@
 //! Whether the target stayed the same server over a run.
 
-use super::model::{LevelReport, TargetIdentity};
-use crate::classify::{Code, Verdict};
-use crate::record::{Asked, IdentityRecord, RunRecord};
+use super::model::TargetIdentity;
+use crate::record::{Asked, IdentityRecord};
 
 /// What the target said it is.
 pub(super) fn target(identities: &[IdentityRecord]) -> TargetIdentity {
@@ -33,39 +32,12 @@ fn is_restart(asked: Asked) -> bool {
     }
 }
 
-/// Strikes the levels that were measured on another server than the first ones. Of a server that
-/// is found changed at the end it is not known since when, so all levels are struck.
-pub(super) fn judge(record: &RunRecord, levels: &mut [LevelReport]) {
-    let Some((first, later)) = record.identities.split_first() else {
-        return;
-    };
-    for (asked, differences) in later
-        .iter()
-        .map(|record| (record.asked, first.identity.differences(&record.identity)))
-        .filter(|(_, differences)| !differences.is_empty())
-    {
-        let text = differences.join("; ");
-        for (level, report) in record.levels.iter().zip(&mut *levels) {
-            let (is_after, text) = match asked {
-                Asked::Restarted { ordinal } => {
-                    (level.id.ordinal >= ordinal, format!("after a restart {text}"))
-                }
-                Asked::Began | Asked::Ended => (true, format!("at the end {text}")),
-            };
-            let known = report.verdicts.iter().any(|verdict| verdict.code == Code::ServerChanged);
-            if is_after && !known {
-                report.verdicts.push(Verdict::invalid(Code::ServerChanged, text));
-                report.axes.headline = Some(crate::classify::Headline::Invalid.name());
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::UnixMs;
-    use crate::report::ReportModel;
+    use crate::classify::Code;
+    use crate::record::{RunRecord, UnixMs};
+    use crate::report::{LevelReport, ReportModel};
     use crate::target::identity::{Identity, ServedModel};
     use crate::testdata::run;
 

@@ -17,6 +17,7 @@ mod load;
 mod numbers;
 mod peak;
 mod reached;
+mod server;
 mod work;
 
 use common::phase::Phase;
@@ -25,7 +26,7 @@ use super::status::Found;
 use super::{Axis, Headline, Reliability, Verdict};
 use crate::campaign::{Judging, Mode};
 use crate::measure::Measured;
-use crate::record::{AgentRecord, LevelFate};
+use crate::record::{AgentRecord, IdentityRecord, LevelFate};
 use crate::stats::{self, Objective};
 
 pub(crate) use axes::{Latency, objective_name};
@@ -41,6 +42,8 @@ pub(crate) struct Context<'a> {
     pub(crate) judging: Judging,
     /// The fleet.
     pub(crate) agents: &'a [AgentRecord],
+    /// What the target said it is.
+    pub(crate) identities: &'a [IdentityRecord],
 }
 
 /// A level judged. An answer is `None` where the level is no result, or where there is nothing to
@@ -142,6 +145,7 @@ fn validity(level: &Measured<'_>, levels: &[Measured<'_>], context: &Context<'_>
         verdicts.extend(numbers::little(level));
         verdicts.extend(generator::start_skew(level, context));
         verdicts.extend(generator::clock(level, context));
+        verdicts.extend(server::changed(level, context));
         verdicts.extend(work::work(level, levels));
         verdicts.extend(work::cache(level));
         verdicts.extend(generator::outliers(level));
