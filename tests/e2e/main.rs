@@ -13,7 +13,6 @@ mod lease;
 mod lost;
 mod refusals;
 mod repeats;
-mod search;
 mod split;
 mod stop;
 mod tidy;

@@ -24,14 +24,15 @@ pub(in crate::report) fn saturation(searched: &Searched<'_>) -> Saturation {
     };
     let found = match answer {
         Some(Answer::Saturated(found)) => Some(*found),
+        // What was known when the budget was spent is no less true.
+        Some(Answer::BudgetSpent { saturation, .. }) => *saturation,
         Some(
             Answer::Capacity(_)
             | Answer::NotReached { .. }
             | Answer::ClientLimited { .. }
             | Answer::Failing { .. }
             | Answer::ObjectiveMissed { .. }
-            | Answer::Struck { .. }
-            | Answer::BudgetSpent { .. },
+            | Answer::Struck { .. },
         )
         | None => None,
     };

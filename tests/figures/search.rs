@@ -12,12 +12,13 @@ use harness::simulator;
 const SLOTS: u32 = 6;
 
 #[test]
-#[ignore = "some minutes of windows; .ci/run runs it"]
+#[cfg_attr(debug_assertions, ignore = "needs a release build; .ci/run runs it")]
 fn a_server_of_so_many_slots_saturates_at_as_many_users() {
     let profile = Profile {
         ttft: Duration::from_millis(60),
         itl: Duration::from_millis(10),
         slots: SLOTS,
+        jitter: "0.3".parse().expect("a spread"),
         ..Profile::default()
     };
     let simulator = simulator::start(profile);
@@ -33,8 +34,8 @@ input_tokens  = 12
 output_tokens = 10
 [phases.saturation]
 workload = "short"
-search   = {{ start = 2, max_users = 16, budget = "10m" }}
-duration = "2s"
+search   = {{ start = 2, max_users = 16, budget = "5m" }}
+duration = "3s"
 ramp     = "0s"
 cooldown = "0s"
 "#,
@@ -45,8 +46,11 @@ cooldown = "0s"
     let model = ReportModel::new(&ran.record, &[]);
     let saturation = &model.saturation;
     assert_eq!(saturation.method, "search");
-    let [lower, upper] = saturation.ci.expect("a bracket").map(|end| end.value());
+    let [lower, upper] = saturation
+        .ci
+        .unwrap_or_else(|| panic!("no bracket: {saturation:?}"))
+        .map(|end| end.value());
     let slots = f64::from(SLOTS);
     assert!(lower <= slots && slots <= upper, "{lower} to {upper}: {}", saturation.because);
-    assert!(ran.end.because.contains("saturates"), "{}", ran.end.because);
+    assert!(upper / lower < 2.5, "{lower} to {upper}");
 }
