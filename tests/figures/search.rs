@@ -18,7 +18,7 @@ fn a_server_of_so_many_slots_saturates_at_as_many_users() {
         ttft: Duration::from_millis(60),
         itl: Duration::from_millis(10),
         slots: SLOTS,
-        jitter: "0.3".parse().expect("a spread"),
+        jitter: "0.1".parse().expect("a spread"),
         ..Profile::default()
     };
     let simulator = simulator::start(profile);
