@@ -43,38 +43,13 @@ pub(crate) async fn check(
     policy: &Policy,
     workers: u32,
 ) -> Result<Route, Vec<String>> {
-    let users = assignment.share.count;
-    let mut reasons: Vec<_> = too_few_slots(assignment, workers).into_iter().collect();
-    if users > policy.users_max {
-        reasons.push(format!(
-            "{users} users are more than this agent's ceiling of {}; raise `users_max` in its \
-             configuration file or use more agents",
-            policy.users_max
-        ));
-    }
-    let fds_needed = u64::from(users) + FDS_RESERVED;
-    let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if fds < fds_needed {
-        reasons.push(format!(
-            "{users} users need {fds_needed} open files, the limit is {fds}; raise it with \
-             LimitNOFILE= in the unit or `ulimit -n {fds_needed}`"
-        ));
-    }
+    let mut reasons = check_host(assignment, policy, workers);
     let base_url = &assignment.target.base_url;
     let addresses = resolve(base_url).await.unwrap_or_else(|reason| {
         reasons.push(reason);
         Vec::new()
     });
     reasons.extend(addresses.iter().filter_map(|address| policy.permits(*address).err()));
-    if let Some((low, high)) = local_ports() {
-        let ports = f64::from(high.saturating_sub(low)) + 1.0;
-        if f64::from(users) > ports * PORTS_SHARE {
-            reasons.push(format!(
-                "{users} users need more local ports than 90 % of {low}-{high}; widen it with \
-                 `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"` or use more agents"
-            ));
-        }
-    }
     let tls = if base_url.tls {
         tls(base_url).map(Some).unwrap_or_else(|reason| {
             reasons.push(reason);
@@ -84,6 +59,42 @@ pub(crate) async fn check(
         None
     };
     if reasons.is_empty() { Ok(Route { addresses, tls }) } else { Err(reasons) }
+}
+
+/// Checks this host against the assignment, whatever it loads.
+pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32) -> Vec<String> {
+    let users = assignment.share.count;
+    let mut reasons: Vec<_> = too_few_slots(assignment, workers).into_iter().collect();
+    if users > policy.users_max {
+        reasons.push(format!(
+            "{users} users are more than this agent's ceiling of {}; raise `users_max` in its \
+             configuration file or use more agents",
+            policy.users_max
+        ));
+    }
+    // A simulator of the agent's own holds the other end of every connection.
+    let (ends, whose) = match assignment.proof {
+        None => (1, ""),
+        Some(_) => (2, " of a client proof"),
+    };
+    let fds_needed = u64::from(users) * ends + FDS_RESERVED;
+    let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if fds < fds_needed {
+        reasons.push(format!(
+            "{users} users{whose} need {fds_needed} open files, the limit is {fds}; raise it with \
+             LimitNOFILE= in the unit or `ulimit -n {fds_needed}`"
+        ));
+    }
+    if let Some((low, high)) = local_ports() {
+        let ports = f64::from(high.saturating_sub(low)) + 1.0;
+        if f64::from(users) > ports * PORTS_SHARE {
+            reasons.push(format!(
+                "{users} users{whose} need more local ports than 90 % of {low}-{high}; widen it \
+                 with `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"` or use more agents"
+            ));
+        }
+    }
+    reasons
 }
 
 /// Every worker makes its part of the arrivals of an open loop, so each needs a connection.
