@@ -130,6 +130,8 @@ struct Running {
 /// What one worker has said of the level.
 #[derive(Clone, Default)]
 struct Part {
+    /// Up to when it is complete.
+    at: Tick,
     tally: Tally,
     cpu: Cpu,
     followed: bool,
@@ -483,6 +485,7 @@ impl Session {
         let faulted = matches!(report.end, Some(LevelEnd::Faulted(_)));
         if let Some(part) = running.parts.get_mut(report.worker as usize) {
             *part = Part {
+                at: report.at,
                 tally: *report.tally,
                 cpu: report.cpu,
                 followed: report.followed,
@@ -563,7 +566,8 @@ impl Running {
         Snapshot {
             origin: Origin { boot: inner.identity.boot, epoch, level: self.level },
             sequence: self.sequence,
-            at: inner.clock.now(),
+            // What it says is complete only up to where every worker has reported.
+            at: self.parts.iter().map(|part| part.at).min().unwrap_or_default(),
             tally,
             vitals: Vitals {
                 worker_cpu: most(|cpu| cpu.share),

@@ -16,3 +16,4 @@ mod split;
 mod stop;
 mod tidy;
 mod truth;
+mod window;

@@ -19,6 +19,8 @@ pub struct Campaign {
     pub total: &'static str,
     /// Users and requests of each level.
     pub levels: Vec<(u32, u64)>,
+    /// How long each level is measured; `None`: it makes its requests.
+    pub window: Option<&'static str>,
     /// Prompt length.
     pub input_tokens: u32,
     /// Answer length.
@@ -40,6 +42,7 @@ impl Campaign {
             idle: "20s",
             total: "60s",
             levels: vec![(users, requests)],
+            window: None,
             input_tokens: 12,
             output_tokens: 6,
             forced_length: true,
@@ -64,12 +67,16 @@ impl Campaign {
     /// The file.
     pub fn text(&self) -> String {
         let Self { target, seed, endpoint, stream, idle, total, .. } = self;
-        let Self { levels, input_tokens, output_tokens, forced_length, cache, .. } = self;
+        let Self { levels, window, input_tokens, output_tokens, forced_length, cache, .. } = self;
         let (users, requests): (Vec<u32>, Vec<u64>) = levels.iter().copied().unzip();
+        let (mode, ends) = match window {
+            Some(length) => ("mode = \"floodmark\"\n", format!("duration = \"{length}\"")),
+            None => ("", format!("requests = {requests:?}")),
+        };
         format!(
             r#"
 name = "e2e"
-seed = {seed}
+{mode}seed = {seed}
 
 [target]
 base_urls     = ["http://{target}"]
@@ -86,7 +93,7 @@ forced_length = {forced_length}
 cache         = "{cache}"
 
 [phases]
-scaling = {{ users = {users:?}, requests = {requests:?}, workload = "short", cooldown = "0s" }}
+scaling = {{ users = {users:?}, {ends}, workload = "short", cooldown = "0s" }}
 "#
         )
     }

@@ -65,6 +65,8 @@ pub(crate) struct WorkerReport {
     pub(crate) worker: u32,
     /// The level it speaks of.
     pub(crate) level: LevelId,
+    /// Up to when its record is complete.
+    pub(crate) at: Tick,
     /// Its cumulative record.
     pub(crate) tally: Box<Tally>,
     /// Its use of its core.
@@ -162,6 +164,8 @@ struct Level<'a> {
     /// Users, or slots.
     users: JoinSet<()>,
     open_loop: Option<OpenLoop>,
+    /// Wakes the worker to look after itself.
+    alarm: Option<Alarm>,
     end: Option<LevelEnd>,
     cut_at: Option<Tick>,
     cpu: CpuMeter,
@@ -187,6 +191,7 @@ impl<'a> Level<'a> {
             shared,
             users: JoinSet::new(),
             open_loop: None,
+            alarm: Alarm::new(place.clock).ok(),
             end: None,
             cut_at: None,
             cpu,
@@ -252,7 +257,7 @@ impl<'a> Level<'a> {
                     // The agent let go without a stop: nobody will ever read this level.
                     None => { attached = false; self.stop(LevelEnd::Stopped, Duration::ZERO); }
                 },
-                () = tokio::time::sleep_until(clock.instant(wake)) => {
+                () = pulse(&mut self.alarm, clock, wake) => {
                     let now = clock.now();
                     self.look_after(now, wake);
                     self.tell_followed(now);
@@ -410,6 +415,7 @@ impl<'a> Level<'a> {
         let cpu = self.cpu.report(now, Clock::thread_cpu_ns());
         let report = WorkerReport {
             worker: self.place.index,
+            at: now,
             level: self.shared.plan.assignment.level,
             tally: Box::new(recorder.snapshot(now)),
             cpu,
@@ -432,6 +438,7 @@ impl<'a> Level<'a> {
         let cpu = self.cpu.report(now, Clock::thread_cpu_ns());
         let report = WorkerReport {
             worker: self.place.index,
+            at: now,
             level: assignment.level,
             cpu,
             late: self.late,
@@ -440,6 +447,15 @@ impl<'a> Level<'a> {
             end: Some(end),
         };
         let _ = self.place.reports.send(report).await;
+    }
+}
+
+/// Waits for a worker's next look after itself, as exactly as the system can: how late it comes is
+/// how late the event loop is, and a runtime's own timer would add its grain of a millisecond.
+async fn pulse(alarm: &mut Option<Alarm>, clock: Clock, at: Tick) {
+    match alarm {
+        Some(alarm) => alarm.ring(at).await,
+        None => tokio::time::sleep_until(clock.instant(at)).await,
     }
 }
 

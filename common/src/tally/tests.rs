@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::UserId;
-use crate::outcome::{Marks, Usage};
+use crate::outcome::{Censor, Failure, Marks, Usage};
 
 fn any_ending() -> impl Strategy<Value = Ending> {
     prop_oneof![

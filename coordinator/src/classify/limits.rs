@@ -89,9 +89,9 @@ limits! {
     LOOP_LAG_MAX = "loop_lag_max_ms", 5.0, "the method, 3.12";
     /// Above this share of the median gap between chunks an event-loop lag at p99 blurs them.
     LOOP_LAG_SHARE_MAX = "loop_lag_share_max", 0.02, "the method, 3.12";
-    /// An event-loop lag at p99 up to this is that of a timer.
+    /// An event-loop lag at p99 up to this blurs nothing that lasts.
     LOOP_LAG_MIN = "loop_lag_min_ms", 2.0,
-        "the lag is seen by timers of 1 ms grain: a share of a shorter gap could not be seen";
+        "what a shared core adds now and then; a share of a shorter gap would be less than that";
     /// Gauge and requests may differ by this share in what they say was in flight.
     GAUGE_OFF_MAX = "gauge_off_max", 0.005, "the method, 3.12";
     /// Requests in flight and rate times latency may differ by this share, a turn of the users at

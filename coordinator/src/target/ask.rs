@@ -28,9 +28,9 @@ pub(super) fn ask(url: &str, key: Option<&SecretString>, limit: u64) -> Result<S
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {}", key.expose_secret()));
     }
-    let mut response = request.call().map_err(|error| match error {
-        ureq::Error::Io(error) => error.to_string(),
-        error => error.to_string(),
+    let mut response = request.call().map_err(|error| {
+        // The system's own words, without the library's before them.
+        if let ureq::Error::Io(error) = error { error.to_string() } else { error.to_string() }
     })?;
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(limit).read_to_string().unwrap_or_default();

@@ -3,13 +3,14 @@
 use common::phase::Phase;
 
 use super::load_words;
+use super::numbers::{SLOT_S, SLOTS_MIN};
 use crate::classify::Axis;
 use crate::classify::limits::{
     BEST_SHARE_MIN, BEST_SHARE_UPPER_MIN, ELASTICITY_MIN, SLOPE_WINDOW_MIN, STEADY_MOVE_MAX,
 };
 use crate::classify::number::{self, number, percent};
 use crate::measure::{Counted, Measured, Throughput};
-use crate::stats::{self, Slope};
+use crate::stats::{self, Slope, Unsteady};
 
 /// How throughput answers to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,11 +149,11 @@ fn below_best(own: Throughput, lower: &[&Measured<'_>]) -> Option<String> {
 /// first token both rise, clearly and by an amount that matters.
 pub(super) fn piles_up(level: &Measured<'_>) -> Option<String> {
     level.schedule()?;
-    let course = level.course.as_ref()?.coarse(1.0, 1);
     let long_enough = level.length_s().is_some_and(|s| s >= SLOPE_WINDOW_MIN.value);
     if !long_enough {
         return None;
     }
+    let course = level.course.as_ref()?.coarse(SLOT_S, SLOTS_MIN);
     let (in_flight, ttft) = (rise(&course.in_flight)?, rise(&course.ttft_s)?);
     Some(format!(
         "requests pile up: over the window those in flight rise by {} of their mean, and times to \
@@ -162,12 +163,24 @@ pub(super) fn piles_up(level: &Measured<'_>) -> Option<String> {
     ))
 }
 
-/// By how much of its mean a series rises from one end to the other, if it does so for certain.
+/// By how much of its mean a series rises from one end to the other, if it does so for certain: by
+/// the slope of a line, or by what the test of steadiness finds. A queue that grows in bursts
+/// scatters so far about any line that only the second sees it.
 fn rise(series: &[f64]) -> Option<f64> {
-    let slope: Slope = stats::slope(series).filter(Slope::is_significantly_positive)?;
+    let slope: Option<Slope> = stats::slope(series).filter(Slope::is_significantly_positive);
     let sum: f64 = series.iter().sum();
     let count = series.len() as f64;
-    stats::ratio(slope.per_slot * count * count, sum).filter(|rise| *rise > STEADY_MOVE_MAX.value)
+    let by_slope = slope.and_then(|slope| stats::ratio(slope.per_slot * count * count, sum));
+    let by_slope = by_slope.filter(|rise| *rise > STEADY_MOVE_MAX.value);
+    let by_trend = || {
+        let faults = stats::steadiness(series)?.faults();
+        let rises = faults.into_iter().map(|fault| match fault {
+            Unsteady::Settling { drift, .. } | Unsteady::Drift { drift, .. } => drift,
+            Unsteady::Step { size, .. } => size,
+        });
+        rises.reduce(f64::max).filter(|rise| *rise > 0.0)
+    };
+    by_slope.or_else(by_trend)
 }
 
 /// A throughput in words.

@@ -11,10 +11,10 @@ use crate::measure::{Latency, Measured, Percentile};
 use crate::stats;
 
 /// Width of the slots in which steadiness is looked for, in seconds, where the window is long.
-const SLOT_S: f64 = 1.0;
+pub(super) const SLOT_S: f64 = 1.0;
 
 /// Slots at least: as many as the test of steadiness needs.
-const SLOTS_MIN: usize = 50;
+pub(super) const SLOTS_MIN: usize = 50;
 
 /// Whether the window was steady, and what speaks against it. `None` where it is too short to say,
 /// or where the whole level is measured, ramp and drain included.

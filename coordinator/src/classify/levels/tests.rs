@@ -369,8 +369,11 @@ fn an_agent_that_sees_another_target_is_named() {
 fn a_window_that_is_lost_strikes() {
     let lost = change(USUAL.level(), |tally| window(tally).until_ns = None);
     let judgement = alone(lost);
-    assert_eq!(found(&judgement), [(Code::RecordLoss, Effect::Invalid)]);
-    assert_eq!(judgement.headline, Some(Headline::Invalid));
+    // One for each agent whose seal lacks it.
+    let found = found(&judgement);
+    assert!(!found.is_empty());
+    assert!(found.iter().all(|found| *found == (Code::RecordLoss, Effect::Invalid)), "{found:?}");
+    assert_eq!(judgement.headline, None, "a void level has no status");
 }
 
 /// A level with exactly this output rate and an interval of about this half width.
