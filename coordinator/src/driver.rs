@@ -7,6 +7,7 @@
 //! agents' leases run out.
 
 mod given;
+mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::clock::{Clock, wall_now};
 use crate::exit::Exit;
 use crate::fleet::{Fleet, Heard};
 use crate::machine::{AgentIx, Command, Event, Machine};
-use crate::plan::Plan;
+use crate::plan::{self, Plan, PlannedLevel};
 use crate::record::{AgentRecord, LevelFate, LevelRecord, RunEnd, RunOutcome, ShareRecord};
 use crate::store::{Store, StoreError, StoredInput};
 use crate::ui::{LevelView, Plain, View};
@@ -57,6 +58,8 @@ pub struct Setup {
     pub slo: Slo,
     /// The levels.
     pub plan: Plan,
+    /// What a proof of the client after the levels is asked for, times what they reached.
+    pub headroom: f64,
 }
 
 impl Setup {
@@ -89,6 +92,8 @@ pub struct Driver<'a> {
     window: Window,
     /// Decides about its window.
     watch: Option<Watch>,
+    /// The current level as it was begun.
+    begun: Option<PlannedLevel>,
     end: Option<RunEnd>,
 }
 
@@ -121,6 +126,7 @@ impl<'a> Driver<'a> {
             fired: BTreeMap::new(),
             window: Window::default(),
             watch: None,
+            begun: None,
             end: None,
         }
     }
@@ -305,8 +311,7 @@ impl<'a> Driver<'a> {
 
     fn examine(&self, agent: AgentIx, seal: &Seal) -> Examined {
         let level = self.machine.level();
-        let planned = self.setup.plan.levels.get(level.ordinal as usize);
-        let share = planned.and_then(|planned| {
+        let share = self.begun.as_ref().and_then(|planned| {
             planned.load.share(agent.0, self.fleet.len()).requests(planned.load)
         });
         let ordered = share.map_or(Work::Window(self.window), Work::Requests);
@@ -411,7 +416,8 @@ impl<'a> Driver<'a> {
     }
 
     fn arm(&mut self, level: LevelId) -> Result<(), StoreError> {
-        let Some(planned) = self.setup.plan.levels.get(level.ordinal as usize) else {
+        self.begun = self.planned(level)?;
+        let Some(planned) = &self.begun else {
             return Ok(());
         };
         let names = self.fleet.records();
@@ -439,6 +445,13 @@ impl<'a> Driver<'a> {
         self.view.place = level.ordinal + 1;
         self.view.level = None;
         for (agent, share) in self.agents().zip(shares) {
+            let (target, slo, api_key) = match planned.proof {
+                None => {
+                    let api_key = self.setup.api_key.clone();
+                    (self.setup.target.clone(), self.setup.slo, api_key)
+                }
+                Some(_) => (plan::proof::target(), Slo::default(), None),
+            };
             let assignment = Assignment {
                 run: self.setup.run,
                 level,
@@ -447,13 +460,12 @@ impl<'a> Driver<'a> {
                 seed: self.setup.seed,
                 share,
                 load: planned.load,
-                slo: self.setup.slo,
+                slo,
                 workload: planned.workload.clone(),
-                target: self.setup.target.clone(),
-                proof: None,
+                target,
+                proof: planned.proof,
             };
             self.expected.insert(agent, (level, assignment.digest()));
-            let api_key = self.setup.api_key.clone();
             // An agent that takes no order is silent, and the machine's deadline finds it out.
             self.fleet.order(agent, |epoch| Order::Arm {
                 epoch,
@@ -462,6 +474,21 @@ impl<'a> Driver<'a> {
             });
         }
         Ok(())
+    }
+
+    /// A level as it is to be begun: a proof after the campaign's levels is asked for what they
+    /// reached.
+    fn planned(&self, level: LevelId) -> Result<Option<PlannedLevel>, StoreError> {
+        let place = level.ordinal as usize;
+        let Some(planned) = self.setup.plan.levels.get(place) else {
+            return Ok(None);
+        };
+        let follows = self.setup.plan.levels.iter().take(place).any(|level| level.proof.is_none());
+        if planned.proof.is_none() || !follows {
+            return Ok(Some(planned.clone()));
+        }
+        let reached = proof::reached(&self.store.load()?.record);
+        Ok(Some(plan::proof::after(planned, reached, self.setup.headroom)))
     }
 
     fn fire(&mut self, level: LevelId, ahead: Duration) -> Result<(), StoreError> {
@@ -475,7 +502,7 @@ impl<'a> Driver<'a> {
             self.fired.insert(agent, theirs);
             self.fleet.order(agent, |epoch| Order::Fire { epoch, level, at: theirs });
         }
-        if let Some(planned) = self.setup.plan.levels.get(level.ordinal as usize) {
+        if let Some(planned) = &self.begun {
             self.view.level = Some(LevelView::new(planned, at));
             let load = planned.load;
             let has_part = |agent: AgentIx| load.share(agent.0, self.fleet.len()).count > 0;
@@ -496,10 +523,7 @@ impl<'a> Driver<'a> {
     ) -> Result<(), StoreError> {
         self.watch = None;
         self.store.set_fate(level, fate)?;
-        let title = self.setup.plan.levels.get(level.ordinal as usize).map_or_else(
-            || level.to_string(),
-            |planned| format!("{} {}", planned.phase, planned.label),
-        );
+        let title = self.begun.as_ref().map_or_else(|| level.to_string(), PlannedLevel::title);
         let View { place, planned, .. } = self.view;
         let how = match (fate, self.view.level.take()) {
             (LevelFate::Completed, Some(view)) => format!(

@@ -175,6 +175,7 @@ pub(crate) fn level(
             workload: workload("default", shape),
             window: None,
             cooldown: Duration::from_secs(5),
+            proof: None,
         },
         shares,
         fired_at: Some(UnixMs(1_772_000_000_000)),

@@ -12,7 +12,7 @@ use toml::Value;
 
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::window::Bounds;
-use super::{Campaign, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Tier, phases};
+use super::{Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Tier, phases};
 
 impl Campaign {
     /// The campaign as a file that [`resolve`](super::resolve) reads back to the same campaign.
@@ -53,6 +53,10 @@ impl Campaign {
             lines.extend([String::new(), "[window]".to_owned()]);
             lines.extend([format!("least = {least}"), format!("most = {most}")]);
         }
+        let ClientProof { before, after, headroom } = self.client_proof;
+        lines.extend([String::new(), "[client_proof]".to_owned()]);
+        lines.extend([format!("before = {before}"), format!("after = {after}")]);
+        lines.push(format!("headroom = {}", float(headroom)));
         let of_phase = |phase| phase_lines(phase, self.mode, self.tier);
         lines.extend(self.phases.iter().flat_map(of_phase));
         lines.join("\n") + "\n"

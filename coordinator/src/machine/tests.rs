@@ -24,6 +24,7 @@ fn plan(levels: u32) -> Plan {
             cache: CacheMode::Replay,
         },
         cooldown: Duration::from_secs(5),
+        proof: None,
     };
     Plan { levels: (0..levels).map(level).collect() }
 }

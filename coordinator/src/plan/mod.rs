@@ -1,6 +1,7 @@
 //! The plan: a campaign unrolled into the levels of a run, in order. Nothing here can fail on what a
 //! user wrote: the campaign has been parsed.
 
+pub mod proof;
 pub mod render;
 mod table;
 mod view;
@@ -11,7 +12,7 @@ mod tests;
 use std::time::Duration;
 
 use common::arrivals::Arrivals;
-use common::assignment::Load;
+use common::assignment::{Load, Pace};
 use common::phase::Phase;
 use common::workload::Workload;
 
@@ -46,16 +47,25 @@ pub struct PlannedLevel {
     pub workload: Workload,
     /// The pause after it.
     pub cooldown: Duration,
+    /// Set for a proof of the client: how the agents' own simulators answer, which are loaded in
+    /// place of the target. It is no level of the campaign.
+    pub proof: Option<Pace>,
 }
 
 impl Plan {
-    /// The levels of `campaign`, in the order in which they run. There is no pause after the last.
+    /// The levels of `campaign`, in the order in which they run, and the proofs of the client
+    /// around them. There is no pause after the last.
     pub fn of(campaign: &Campaign) -> Self {
         let mut levels: Vec<PlannedLevel> = campaign.phases.iter().flat_map(unroll).collect();
         if let Some(last) = levels.last_mut() {
             last.cooldown = Duration::ZERO;
         }
-        Self { levels }
+        Self { levels: proof::around(levels, campaign.client_proof) }
+    }
+
+    /// The levels of the campaign: those that are no proof of the client.
+    pub fn measured(&self) -> impl Iterator<Item = &PlannedLevel> + Clone {
+        self.levels.iter().filter(|level| level.proof.is_none())
     }
 
     /// All pauses between levels.
@@ -65,6 +75,14 @@ impl Plan {
 }
 
 impl PlannedLevel {
+    /// What a person is told it is: phase and label, for example `SCALING 100`.
+    pub fn title(&self) -> String {
+        match self.proof {
+            None => format!("{} {}", self.phase, self.label),
+            Some(_) => self.label.clone(),
+        }
+    }
+
     /// Why the level can never hold its users in flight; `None` if it can.
     pub fn capped(&self) -> Option<String> {
         match self.load.arrivals {
@@ -98,5 +116,6 @@ fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
         allow_capped: level.allow_capped,
         workload: level.workload.clone(),
         cooldown: level.cooldown,
+        proof: None,
     })
 }

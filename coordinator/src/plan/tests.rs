@@ -318,7 +318,8 @@ fn the_quick_campaign_is_shown() {
         "gpus": null,
         "active_params_b": null,
         "watts": null
-      }
+      },
+      "client_proof": []
     }
     "#);
 }

@@ -7,11 +7,13 @@ use common::seed::Seed;
 
 use super::level;
 use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel, Saturation};
-use crate::campaign::Mode;
+use super::proof::ClientProof;
+use crate::campaign::{Mode, Tier};
 use crate::classify::levels::{self, Context, Judgement};
 use crate::classify::paper::{self, PaperRow};
+use crate::classify::proof;
 use crate::measure::Measured;
-use crate::record::{AgentRecord, LevelRecord, RunRecord};
+use crate::record::{AgentRecord, LevelRecord, RunHeader, RunRecord};
 use crate::store::{Damage, outcome_word};
 
 impl ReportModel {
@@ -20,9 +22,20 @@ impl ReportModel {
         let header = &record.header;
         let seed = Seed(header.seed);
         let measured: Vec<Measured<'_>> =
-            record.levels.iter().map(|level| Measured::of(level, seed)).collect();
-        let context =
-            Context { mode: header.mode, judging: header.judging, agents: &record.agents };
+            record.measured().map(|level| Measured::of(level, seed)).collect();
+        let proofs = record.levels.iter().filter(|level| level.planned.proof.is_some());
+        let proofs = proofs.map(|level| Measured::of(level, seed)).filter_map(|level| {
+            let proof = proof::of_fleet(&level)?;
+            let report = ClientProof::of(&level, &proof)?;
+            Some((proof, report))
+        });
+        let (proofs, client_proof): (Vec<_>, Vec<_>) = proofs.unzip();
+        let context = Context {
+            mode: header.mode,
+            judging: header.judging,
+            agents: &record.agents,
+            proofs: needs_proof(header).then_some(&proofs),
+        };
         let judged = levels::judge(&measured, &context);
         let hardware = header.judging.hardware;
         let mut levels: Vec<LevelReport> =
@@ -60,8 +73,17 @@ impl ReportModel {
             saturation,
             levels,
             peak,
+            client_proof,
             damage: damage.iter().map(|seal| damaged(record, seal)).collect(),
         }
+    }
+}
+
+/// Whether a level may be called saturated only if the client was proven for more.
+fn needs_proof(header: &RunHeader) -> bool {
+    match (header.mode, header.tier) {
+        (Mode::Floodmark, Tier::Thorough) => true,
+        (Mode::Floodmark, Tier::Quick | Tier::Default) | (Mode::Paper, _) => false,
     }
 }
 
@@ -103,8 +125,10 @@ fn damaged(record: &RunRecord, damage: &Damage) -> String {
     let mut levels = record.levels.iter();
     match levels.find(|level| level.id == damage.level) {
         Some(LevelRecord { planned, .. }) => format!(
-            "the stored seal of agent {} for {} {}: {}",
-            damage.agent, planned.phase, planned.label, damage.reason
+            "the stored seal of agent {} for {}: {}",
+            damage.agent,
+            planned.title(),
+            damage.reason
         ),
         None => damage.to_string(),
     }

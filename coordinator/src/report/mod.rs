@@ -10,6 +10,7 @@ mod imported;
 mod level;
 mod model;
 mod plain;
+mod proof;
 mod summary;
 mod text;
 
@@ -24,6 +25,7 @@ pub use model::{
     MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real, ReportModel,
     Requests, Saturation, Sketch, TokenSource, TokenSums, Window, WithFailures,
 };
+pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use summary::summary_json;
 pub use text::text;
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
+use super::proof::ClientProof;
 use crate::classify::Verdict;
 use crate::record::{RunHeader, UnixMs};
 
@@ -36,6 +37,8 @@ pub struct ReportModel {
     pub peak: Option<Peak>,
     /// Where the target saturates.
     pub saturation: Saturation,
+    /// What was proven of the client.
+    pub client_proof: Vec<ClientProof>,
     /// What is damaged in the result directory.
     pub damage: Vec<String>,
 }

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, Saturation};
+use super::proof::ClientProof;
 use crate::classify::LIMITS_VERSION;
 use crate::record::UnixMs;
 use crate::store::{mode_word, tier_word};
@@ -45,6 +46,7 @@ struct Summary<'a> {
     limits_version: u32,
     ended_because: &'a str,
     damage: &'a [String],
+    client_proof: &'a [ClientProof],
 }
 
 #[derive(Serialize)]
@@ -82,6 +84,7 @@ impl<'a> Summary<'a> {
             limits_version: LIMITS_VERSION,
             ended_because: &model.ended_because,
             damage: &model.damage,
+            client_proof: &model.client_proof,
         }
     }
 }

@@ -214,6 +214,7 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
                 })?,
             },
             cooldown: Duration::from_nanos(row.get("cooldown_ns")?),
+            proof: optional(row, "proof", states::proof_of)?,
         },
         shares: Vec::new(),
         fired_at: row.get::<_, Option<u64>>("fired_at_ms")?.map(UnixMs),

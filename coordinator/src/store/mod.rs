@@ -256,8 +256,8 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
     tx.execute(
         "INSERT INTO levels (ordinal, attempt, phase, place, repeat, label, users, requests, \
          allow_capped, workload, input_tokens, output_tokens, forced_length, cache, cooldown_ns, \
-         arrivals, window) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         arrivals, window, proof) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         params![
             level.id.ordinal,
             level.id.attempt,
@@ -276,6 +276,7 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
             common::time::duration_ns(planned.cooldown),
             states::arrivals_text(planned.load.arrivals),
             planned.window.map(states::window_text),
+            planned.proof.map(states::proof_text),
         ],
     )?;
     let mut insert = tx.prepare("INSERT INTO shares VALUES (?1, ?2, ?3, ?4, ?5)")?;

@@ -38,7 +38,10 @@ impl Schema {
     /// The levels in order, with every column of [`TABLES`].
     pub(super) fn levels(self) -> &'static str {
         match self {
-            Self::One => "SELECT *, NULL AS arrivals, NULL AS window FROM levels ORDER BY begun",
+            Self::One => {
+                "SELECT *, NULL AS arrivals, NULL AS window, NULL AS proof FROM levels \
+                 ORDER BY begun"
+            }
             Self::Two => "SELECT * FROM levels ORDER BY begun",
         }
     }
@@ -111,6 +114,7 @@ CREATE TABLE levels (
     fired_at_ms   INTEGER,
     fate          TEXT,
     fate_because  TEXT,
+    proof         TEXT,
     UNIQUE (ordinal, attempt)
 ) STRICT;
 

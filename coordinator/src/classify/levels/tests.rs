@@ -16,7 +16,12 @@ use crate::record::{LevelRecord, RunRecord};
 use crate::testdata::{self, Shape, Windowed};
 
 fn context(run: &RunRecord) -> Context<'_> {
-    Context { mode: Mode::Floodmark, judging: run.header.judging, agents: &run.agents }
+    Context {
+        mode: Mode::Floodmark,
+        judging: run.header.judging,
+        agents: &run.agents,
+        proofs: None,
+    }
 }
 
 /// What is said of levels in a run of the usual fleet.
