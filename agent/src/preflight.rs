@@ -155,6 +155,7 @@ fn local_ports() -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use common::arrivals::{Law, PerSecond, Rate, Schedule};
+    use common::assignment::Pace;
 
     use super::*;
     use crate::policy::Allowed;
@@ -177,5 +178,21 @@ mod tests {
         let reason = &reasons[0];
         assert!(reason.contains("3 of the 7 requests in flight"), "{reason}");
         assert!(reason.contains("its 4 workers") && reason.contains("fewer agents"), "{reason}");
+    }
+
+    #[test]
+    fn a_client_proof_needs_both_ends_of_every_connection() {
+        let policy =
+            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let mut assignment = assignment("http://127.0.0.1:8000");
+        let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        assignment.share.count = u32::try_from(fds - FDS_RESERVED).unwrap_or(u32::MAX);
+        let lacks_files = |assignment: &Assignment| {
+            let reasons = check_host(assignment, &policy, 1);
+            reasons.iter().any(|reason| reason.contains("of a client proof need"))
+        };
+        assert!(!lacks_files(&assignment));
+        assignment.proof = Some(Pace { ttft: Duration::ZERO, itl: Duration::ZERO });
+        assert!(fds > u64::from(u32::MAX) || lacks_files(&assignment));
     }
 }
