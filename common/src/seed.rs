@@ -8,6 +8,15 @@ use crate::phase::Phase;
 pub struct Seed(pub u64);
 
 impl Seed {
+    /// The seed of a repeat of a campaign's levels: its own for the first, and another for every
+    /// further one, so that a cache of prompts that was not emptied has not seen its requests.
+    pub fn of_repeat(self, repeat: u32) -> Self {
+        match repeat {
+            0 => self,
+            repeat => Self(mix(self.0 ^ mix(repeat.into()))),
+        }
+    }
+
     /// The generator for one request.
     ///
     /// It depends on the phase, the level's place in its phase, the *global* number of the user

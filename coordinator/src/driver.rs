@@ -7,7 +7,7 @@
 //! agents' leases run out.
 
 mod given;
-mod proof;
+mod job;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,13 +25,20 @@ use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 use self::given::{Examined, Given, Window, Work};
+use self::job::{Job, JobDone};
+use crate::campaign::ServerPlan;
 use crate::clock::{Clock, wall_now};
+use crate::decide::{Decider, ProofAfter};
 use crate::exit::Exit;
 use crate::fleet::{Fleet, Heard};
-use crate::machine::{AgentIx, Command, Event, Machine};
-use crate::plan::{self, Plan, PlannedLevel};
-use crate::record::{AgentRecord, LevelFate, LevelRecord, RunEnd, RunOutcome, ShareRecord};
+use crate::machine::{AgentIx, Command, Event, Limits, Machine};
+use crate::plan::{self, Plan, PlannedLevel, Preparation};
+use crate::record::{
+    AgentRecord, Asked, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunOutcome, ShareRecord,
+};
 use crate::store::{Store, StoreError, StoredInput};
+use crate::target::identity::Identity;
+use crate::target::prepare::Server;
 use crate::ui::{LevelView, Plain, View};
 use crate::window::{Decision, Watch};
 
@@ -54,12 +61,18 @@ pub struct Setup {
     pub target: Target,
     /// The key for it.
     pub api_key: Option<SecretString>,
+    /// What may be done to the server.
+    pub server: ServerPlan,
+    /// What the server said it is when the run began.
+    pub identity: Identity,
     /// What a request must meet to be good.
     pub slo: Slo,
-    /// The levels.
+    /// The levels known from the start.
     pub plan: Plan,
-    /// What a proof of the client after the levels is asked for, times what they reached.
-    pub headroom: f64,
+    /// Decides what follows them if the plan is open.
+    pub decider: Decider,
+    /// The proof of the client after the last of them.
+    pub proof_after: ProofAfter,
 }
 
 impl Setup {
@@ -68,11 +81,15 @@ impl Setup {
         let timeouts = &self.target.timeouts;
         timeouts.connect.saturating_add(timeouts.total)
     }
+
+    fn limits(&self) -> Limits {
+        Limits { request: self.request_max(), preparation: self.server.longest() }
+    }
 }
 
 /// A run that is under way.
 pub struct Driver<'a> {
-    setup: &'a Setup,
+    setup: &'a mut Setup,
     fleet: &'a mut Fleet,
     store: &'a mut Store,
     ui: &'a mut Plain,
@@ -92,15 +109,16 @@ pub struct Driver<'a> {
     window: Window,
     /// Decides about its window.
     watch: Option<Watch>,
-    /// The current level as it was begun.
-    begun: Option<PlannedLevel>,
+    /// What goes on beside the loop.
+    job: Option<Job>,
+    /// How the run ended; it is stored once nothing goes on any more.
     end: Option<RunEnd>,
 }
 
 impl<'a> Driver<'a> {
     /// A run at its beginning.
     pub fn new(
-        setup: &'a Setup,
+        setup: &'a mut Setup,
         fleet: &'a mut Fleet,
         store: &'a mut Store,
         ui: &'a mut Plain,
@@ -108,7 +126,7 @@ impl<'a> Driver<'a> {
     ) -> Self {
         let name = |record: &AgentRecord| format!("agent {} ({})", record.name, record.address);
         let names = fleet.records().iter().map(name).collect();
-        let machine = Machine::new(setup.plan.clone(), names, setup.request_max(), clock.now());
+        let machine = Machine::new(setup.plan.clone(), names, setup.limits(), clock.now());
         let planned = u32::try_from(setup.plan.levels.len()).unwrap_or(u32::MAX);
         let view = View { planned, ..View::default() };
         Self {
@@ -126,7 +144,7 @@ impl<'a> Driver<'a> {
             fired: BTreeMap::new(),
             window: Window::default(),
             watch: None,
-            begun: None,
+            job: None,
             end: None,
         }
     }
@@ -143,7 +161,8 @@ impl<'a> Driver<'a> {
         self.carry_out(self.clock.now())?;
         let mut interrupted = false;
         loop {
-            if let Some(end) = self.end.take() {
+            if let Some(end) = self.end.take_if(|_| interrupted || self.job.is_none()) {
+                self.store.finish(&end)?;
                 return Ok((end, self.at_work.into_iter().collect()));
             }
             let wake = self.machine.deadline().unwrap_or(Tick(u64::MAX / 2));
@@ -158,10 +177,12 @@ impl<'a> Driver<'a> {
                         return self.end_at_once();
                     }
                     interrupted = true;
+                    self.job = None;
                     self.ui.say("stopping: waiting for the agents; interrupt again to leave at once");
                     events.push(Event::Interrupt);
                 }
                 Some(one) = self.fleet.next() => heard.push(one),
+                done = job::next(&mut self.job) => events.extend(self.job_done(done)?),
                 () = tokio::time::sleep(wait) => {}
             }
             while heard.len() < BATCH_MAX {
@@ -180,7 +201,7 @@ impl<'a> Driver<'a> {
             }
             events.extend(self.keep(seals)?);
             events.extend(self.judge(now));
-            events.sort_by_key(gravity);
+            events.sort_by_key(Event::gravity);
             self.take_in(now, events)?;
             self.ui.update(&mut self.view, now);
         }
@@ -268,6 +289,31 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// What the end of a job means to the machine, if anything.
+    fn job_done(&mut self, done: JobDone) -> Result<Option<Event>, StoreError> {
+        Ok(match done {
+            JobDone::Prepared { level, restarted } => {
+                if let Some(identity) = restarted {
+                    self.setup.identity = identity.clone();
+                    let asked = Asked::Restarted { ordinal: level.ordinal };
+                    self.store.put_identity(&IdentityRecord { asked, at: wall_now(), identity })?;
+                }
+                Some(Event::Prepared { level })
+            }
+            JobDone::NotPrepared { level, why } => Some(Event::PrepareFailed { level, why }),
+            JobDone::Measured(levels) => {
+                let Setup { decider, proof_after, .. } = &mut *self.setup;
+                let (levels, because) = proof_after.follow(decider, &levels?);
+                Some(Event::Decided { levels, because })
+            }
+            JobDone::Left(identity) => {
+                let asked = Asked::Ended;
+                self.store.put_identity(&IdentityRecord { asked, at: wall_now(), identity })?;
+                None
+            }
+        })
+    }
+
     fn armed(&self, agent: AgentIx, level: LevelId, digest: Digest) -> Event {
         match self.expected.get(&agent) {
             Some((expected, ours)) if *expected == level && *ours != digest => {
@@ -311,7 +357,8 @@ impl<'a> Driver<'a> {
 
     fn examine(&self, agent: AgentIx, seal: &Seal) -> Examined {
         let level = self.machine.level();
-        let share = self.begun.as_ref().and_then(|planned| {
+        let planned = self.machine.planned_of(level);
+        let share = planned.and_then(|planned| {
             planned.load.share(agent.0, self.fleet.len()).requests(planned.load)
         });
         let ordered = share.map_or(Work::Window(self.window), Work::Requests);
@@ -369,6 +416,8 @@ impl<'a> Driver<'a> {
     fn carry_out(&mut self, now: Tick) -> Result<(), StoreError> {
         while let Some(command) = self.machine.next_command() {
             match command {
+                Command::Decide => self.job = Some(Job::measured(self.store.dir())),
+                Command::Prepare { level, what } => self.prepare(level, what),
                 Command::Arm { level } => self.arm(level)?,
                 Command::Fire { level, ahead } => self.fire(level, ahead)?,
                 Command::Measure { level, from } => {
@@ -396,8 +445,12 @@ impl<'a> Driver<'a> {
                 Command::LevelOver { level, fate } => self.level_over(now, level, &fate)?,
                 Command::Finish { outcome, exit_code, because } => {
                     let end = RunEnd { outcome, exit_code, because, finished_at: wall_now() };
-                    self.store.finish(&end)?;
                     self.end = Some(end);
+                    let Setup { target, api_key, .. } = &*self.setup;
+                    // A calibration has no target to ask.
+                    if self.machine.plan().measured().next().is_some() {
+                        self.job = Some(Job::left(target.clone(), api_key.clone()));
+                    }
                 }
             }
         }
@@ -415,9 +468,18 @@ impl<'a> Driver<'a> {
         (0..self.fleet.len()).map(AgentIx)
     }
 
+    fn prepare(&mut self, level: LevelId, what: Preparation) {
+        let Setup { target, api_key, server, identity, .. } = &*self.setup;
+        if what.restart_server {
+            self.ui.say("restarting the server");
+        }
+        let server =
+            Server { target: target.clone(), api_key: api_key.clone(), plan: server.clone() };
+        self.job = Some(Job::prepare(level, what, server, identity.clone(), self.clock));
+    }
+
     fn arm(&mut self, level: LevelId) -> Result<(), StoreError> {
-        self.begun = self.planned(level)?;
-        let Some(planned) = &self.begun else {
+        let Some(planned) = self.machine.planned_of(level).cloned() else {
             return Ok(());
         };
         let names = self.fleet.records();
@@ -457,7 +519,7 @@ impl<'a> Driver<'a> {
                 level,
                 phase: planned.phase,
                 place: planned.place,
-                seed: self.setup.seed,
+                seed: self.setup.seed.of_repeat(planned.repeat),
                 share,
                 load: planned.load,
                 slo,
@@ -476,21 +538,6 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// A level as it is to be begun: a proof after the campaign's levels is asked for what they
-    /// reached.
-    fn planned(&self, level: LevelId) -> Result<Option<PlannedLevel>, StoreError> {
-        let place = level.ordinal as usize;
-        let Some(planned) = self.setup.plan.levels.get(place) else {
-            return Ok(None);
-        };
-        let follows = self.setup.plan.levels.iter().take(place).any(|level| level.proof.is_none());
-        if planned.proof.is_none() || !follows {
-            return Ok(Some(planned.clone()));
-        }
-        let reached = proof::reached(&self.store.load()?.record);
-        Ok(Some(plan::proof::after(planned, reached, self.setup.headroom)))
-    }
-
     fn fire(&mut self, level: LevelId, ahead: Duration) -> Result<(), StoreError> {
         let ahead = ahead.max(self.fleet.round_trip_max() * 5);
         self.store.set_fired(level, wall_now())?;
@@ -502,7 +549,7 @@ impl<'a> Driver<'a> {
             self.fired.insert(agent, theirs);
             self.fleet.order(agent, |epoch| Order::Fire { epoch, level, at: theirs });
         }
-        if let Some(planned) = &self.begun {
+        if let Some(planned) = self.machine.planned_of(level) {
             self.view.level = Some(LevelView::new(planned, at));
             let load = planned.load;
             let has_part = |agent: AgentIx| load.share(agent.0, self.fleet.len()).count > 0;
@@ -523,7 +570,8 @@ impl<'a> Driver<'a> {
     ) -> Result<(), StoreError> {
         self.watch = None;
         self.store.set_fate(level, fate)?;
-        let title = self.begun.as_ref().map_or_else(|| level.to_string(), PlannedLevel::title);
+        let title =
+            self.machine.planned_of(level).map_or_else(|| level.to_string(), PlannedLevel::title);
         let View { place, planned, .. } = self.view;
         let how = match (fate, self.view.level.take()) {
             (LevelFate::Completed, Some(view)) => format!(
@@ -539,18 +587,5 @@ impl<'a> Driver<'a> {
         };
         self.ui.say(&format!("[{place}/{planned}] {title}: {how}"));
         Ok(())
-    }
-}
-
-/// Order in which the events of one turn are fed: what ends a run comes first, but a seal that
-/// has been stored still counts if its agent was lost right after.
-fn gravity(event: &Event) -> u8 {
-    match event {
-        Event::Interrupt => 0,
-        Event::Sealed { .. } => 1,
-        Event::Lost { .. } => 2,
-        Event::NotArmed { .. } | Event::TooLate { .. } => 3,
-        Event::Armed { .. } | Event::Fired { .. } => 4,
-        Event::LoadUp { .. } | Event::Enough { .. } | Event::Drained { .. } => 5,
     }
 }

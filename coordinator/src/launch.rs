@@ -9,16 +9,18 @@ use common::seed::Seed;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
-use crate::campaign::{Campaign, Judging, KeyRef, Mode, Tier};
+use crate::campaign::{Campaign, Judging, KeyRef, Mode, ServerPlan, Tier};
 use crate::clock::{Clock, wall_now};
+use crate::decide::{Decider, ProofAfter};
 use crate::driver::{Driver, Setup};
 use crate::exit::Exit;
 use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
 use crate::plan::proof::{self, Ask};
-use crate::record::{RunEnd, RunHeader};
+use crate::record::{Asked, IdentityRecord, RunEnd, RunHeader};
 use crate::store::{Store, StoreError};
-use crate::target::ready::{self, NotReady};
+use crate::target::identity::Identity;
+use crate::target::ready::{self, NotReady, Question};
 use crate::ui::Plain;
 
 /// What is launched.
@@ -78,7 +80,8 @@ pub async fn launch(
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
     let mut waiting = false;
-    let ready = ready::wait(&target, api_key.as_ref(), campaign.ready_timeout, clock, |why| {
+    let question = Question::of(&target, &campaign.server);
+    let ready = ready::wait(&question, api_key.as_ref(), campaign.ready_timeout, clock, |why| {
         if !std::mem::replace(&mut waiting, true) {
             ui.say(&format!("waiting for {}: {why}", target.base_url));
         }
@@ -94,10 +97,14 @@ pub async fn launch(
     }
     let plan = Plan::of(&campaign);
     let header = header(run, &campaign, &plan);
-    let Campaign { seed, judging, target, client_proof, .. } = campaign;
-    let headroom = client_proof.headroom;
-    let setup = Setup { run, seed, slo: judging.slo, target, api_key, plan, headroom };
-    drive(&header, &setup, Place { agents, dir, clock }, ui, interrupts).await
+    let identity = Identity::ask(&target, api_key.as_ref()).await;
+    let decider = Decider::of(&campaign);
+    let proof_after = ProofAfter::of(&campaign);
+    let Campaign { seed, judging, target, server, .. } = campaign;
+    let slo = judging.slo;
+    let setup =
+        Setup { run, seed, slo, target, api_key, server, identity, plan, decider, proof_after };
+    drive(&header, setup, Place { agents, dir, clock }, ui, interrupts).await
 }
 
 /// A measurement of the agents against simulators of their own.
@@ -126,17 +133,20 @@ pub async fn calibrate(
 ) -> Result<RunEnd, LaunchError> {
     let Calibration { run, ask, agents, dir, clock } = calibration;
     let header = calibration_header(run, ask);
-    let plan = Plan { levels: vec![proof::level("calibration", ask)] };
+    let plan = Plan { levels: vec![proof::level("calibration", ask)], open: false };
     let setup = Setup {
         run,
         seed: Seed(header.seed),
         slo: header.judging.slo,
         target: proof::target(),
         api_key: None,
+        server: ServerPlan::default(),
+        identity: Identity::default(),
         plan,
-        headroom: 1.0,
+        decider: Decider::Nobody,
+        proof_after: ProofAfter::default(),
     };
-    drive(&header, &setup, Place { agents, dir, clock }, ui, interrupts).await
+    drive(&header, setup, Place { agents, dir, clock }, ui, interrupts).await
 }
 
 /// Where a run takes place.
@@ -149,16 +159,19 @@ struct Place {
 /// Holds the fleet, makes the store, and drives the run to its end.
 async fn drive(
     header: &RunHeader,
-    setup: &Setup,
+    mut setup: Setup,
     Place { agents, dir, clock }: Place,
     ui: &mut Plain,
     interrupts: &mut mpsc::Receiver<()>,
 ) -> Result<RunEnd, LaunchError> {
     let run = setup.run;
+    let identity = setup.identity.clone();
+    let began = IdentityRecord { asked: Asked::Began, at: wall_now(), identity };
     // Held first, so that a fleet that cannot be had leaves no empty result behind.
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
     let created = Store::create(&dir, header)
-        .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store));
+        .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store))
+        .and_then(|mut store| store.put_identity(&began).map(|()| store));
     let mut store = match created {
         Ok(store) => store,
         Err(error) => {
@@ -177,7 +190,7 @@ async fn drive(
         fleet.len(),
         dir.display()
     ));
-    let driver = Driver::new(setup, &mut fleet, &mut store, ui, clock);
+    let driver = Driver::new(&mut setup, &mut fleet, &mut store, ui, clock);
     let driven = driver.run(interrupts).await;
     let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
     fleet.release(&at_work).await;

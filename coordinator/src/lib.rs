@@ -11,6 +11,7 @@
 //! | [`driver`] | the one loop that feeds it |
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
 //! | [`store`], [`record`] | what is kept of a run |
+//! | [`decide`] | what follows when a plan has no more levels |
 //! | [`search`] | which load to run next, to find where a server saturates |
 //! | [`merge`], `measure`, [`stats`], [`classify`] | totals, numbers, statistics, statuses |
 //! | [`import`] | results that other programs measured |
@@ -25,6 +26,7 @@ pub mod classify;
 pub mod cli;
 pub mod clock;
 pub mod compare;
+pub mod decide;
 pub mod driver;
 pub mod exit;
 pub mod fleet;

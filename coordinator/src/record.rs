@@ -6,6 +6,7 @@ use common::snapshot::Seal;
 
 use crate::campaign::{Judging, Mode, Tier};
 use crate::plan::PlannedLevel;
+use crate::target::identity::Identity;
 
 /// A wall-clock instant in milliseconds since 1970, used as a label only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,8 @@ pub struct RunRecord {
     pub agents: Vec<AgentRecord>,
     /// The levels that were begun, in order; a repeated attempt has an entry of its own.
     pub levels: Vec<LevelRecord>,
+    /// What the target said it is, in order.
+    pub identities: Vec<IdentityRecord>,
     /// How the run ended; `None` while it runs, or if it was killed.
     pub end: Option<RunEnd>,
 }
@@ -81,6 +84,31 @@ pub struct AgentRecord {
     pub clock_offset_us: Option<f64>,
     /// Bound of the offset's error: half the best round trip, in µs.
     pub clock_error_us: Option<f64>,
+}
+
+/// What the target said it is, once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentityRecord {
+    /// When in the run.
+    pub asked: Asked,
+    /// When.
+    pub at: UnixMs,
+    /// What it said.
+    pub identity: Identity,
+}
+
+/// When in a run the target was asked what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Before anything was sent.
+    Began,
+    /// After a restart of the server.
+    Restarted {
+        /// The level before which it was restarted, by its place in the plan.
+        ordinal: u32,
+    },
+    /// When the run was over.
+    Ended,
 }
 
 /// One level that was begun.

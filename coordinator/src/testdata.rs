@@ -18,7 +18,7 @@ use common::workload::{CacheMode, Workload};
 use uuid::Uuid;
 
 use crate::campaign::{Judging, Mode, Tier};
-use crate::plan::PlannedLevel;
+use crate::plan::{PlannedLevel, Preparation};
 use crate::record::{
     AgentRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunOutcome, RunRecord, ShareRecord,
     UnixMs,
@@ -174,6 +174,7 @@ pub(crate) fn level(
             allow_capped: requests < u64::from(users),
             workload: workload("default", shape),
             window: None,
+            before: Preparation::default(),
             cooldown: Duration::from_secs(5),
             proof: None,
         },
@@ -259,6 +260,7 @@ pub(crate) fn run() -> RunRecord {
         },
         agents: agents(2),
         levels: levels.into_iter().map(&mut record).collect(),
+        identities: Vec::new(),
         end: Some(RunEnd {
             outcome: RunOutcome::Completed,
             exit_code: 0,
@@ -272,6 +274,9 @@ pub(crate) fn run() -> RunRecord {
 pub(crate) fn stored(dir: &Path, run: &RunRecord) -> Store {
     let mut store = Store::create(dir, &run.header).unwrap();
     store.put_agents(&run.agents).unwrap();
+    for identity in &run.identities {
+        store.put_identity(identity).unwrap();
+    }
     for level in &run.levels {
         store.begin_level(level).unwrap();
         store.set_fired(level.id, level.fired_at.unwrap()).unwrap();

@@ -13,6 +13,7 @@ mod lease;
 mod lost;
 mod proof;
 mod refusals;
+mod repeats;
 mod split;
 mod stop;
 mod tidy;

@@ -76,6 +76,12 @@ pub fn to_end(campaign: &Campaign, agents: u32, workers: u32) -> Ran {
     execute(&campaign.text(), agents, workers, &mut inbox).expect("a stored end")
 }
 
+/// Runs the campaign of a file to its end with `agents` embedded agents of one worker each.
+pub fn text_to_end(text: &str, agents: u32) -> Ran {
+    let (_interrupts, mut inbox) = mpsc::channel(1);
+    execute(text, agents, 1, &mut inbox).expect("a stored end")
+}
+
 /// What a result directory holds.
 pub fn load(dir: &Path) -> RunRecord {
     let loaded = Store::open(dir).expect("a store").load().expect("a readable store");

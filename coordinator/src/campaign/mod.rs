@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `phases`, `offered`, `ends`, `window`, `judging`, `proof` | know every key, its default and its limits |
+//! | `parse`, `phases`, `offered`, `ends`, `window`, `judging`, `server`, `repeats`, `proof` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -21,6 +21,8 @@ mod problem;
 mod proof;
 mod raw;
 mod read;
+mod repeats;
+mod server;
 mod text;
 mod window;
 
@@ -44,6 +46,8 @@ pub use overlay::{FlagValue, Overlay};
 pub use problem::{Place, Problem, Problems};
 pub(crate) use problem::{clip, nearest};
 pub use raw::Source;
+pub use repeats::{Order, Repeats, ResetCache, Until};
+pub use server::{CacheReset, ServerPlan};
 
 /// The campaign that a file and an overlay describe, or everything that is wrong with them.
 ///
@@ -76,6 +80,10 @@ pub struct Campaign {
     pub api_key: Option<KeyRef>,
     /// How long to wait for the target to be ready.
     pub ready_timeout: Duration,
+    /// What may be done to the server.
+    pub server: ServerPlan,
+    /// How often the levels are run.
+    pub repeats: Repeats,
     /// What levels are judged by.
     pub judging: Judging,
     /// What is proven of the client.

@@ -13,6 +13,8 @@ use super::phases::{Given, read_phases};
 use super::proof::read_client_proof;
 use super::raw::{Collector, Node, Value};
 use super::read::{Field, Section};
+use super::repeats::read_repeats;
+use super::server::read_server;
 use super::window::{Bounds, read_bounds};
 use super::{Campaign, KeyRef, Mode, PhasePlan, Tier};
 
@@ -42,6 +44,8 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         "phases",
         "slo",
         "hardware",
+        "server",
+        "repeats",
     ];
     let top = Section::open(&root, &valid, c)?;
     let name = match top.get("name") {
@@ -76,6 +80,8 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         bounds: read_bounds(top.get("window"), tier, c),
         floor: judging.and_then(|(_, floor)| floor),
     };
+    let server = read_server(top.get("server"), c);
+    let repeats = read_repeats(top.get("repeats"), server.as_ref(), c);
     let phases = read_phases(top.get("phases"), &given, c);
     if let (Some(field), Some(phases)) = (top.get("window"), &phases) {
         refuse_unused(&field, phases, c);
@@ -89,6 +95,8 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         target,
         api_key,
         ready_timeout,
+        server: server?,
+        repeats: repeats?,
         judging: judging?.0,
         client_proof: client_proof?,
         phases: phases?,

@@ -254,15 +254,15 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "nmae = \"x\"\n{HEAD}{LEVEL}",
-        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware",
+        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
     ),
     (
         "[gate]\nttft = \"2s\"\n{HEAD}{LEVEL}",
-        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware",
+        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
     ),
     (
         "\"a\\u001bb\" = 1\n{HEAD}{LEVEL}",
-        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware",
+        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
     ),
     (
         "name = \"a b\"\n{HEAD}{LEVEL}",
@@ -476,6 +476,28 @@ const REFUSALS: &[(&str, &str)] = &[
         "c.toml:1:12: not TOML: unexpected key or value, expected newline, `#`",
     ),
     (
+        "{HEAD}[server]\nrestart = \"systemctl restart vllm\"\nreset_cache = { url = \"reset\" }\nready = { url = \"http://h/health\" }\n{LEVEL}",
+        "c.toml:8:11: server.restart = \"systemctl restart vllm\": must be a list of a program and its arguments, such as [\"systemctl\", \"restart\", \"vllm\"]; it is started without a shell\n\
+         c.toml:9:23: server.reset_cache.url = \"reset\": must be a path on the target, such as \"/health\"\n\
+         c.toml:10:17: server.ready.url = \"http://h/health\": must be a path on the target, such as \"/health\"\n\
+         3 problems",
+    ),
+    (
+        "{HEAD}[repeats]\ncount = 1\nrestart_server = true\nreset_cache = \"level\"\norder = \"mirrored\"\nuntil = { half_width = 2, least = 5 }\n{LEVEL}",
+        "c.toml:9:18: repeats.restart_server = true: needs server.restart, the command that restarts the server, such as restart = [\"ssh\", \"gpu1\", \"systemctl\", \"restart\", \"vllm\"]\n\
+         c.toml:10:15: repeats.reset_cache = \"level\": needs server.reset_cache, a command or a page that is posted to, such as reset_cache = { url = \"/reset_prefix_cache\" }\n\
+         c.toml:11:9: repeats.order = \"mirrored\": every second repeat is mirrored, and there is one; set repeats.count = 2 or more, or leave the order out\n\
+         c.toml:12:24: repeats.until.half_width = 2: must be a string, not an integer\n\
+         c.toml:12:35: repeats.until.least = 5: at least 5 repeats are made before the interval is looked at, and there are 1; set repeats.count = 5 or more\n\
+         5 problems",
+    ),
+    (
+        "{HEAD}[server]\nrestart = []\n[repeats]\ncount = 4\nuntil = { half_width = \"2%\", least = 5 }\n{LEVEL}",
+        "c.toml:8:11: server.restart: must begin with a program\n\
+         c.toml:11:38: repeats.until.least = 5: at least 5 repeats are made before the interval is looked at, and there are 4; set repeats.count = 5 or more\n\
+         2 problems",
+    ),
+    (
         "name = \"a\"\nname = \"b\"\n[target",
         "c.toml:2:1: not TOML: duplicate key\n\
          c.toml:3:8: not TOML: unclosed table, expected `]`\n\
@@ -644,7 +666,7 @@ fn a_problem_names_the_flag_or_variable_it_came_from() {
     assert_eq!(
         read_with(&text, &overlay).unwrap_err().to_string(),
         r#"--seed: seed = x: must be an integer from 0 to 18446744073709551615, not a string
---set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware
+--set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats
 --set number 4: is not of the form key.path=value
 --set number 5: is not of the form key.path=value
 --set phases.baseline.requests: phases.baseline.requests = 1,2: must be an integer from 1 to 1000000000, not a string
@@ -903,6 +925,34 @@ fn a_thorough_campaign_proves_its_client_unless_it_says_otherwise() {
     }
 }
 
+/// What may be done to the server, and repeats that use it.
+fn arb_repeats() -> impl Strategy<Value = String> {
+    let server = proptest::sample::select(vec![
+        "reset_cache = { url = \"/reset_prefix_cache\" }\n",
+        "reset_cache = [\"sh\", \"-c\", \"true \\\"x\\\"\"]\nhook_timeout = \"5s\"\n",
+    ]);
+    let ready = proptest::sample::select(vec![
+        "",
+        "ready = { url = \"/health\", timeout = \"7m\" }\n",
+        "ready = { timeout = \"1s\" }\n",
+    ]);
+    let order = proptest::sample::select(vec!["as-written", "mirrored", "random"]);
+    let reset = proptest::sample::select(vec!["never", "repeat", "level"]);
+    let until = proptest::sample::select(vec![
+        "",
+        "until = { half_width = \"2.5%\", least = 4 }\n",
+        "until = { half_width = \"10%\" }\n",
+    ]);
+    (server, ready, order, reset, until, any::<bool>(), 5u32..=100).prop_map(
+        |(server, ready, order, reset, until, restart, count)| {
+            format!(
+                "[server]\nrestart = [\"a\"]\n{server}{ready}[repeats]\ncount = {count}\n\
+                 order = \"{order}\"\nreset_cache = \"{reset}\"\nrestart_server = {restart}\n{until}"
+            )
+        },
+    )
+}
+
 /// Objectives, and whether their quantile is stated; hardware; bounds of windows.
 fn arb_judging() -> impl Strategy<Value = (String, bool, String, String)> {
     let line = |key: &'static str| {
@@ -928,9 +978,10 @@ fn arb_judging() -> impl Strategy<Value = (String, bool, String, String)> {
             format!("[client_proof]\nbefore = {before}\nheadroom = {headroom}\n")
         })
     });
-    let hardware = (number("gpus"), number("active_params_b"), number("watts"), proof).prop_map(
-        |(gpus, params, watts, proof)| format!("[hardware]\n{gpus}{params}{watts}{proof}"),
-    );
+    let hardware = (number("gpus"), number("active_params_b"), number("watts"))
+        .prop_map(|(gpus, params, watts)| format!("[hardware]\n{gpus}{params}{watts}"));
+    let hardware = (hardware, arb_repeats(), proof)
+        .prop_map(|(hardware, repeats, proof)| hardware + &repeats + &proof);
     let window = (1u32..2000, 0u32..2000).prop_map(|(least, more)| {
         format!("[window]\nleast = \"{least}s\"\nmost = \"{}s\"\n", least + more)
     });

@@ -12,7 +12,11 @@ use toml::Value;
 
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::window::Bounds;
-use super::{Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Tier, phases};
+use super::{
+    CacheReset, Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Repeats,
+    ServerPlan, Tier, Until, phases,
+};
+use crate::target::hook::CommandLine;
 
 impl Campaign {
     /// The campaign as a file that [`resolve`](super::resolve) reads back to the same campaign.
@@ -40,6 +44,8 @@ impl Campaign {
             lasting(timeouts.total),
         ));
         lines.push(format!("ready_timeout = {}", lasting(self.ready_timeout)));
+        lines.extend(server_lines(&self.server));
+        lines.extend(repeats_lines(&self.repeats));
         let workloads: BTreeMap<&str, &Workload> = self
             .phases
             .iter()
@@ -77,6 +83,46 @@ fn key(key: &KeyRef) -> String {
             format!("api_key = {{ file = {} }}", quoted(&path.to_string_lossy()))
         }
     }
+}
+
+fn server_lines(server: &ServerPlan) -> Vec<String> {
+    if *server == ServerPlan::default() {
+        return Vec::new();
+    }
+    let command = |command: &CommandLine| {
+        let words: Vec<String> = command.words().map(quoted).collect();
+        format!("[{}]", words.join(", "))
+    };
+    let mut lines = vec![String::new(), "[server]".to_owned()];
+    lines.extend(server.restart.as_ref().map(|restart| format!("restart = {}", command(restart))));
+    lines.extend(server.reset_cache.as_ref().map(|reset| match reset {
+        CacheReset::Command(reset) => format!("reset_cache = {}", command(reset)),
+        CacheReset::Page(page) => format!("reset_cache = {{ url = {} }}", quoted(page)),
+    }));
+    let page = server.ready_page.as_ref().map(|page| format!("url = {}, ", quoted(page)));
+    let timeout = lasting(server.ready_timeout);
+    lines.push(format!("ready = {{ {}timeout = {timeout} }}", page.unwrap_or_default()));
+    lines.push(format!("hook_timeout = {}", lasting(server.hook_timeout)));
+    lines
+}
+
+fn repeats_lines(repeats: &Repeats) -> Vec<String> {
+    if *repeats == Repeats::default() {
+        return Vec::new();
+    }
+    let Repeats { count, restart_server, reset_cache, order, until } = repeats;
+    let mut lines = vec![
+        String::new(),
+        "[repeats]".to_owned(),
+        format!("count = {count}"),
+        format!("restart_server = {restart_server}"),
+        format!("reset_cache = {}", quoted(reset_cache.name())),
+        format!("order = {}", quoted(order.name())),
+    ];
+    lines.extend(until.map(|Until { half_width_percent, least }| {
+        format!("until = {{ half_width = \"{half_width_percent}%\", least = {least} }}")
+    }));
+    lines
 }
 
 fn workload_lines(workload: &Workload) -> Vec<String> {

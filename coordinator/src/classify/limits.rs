@@ -56,6 +56,8 @@ limits! {
     /// The saturation point is the smallest load whose throughput is at least this share of the
     /// best.
     SATURATION_SHARE_MIN = "saturation_share_min", 0.95, "the method, 3.13";
+    /// Above this coefficient of variation over repeats ten restarts are called for.
+    REPEATS_COV_MAX = "repeats_cov_max", 0.05, "the method, 3.15";
     /// A movement that chance makes in more than this share of steady series is none.
     STEADY_P_MAX = "steady_p_max", stats::STEADY_P_MAX, "the method, 3.9";
     /// A window, or a slope in it, may move by this share of its mean.

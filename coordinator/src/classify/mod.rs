@@ -22,6 +22,6 @@ pub(crate) use limits::{
     IN_FLIGHT_SLOT_MIN, SAMPLES_P90_MIN, SAMPLES_P95_MIN, SAMPLES_P99_MIN, SAMPLES_P999_MIN,
 };
 pub use limits::{LIMITS, LIMITS_VERSION, Limit};
-pub(crate) use limits::{OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
+pub(crate) use limits::{OUTPUT_OFF_MAX, PROMPT_OFF_MAX, REPEATS_COV_MAX};
 pub use status::{Axis, Headline, Reliability};
 pub use verdict::{Code, Effect, Verdict};

@@ -18,6 +18,9 @@ use crate::measure::{self, Measured, Period};
 use crate::record::LevelFate;
 use crate::stats;
 
+/// Agents that an evidence names; the rest are counted.
+const NAMES_SHOWN: usize = 4;
+
 /// What was proven: three numbers, and whether they can be relied on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Proof {
@@ -57,7 +60,33 @@ pub(crate) fn of_fleet(level: &Measured<'_>) -> Option<Proof> {
     let Some(period) = finished(level) else {
         return Some(unfinished(level, users));
     };
-    Some(judge(level.tally(), users, period, injected(level, pace)))
+    let mut proof = judge(level.tally(), users, period, injected(level, pace));
+    let agents = every_agent(level);
+    proof.passed &= agents.passed;
+    proof.checks.push(agents);
+    Some(proof)
+}
+
+/// What is merged over the fleet can hide an agent.
+fn every_agent(level: &Measured<'_>) -> Check {
+    let short: Vec<&str> =
+        of_agents(level).filter_map(|(agent, _, proof)| (!proof.passed).then_some(agent)).collect();
+    let evidence = match short.len() {
+        0 => "every agent passed by itself".to_owned(),
+        number => {
+            let shown: Vec<&str> = short.iter().take(NAMES_SHOWN).copied().collect();
+            let more = number.saturating_sub(NAMES_SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("agents that did not pass by themselves: {}{more}", shown.join(", "))
+        }
+    };
+    Check {
+        name: "agents_short",
+        passed: short.is_empty(),
+        value: Some(short.len() as f64),
+        limit: 0.0,
+        evidence,
+    }
 }
 
 /// The same of each agent, by the order of the level's shares; agents without users are left out.

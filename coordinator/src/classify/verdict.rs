@@ -103,7 +103,7 @@ impl Verdict {
     }
 
     /// A verdict that strikes the level.
-    pub(super) fn invalid(code: Code, evidence: String) -> Self {
+    pub(crate) fn invalid(code: Code, evidence: String) -> Self {
         Self { code, effect: Effect::Invalid, evidence }
     }
 

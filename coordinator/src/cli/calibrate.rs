@@ -17,7 +17,7 @@ use super::{Done, Failure, report};
 use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::launch::{Calibration, calibrate};
-use crate::plan::proof::Ask;
+use crate::plan::proof::{Ask, INPUT_TOKENS};
 use crate::report::{AgentProof, ClientProof, Real};
 use crate::store;
 use crate::ui::Plain;
@@ -26,8 +26,6 @@ use crate::ui::Plain;
 const STEPS_MAX: u32 = 20;
 /// Users of a fleet.
 const USERS_MAX: u32 = 1_000_000;
-/// Prompt length in tokens.
-const INPUT_TOKENS: u32 = 100;
 
 #[derive(Args)]
 pub(super) struct CalibrateArgs {

@@ -7,14 +7,16 @@ use common::snapshot::LevelEnd;
 use common::time::duration_ns;
 use serde::Serialize;
 
+use crate::plan::{PlannedLevel, Preparation};
 use crate::record::{LevelFate, RunOutcome};
+use crate::store::planned_json;
 
 /// An agent's place in the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AgentIx(pub u32);
 
 /// Something happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// An agent has prepared the level and understood the same as the coordinator.
     Armed {
@@ -81,6 +83,25 @@ pub enum Event {
         /// What was seen.
         why: String,
     },
+    /// What was to be done before a level is done.
+    Prepared {
+        /// The level.
+        level: LevelId,
+    },
+    /// It could not be done.
+    PrepareFailed {
+        /// The level.
+        level: LevelId,
+        /// What failed, and what it printed.
+        why: String,
+    },
+    /// What follows the levels known so far.
+    Decided {
+        /// The levels; none if the run is complete.
+        levels: Vec<PlannedLevel>,
+        /// Why, in a sentence.
+        because: String,
+    },
     /// An operator wants the run to end.
     Interrupt,
 }
@@ -98,9 +119,29 @@ struct StoredEvent<'a> {
     offset_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
+    /// Levels in full: whoever takes the inputs in again decides nothing anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    levels: Option<Vec<serde_json::Value>>,
 }
 
 impl Event {
+    /// Order in which the events of one turn are fed: what ends a run comes first, but a seal that
+    /// has been stored still counts if its agent was lost right after.
+    pub fn gravity(&self) -> u8 {
+        match self {
+            Self::Interrupt => 0,
+            Self::Sealed { .. } => 1,
+            Self::Lost { .. } => 2,
+            Self::NotArmed { .. } | Self::TooLate { .. } => 3,
+            Self::Armed { .. }
+            | Self::Fired { .. }
+            | Self::Prepared { .. }
+            | Self::PrepareFailed { .. }
+            | Self::Decided { .. } => 4,
+            Self::LoadUp { .. } | Self::Enough { .. } | Self::Drained { .. } => 5,
+        }
+    }
+
     /// The event's name and body as they are stored.
     pub fn to_stored(&self) -> (&'static str, String) {
         let of = |agent: &AgentIx, level: &LevelId| StoredEvent {
@@ -130,6 +171,15 @@ impl Event {
                 let (agent, text) = (Some(agent.0), Some(why.as_str()));
                 ("lost", StoredEvent { agent, text, ..StoredEvent::default() })
             }
+            Self::Prepared { level } => ("prepared", StoredEvent::of(level)),
+            Self::PrepareFailed { level, why } => {
+                ("prepare_failed", StoredEvent { text: Some(why), ..StoredEvent::of(level) })
+            }
+            Self::Decided { levels, because } => {
+                let levels = Some(levels.iter().map(planned_json).collect());
+                let text = Some(because.as_str());
+                ("decided", StoredEvent { text, levels, ..StoredEvent::default() })
+            }
             Self::Interrupt => ("interrupt", StoredEvent::default()),
         };
         let body = serde_json::to_string(&stored).unwrap_or_else(|_| "{}".to_owned());
@@ -151,6 +201,15 @@ impl StoredEvent<'_> {
 /// Something is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Say what follows the levels known so far.
+    Decide,
+    /// Do something to the target before a level.
+    Prepare {
+        /// The level.
+        level: LevelId,
+        /// What.
+        what: Preparation,
+    },
     /// Give every agent its share of the level.
     Arm {
         /// The level.

@@ -6,13 +6,16 @@
 //! taken with [`Machine::next_command`] before the next event is fed.
 //!
 //! ```text
-//! Arming -> Firing -> Counting                                   -> Cooling -> Arming … Finished
-//!                  -> Rising -> Measuring -> Draining -> Sealing
+//! Preparing -> Arming -> Firing -> Counting                                   -> Cooling
+//!                               -> Rising -> Measuring -> Draining -> Sealing -> Deciding -> Cooling
+//! Cooling -> Preparing … Finished
 //! ```
 //!
-//! From anywhere a level may be stopped. A level that ends by a count of requests is `Counting`; one
+//! A plan may be open: past its last level the machine asks what follows, and is over when nothing
+//! does. A level is prepared only where its plan says so. From anywhere a level may be stopped. A level that ends by a count of requests is `Counting`; one
 //! that is measured in a window goes the other way, as [`crate::window`] says.
 
+mod between;
 mod event;
 mod state;
 
@@ -42,6 +45,8 @@ pub const STOP_GRACE: Duration = Duration::from_millis(1500);
 /// How long a decision about a window may be overdue: agents far away are told of an instant long
 /// before it.
 pub const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it may take to say what follows the levels known so far.
+pub const PLAN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Tries of one level.
 pub const ATTEMPTS_MAX: u32 = 3;
 
@@ -50,29 +55,46 @@ pub const ATTEMPTS_MAX: u32 = 3;
 pub struct Machine {
     plan: Plan,
     names: Vec<String>,
-    /// The longest that one request can take, by its timeouts.
-    request_max: Duration,
+    limits: Limits,
     agents: BTreeSet<AgentIx>,
     level: LevelId,
     state: State,
     commands: VecDeque<Command>,
 }
 
+/// How long things can take that the machine waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// One request, by its timeouts.
+    pub request: Duration,
+    /// What is done before a level, by its timeouts and whoever minds them.
+    pub preparation: Duration,
+}
+
 impl Machine {
-    /// A machine at the beginning of a plan, for a fleet of agents with these names, and requests
-    /// that take no longer than `request_max`.
-    pub fn new(plan: Plan, names: Vec<String>, request_max: Duration, now: Tick) -> Self {
+    /// A machine at the beginning of a plan, for a fleet of agents with these names.
+    pub fn new(plan: Plan, names: Vec<String>, limits: Limits, now: Tick) -> Self {
         let mut machine = Self {
             plan,
             agents: (0..).map(AgentIx).zip(&names).map(|(agent, _)| agent).collect(),
             names,
-            request_max,
+            limits,
             level: LevelId { ordinal: 0, attempt: 0 },
             state: State::Finished,
             commands: VecDeque::new(),
         };
-        machine.arm(machine.level, now);
+        machine.begin(now);
         machine
+    }
+
+    /// The levels known so far.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What is planned of a level.
+    pub fn planned_of(&self, level: LevelId) -> Option<&PlannedLevel> {
+        self.plan.levels.get(level.ordinal as usize)
     }
 
     /// The level under the cursor.
@@ -93,7 +115,9 @@ impl Machine {
     /// When [`Machine::on_deadline`] wants to be called.
     pub fn deadline(&self) -> Option<Tick> {
         match &self.state {
-            State::Arming { until, .. }
+            State::Deciding { until, .. }
+            | State::Preparing { until }
+            | State::Arming { until, .. }
             | State::Going { until, .. }
             | State::Stopping { until, .. }
             | State::Cooling { until } => Some(*until),
@@ -113,6 +137,9 @@ impl Machine {
             Event::Drained { level } => self.drained(now, level),
             Event::Sealed { agent, level, end } => self.sealed(now, agent, level, end),
             Event::Lost { agent, why } => self.lost(now, agent, why),
+            Event::Prepared { level } => self.prepared(now, level),
+            Event::PrepareFailed { level, why } => self.prepare_failed(level, &why),
+            Event::Decided { levels, because } => self.decided(now, levels, &because),
             Event::Interrupt => self.interrupt(now),
         }
     }
@@ -123,6 +150,8 @@ impl Machine {
             return;
         }
         match &self.state {
+            State::Deciding { .. } => self.undecided(),
+            State::Preparing { .. } => self.unprepared(),
             State::Arming { waiting, .. } => {
                 let what = "did not say that it is ready";
                 let why = Why::NotArmed(self.silent(waiting, what, ARM_TIMEOUT));
@@ -165,13 +194,9 @@ impl Machine {
         }
     }
 
-    fn arm(&mut self, level: LevelId, now: Tick) {
-        self.level = level;
-        if self.plan.levels.is_empty() || self.agents.is_empty() {
-            return self.finish(RunOutcome::Completed, Exit::Done, "there was nothing to do");
-        }
+    fn arm(&mut self, now: Tick) {
         self.state = State::Arming { waiting: self.agents.clone(), until: now + ARM_TIMEOUT };
-        self.commands.push_back(Command::Arm { level });
+        self.commands.push_back(Command::Arm { level: self.level });
     }
 
     fn armed(&mut self, now: Tick, agent: AgentIx, level: LevelId) {
@@ -200,7 +225,9 @@ impl Machine {
                 let why = Why::NotArmed(format!("{}: {reason}", self.name(agent)));
                 self.stop(now, why);
             }
-            State::Going { .. }
+            State::Deciding { .. }
+            | State::Preparing { .. }
+            | State::Going { .. }
             | State::Stopping { .. }
             | State::Cooling { .. }
             | State::Finished => {}
@@ -250,7 +277,11 @@ impl Machine {
                 }
                 return self.settle(now);
             }
-            State::Arming { .. } | State::Cooling { .. } | State::Finished => return,
+            State::Deciding { .. }
+            | State::Preparing { .. }
+            | State::Arming { .. }
+            | State::Cooling { .. }
+            | State::Finished => return,
         };
         let text = format!("{} heard of {what} after its instant", self.name(agent));
         self.stop(now, Why::TooLate(text));
@@ -330,7 +361,11 @@ impl Machine {
                     *why = fault;
                 }
             }
-            State::Arming { .. } | State::Cooling { .. } | State::Finished => {}
+            State::Deciding { .. }
+            | State::Preparing { .. }
+            | State::Arming { .. }
+            | State::Cooling { .. }
+            | State::Finished => {}
         }
         self.settle(now);
     }
@@ -343,7 +378,9 @@ impl Machine {
                 Stage::Counting | Stage::Sealing => true,
                 Stage::Rising { .. } | Stage::Measuring { .. } | Stage::Draining => false,
             },
-            State::Arming { .. }
+            State::Deciding { .. }
+            | State::Preparing { .. }
+            | State::Arming { .. }
             | State::Stopping { .. }
             | State::Cooling { .. }
             | State::Finished => true,
@@ -358,13 +395,15 @@ impl Machine {
             {
                 let fate = LevelFate::Completed;
                 self.commands.push_back(Command::LevelOver { level: self.level, fate });
-                self.cool(now);
+                self.level_done(now);
             }
             State::Stopping { unsealed, why, .. } if unsealed.is_empty() => {
                 let why = why.clone();
                 self.level_stopped(now, &BTreeSet::new(), why);
             }
-            State::Arming { .. }
+            State::Deciding { .. }
+            | State::Preparing { .. }
+            | State::Arming { .. }
             | State::Going { .. }
             | State::Stopping { .. }
             | State::Cooling { .. }
@@ -390,7 +429,7 @@ impl Machine {
                 unsealed.remove(&agent);
                 self.settle(now);
             }
-            State::Cooling { .. } => {
+            State::Deciding { .. } | State::Preparing { .. } | State::Cooling { .. } => {
                 self.finish(RunOutcome::Failed, Exit::Fleet, &why.text());
             }
             State::Finished => {}
@@ -400,7 +439,7 @@ impl Machine {
     fn interrupt(&mut self, now: Tick) {
         match &self.state {
             State::Arming { .. } | State::Going { .. } => self.stop(now, Why::Interrupted),
-            State::Cooling { .. } => {
+            State::Deciding { .. } | State::Preparing { .. } | State::Cooling { .. } => {
                 let because = Why::Interrupted.text();
                 self.finish(RunOutcome::Stopped, Exit::Interrupted, &because);
             }
@@ -417,7 +456,11 @@ impl Machine {
                 (unsealed, waiting)
             }
             State::Going { unsealed, .. } => (unsealed, none()),
-            other @ (State::Stopping { .. } | State::Cooling { .. } | State::Finished) => {
+            other @ (State::Deciding { .. }
+            | State::Preparing { .. }
+            | State::Stopping { .. }
+            | State::Cooling { .. }
+            | State::Finished) => {
                 self.state = other;
                 return;
             }
@@ -450,29 +493,14 @@ impl Machine {
         match why {
             Why::Interrupted => self.finish(RunOutcome::Stopped, Exit::Interrupted, &because),
             Why::TooLate(_) if level.attempt + 1 < ATTEMPTS_MAX && unsealed.is_empty() => {
-                self.arm(LevelId { attempt: level.attempt + 1, ..level }, now);
+                self.level.attempt += 1;
+                self.prepare(now);
             }
             Why::TooLate(_) | Why::Lost(_) | Why::Left { .. } | Why::NotArmed(_) => {
                 self.finish(RunOutcome::Failed, Exit::Fleet, &because);
             }
             Why::Faulted(_) => self.finish(RunOutcome::Failed, Exit::Internal, &because),
         }
-    }
-
-    fn cool(&mut self, now: Tick) {
-        let place = self.level.ordinal as usize;
-        if place + 1 >= self.plan.levels.len() {
-            return self.finish(RunOutcome::Completed, Exit::Done, "every level was run");
-        }
-        let pause = self.planned().map_or(Duration::ZERO, |level| level.cooldown);
-        self.state = State::Cooling { until: now + pause };
-        if pause.is_zero() {
-            self.next_level(now);
-        }
-    }
-
-    fn next_level(&mut self, now: Tick) {
-        self.arm(LevelId { ordinal: self.level.ordinal + 1, attempt: 0 }, now);
     }
 
     fn name(&self, agent: AgentIx) -> &str {
@@ -489,20 +517,22 @@ impl Machine {
     }
 
     fn planned(&self) -> Option<&PlannedLevel> {
-        self.plan.levels.get(self.level.ordinal as usize)
+        self.planned_of(self.level)
     }
 
     /// The longest that the current level can take from its instant on if it ends by a count: its
     /// users connect, and every request of the busiest uses up its timeouts.
     fn level_max(&self) -> Duration {
         let waves = self.planned().and_then(|level| level.load.waves()).unwrap_or(1);
-        self.request_max.saturating_mul(u32::try_from(waves.saturating_add(1)).unwrap_or(u32::MAX))
+        self.limits
+            .request
+            .saturating_mul(u32::try_from(waves.saturating_add(1)).unwrap_or(u32::MAX))
     }
 
     /// The longest that its load can rise if it is measured in a window.
     fn rise_max(&self) -> Option<Duration> {
         let planned = self.planned()?;
-        planned.window.map(|_| rise_max(planned.load, self.request_max))
+        planned.window.map(|_| rise_max(planned.load, self.limits.request))
     }
 
     fn finish(&mut self, outcome: RunOutcome, exit: Exit, because: &str) {

@@ -10,6 +10,10 @@ use super::{AgentIx, STOP_GRACE};
 /// Where the run is.
 #[derive(Debug)]
 pub(super) enum State {
+    /// Waiting until it is said what follows; the last level was over at an instant.
+    Deciding { over: Tick, until: Tick },
+    /// Waiting until the target is as the level wants it.
+    Preparing { until: Tick },
     /// Waiting until every agent has prepared the level.
     Arming { waiting: BTreeSet<AgentIx>, until: Tick },
     /// Ordered to begin and not over; agents that have not sealed.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::campaign::WindowPlan;
-use crate::plan::PlannedLevel;
+use crate::plan::{PlannedLevel, Preparation};
 
 fn plan(levels: u32) -> Plan {
     let level = |n: u32| PlannedLevel {
@@ -23,19 +23,22 @@ fn plan(levels: u32) -> Plan {
             forced_length: false,
             cache: CacheMode::Replay,
         },
+        before: Preparation::default(),
         cooldown: Duration::from_secs(5),
         proof: None,
     };
-    Plan { levels: (0..levels).map(level).collect() }
+    Plan { levels: (0..levels).map(level).collect(), open: false }
 }
 
 fn names(agents: u32) -> Vec<String> {
     (1..=agents).map(|n| format!("agent {n}")).collect()
 }
 
-/// A machine whose requests take no more than 100 s.
+/// A machine whose requests take no more than 100 s, and preparations no more than 600 s.
 fn machine(plan: Plan, names: Vec<String>) -> Machine {
-    Machine::new(plan, names, Duration::from_secs(100), at(0))
+    let limits =
+        Limits { request: Duration::from_secs(100), preparation: Duration::from_secs(600) };
+    Machine::new(plan, names, limits, at(0))
 }
 
 fn at(seconds: u64) -> Tick {
@@ -463,6 +466,8 @@ fn answers(command: &Command) -> Vec<Event> {
         Command::Stop { level, .. } => {
             all(|agent, level| Event::Sealed { agent, level, end: LevelEnd::Stopped }, level)
         }
+        Command::Prepare { level, .. } => vec![Event::Prepared { level }],
+        Command::Decide => vec![],
         Command::AckSeal { .. } | Command::LevelOver { .. } | Command::Finish { .. } => vec![],
     }
 }
@@ -470,6 +475,11 @@ fn answers(command: &Command) -> Vec<Event> {
 /// Of the levels of the property below all but the second are measured in windows.
 fn is_windowed(level: LevelId) -> bool {
     level.ordinal != 1
+}
+
+/// Before the last of the levels that are known from the start something is done to the target.
+fn is_prepared(level: LevelId) -> bool {
+    level.ordinal == 2
 }
 
 /// What was commanded, and whether it may be.
@@ -481,6 +491,7 @@ struct Rules {
     level: Option<LevelId>,
     ordered: Vec<&'static str>,
     over: BTreeSet<LevelId>,
+    preparing: Option<LevelId>,
     finished: bool,
 }
 
@@ -497,6 +508,7 @@ impl Rules {
         match *command {
             Command::Arm { level } => {
                 assert!(!self.finished);
+                assert!(!is_prepared(level) || self.preparing == Some(level));
                 assert!(self.level.is_none_or(|last| last < level && self.over.contains(&last)));
                 (self.level, self.ordered) = (Some(level), vec![]);
             }
@@ -532,6 +544,14 @@ impl Rules {
                 assert!(!self.finished);
                 self.finished = true;
             }
+            Command::Prepare { level, .. } => {
+                assert!(!self.finished && !self.over.contains(&level));
+                assert!(self.level.is_none_or(|last| last < level && self.over.contains(&last)));
+                self.preparing = Some(level);
+            }
+            Command::Decide => {
+                assert!(!self.finished && self.level.is_none_or(|last| self.over.contains(&last)));
+            }
             Command::AckSeal { .. } => {}
         }
     }
@@ -552,9 +572,12 @@ proptest! {
         if let Some(place) = interrupt {
             steps.insert(place.min(steps.len()), Step::Interrupt);
         }
-        let silence = std::iter::repeat_n(Step::Silence, 3 * 7 * ATTEMPTS_MAX as usize);
+        let silence = std::iter::repeat_n(Step::Silence, 5 * 9 * ATTEMPTS_MAX as usize);
         let mut mixed = windowed(3);
         mixed.levels[1] = plan(3).levels.remove(1);
+        mixed.levels[2].before.reset_cache = true;
+        mixed.open = true;
+        let mut spare = windowed(2).levels;
         let mut machine = machine(mixed, names(3));
         let mut rules = Rules::default();
         let mut honest = VecDeque::new();
@@ -587,6 +610,10 @@ proptest! {
             for command in drain(&mut machine) {
                 rules.check(&command);
                 honest.extend(answers(&command));
+                if command == Command::Decide {
+                    let levels = spare.pop().into_iter().collect();
+                    honest.push_back(Event::Decided { levels, because: "enough".to_owned() });
+                }
                 if let Command::AckSeal { agent, level } = command {
                     prop_assert_eq!(to_acknowledge.take(), Some((agent, level)));
                 }

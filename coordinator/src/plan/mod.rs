@@ -3,6 +3,7 @@
 
 pub mod proof;
 pub mod render;
+mod repeat;
 mod table;
 mod view;
 
@@ -16,13 +17,31 @@ use common::assignment::{Load, Pace};
 use common::phase::Phase;
 use common::workload::Workload;
 
-use crate::campaign::{Campaign, LevelPlan, PhasePlan, WindowPlan, rate_text};
+use crate::campaign::{LevelPlan, PhasePlan, WindowPlan, rate_text};
 
 /// The levels of a run, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The levels; a level's place here is its ordinal.
     pub levels: Vec<PlannedLevel>,
+    /// More may follow, which is decided when these have ended.
+    pub open: bool,
+}
+
+/// What is done to the target before a level, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preparation {
+    /// The server is restarted, waited for, and asked again what it is.
+    pub restart_server: bool,
+    /// Its cache of prompts is emptied.
+    pub reset_cache: bool,
+}
+
+impl Preparation {
+    /// Nothing is done.
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
 }
 
 /// One level of a run.
@@ -45,6 +64,8 @@ pub struct PlannedLevel {
     pub allow_capped: bool,
     /// What requests ask for.
     pub workload: Workload,
+    /// What is done before it.
+    pub before: Preparation,
     /// The pause after it.
     pub cooldown: Duration,
     /// Set for a proof of the client: how the agents' own simulators answer, which are loaded in
@@ -53,16 +74,6 @@ pub struct PlannedLevel {
 }
 
 impl Plan {
-    /// The levels of `campaign`, in the order in which they run, and the proofs of the client
-    /// around them. There is no pause after the last.
-    pub fn of(campaign: &Campaign) -> Self {
-        let mut levels: Vec<PlannedLevel> = campaign.phases.iter().flat_map(unroll).collect();
-        if let Some(last) = levels.last_mut() {
-            last.cooldown = Duration::ZERO;
-        }
-        Self { levels: proof::around(levels, campaign.client_proof) }
-    }
-
     /// The levels of the campaign: those that are no proof of the client.
     pub fn measured(&self) -> impl Iterator<Item = &PlannedLevel> + Clone {
         self.levels.iter().filter(|level| level.proof.is_none())
@@ -115,6 +126,7 @@ fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
         window: level.window,
         allow_capped: level.allow_capped,
         workload: level.workload.clone(),
+        before: Preparation::default(),
         cooldown: level.cooldown,
         proof: None,
     })

@@ -11,8 +11,8 @@ use common::phase::Phase;
 use common::target::{BaseUrl, Endpoint, Host, Target, Timeouts};
 use common::workload::{CacheMode, Workload};
 
-use super::PlannedLevel;
-use crate::campaign::{ClientProof, WindowPlan};
+use super::{Plan, PlannedLevel, Preparation};
+use crate::campaign::{Campaign, ClientProof, WindowPlan};
 
 /// The pace where nothing is known of the target: that of a server which is good to its users.
 pub const TTFT: Duration = Duration::from_millis(200);
@@ -20,6 +20,8 @@ pub const TTFT: Duration = Duration::from_millis(200);
 pub const ITL: Duration = Duration::from_millis(20);
 /// Tokens of its answers at most, so that a proof takes seconds.
 const TOKENS_MOST: u32 = 64;
+/// Prompt length in tokens, where no level says one.
+pub const INPUT_TOKENS: u32 = 100;
 /// The window of a proof within a run.
 const WINDOW: Duration = Duration::from_secs(10);
 /// The longest answer: a slow target needs no slow proof, since more requests ask for more.
@@ -84,6 +86,7 @@ pub fn level(when: &str, ask: Ask) -> PlannedLevel {
             forced_length: true,
             cache: CacheMode::Replay,
         },
+        before: Preparation::default(),
         cooldown: Duration::ZERO,
         proof: Some(pace),
     }
@@ -110,14 +113,26 @@ pub fn target() -> Target {
     }
 }
 
-/// The levels of a run with the proofs that it wants before and after them.
-pub(super) fn around(levels: Vec<PlannedLevel>, wanted: ClientProof) -> Vec<PlannedLevel> {
-    let Some(ask) = planned(&levels, wanted.headroom) else {
-        return levels;
-    };
-    let before = wanted.before.then(|| level("before", ask));
-    let after = wanted.after.then(|| level("after", ask));
-    before.into_iter().chain(levels).chain(after).collect()
+/// The proof before these levels, if one is wanted and there are any.
+pub(super) fn before(levels: &[PlannedLevel], wanted: ClientProof) -> Option<PlannedLevel> {
+    let ask = planned(levels, wanted.headroom).filter(|_| wanted.before)?;
+    Some(level("before", ask))
+}
+
+impl Plan {
+    /// The proof that follows the levels of `campaign`, if one is wanted, as far as the plan tells.
+    pub fn proof_after(campaign: &Campaign) -> Option<PlannedLevel> {
+        let ClientProof { after, headroom, .. } = campaign.client_proof;
+        let levels: Vec<PlannedLevel> = Self::of(campaign).measured().cloned().collect();
+        let ask = planned(&levels, headroom).unwrap_or(Ask {
+            users: 1,
+            pace: Pace { ttft: TTFT, itl: ITL },
+            input_tokens: INPUT_TOKENS,
+            output_tokens: TOKENS_MOST,
+            window: WINDOW,
+        });
+        after.then(|| level("after", ask))
+    }
 }
 
 /// What a plan asks for, as far as it tells: users, and the rates of open loops. `None` without
@@ -233,9 +248,8 @@ mod tests {
             // A simulator's gaps are a millisecond at least.
             prop_assume!(e2e_ms > 3 * tokens);
             let measured = Demand { in_flight: f64::from(users), requests_per_s, events_per_s };
-            let [_, planned] = around(vec![closed(users, tokens)], ClientProof {
-                before: false, after: true, headroom
-            }).try_into().unwrap();
+            let ask = planned(&[closed(users, tokens)], headroom).unwrap();
+            let planned = level("after", ask);
             let level = after(&planned, measured, headroom);
             prop_assert!(f64::from(level.load.users) >= headroom * f64::from(users));
             let (requests, events) = rates(&level);
@@ -248,20 +262,18 @@ mod tests {
     }
 
     #[test]
-    fn proofs_stand_around_the_levels_that_they_are_for() {
-        let levels = vec![closed(10, 200), closed(50, 20)];
+    fn a_proof_beforehand_is_for_the_most_users_at_a_quick_pace() {
+        let levels = [closed(10, 200), closed(50, 20)];
         let off = ClientProof { before: false, after: false, headroom: 2.0 };
-        assert_eq!(around(levels.clone(), off), levels);
-        assert_eq!(around(Vec::new(), ClientProof { before: true, ..off }), []);
-        let both = around(levels.clone(), ClientProof { before: true, after: true, ..off });
-        assert_eq!(both[1..3], levels);
-        for proof in [&both[0], &both[3]] {
-            assert_eq!((proof.load.users, proof.workload.output_tokens), (100, TOKENS_MOST));
-            assert_eq!(proof.proof, Some(Pace { ttft: TTFT, itl: ITL }));
-            assert_eq!(proof.load.arrivals.ramp(), Duration::from_millis(1460));
-        }
+        let on = ClientProof { before: true, ..off };
+        assert_eq!(before(&levels, off), None);
+        assert_eq!(before(&[], on), None);
+        let proof = before(&levels, on).unwrap();
+        assert_eq!((proof.load.users, proof.workload.output_tokens), (100, TOKENS_MOST));
+        assert_eq!(proof.proof, Some(Pace { ttft: TTFT, itl: ITL }));
+        assert_eq!(proof.load.arrivals.ramp(), Duration::from_millis(1460));
         // Nothing measured: as planned.
-        assert_eq!(after(&both[3], Demand::default(), 2.0), both[3]);
+        assert_eq!(after(&proof, Demand::default(), 2.0), proof);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use common::workload::CHARS_PER_TOKEN;
 use super::Plan;
 use super::table::{Side, Table};
 use super::view::{LevelView, View, WindowView, longest, windows_total};
-use crate::campaign::{Campaign, KeyRef, clip, quantile_name};
+use crate::campaign::{Campaign, KeyRef, Order, ResetCache, clip, quantile_name};
 use crate::stats::samples_min;
 
 /// A table of the levels, totals and what is known about time, and, for more than one agent, the
@@ -74,7 +74,42 @@ fn heading(campaign: &Campaign) -> Vec<String> {
     if !facts.is_empty() {
         lines.push(format!("hardware  {}", facts.join(", ")));
     }
+    lines.extend(repeats_line(campaign));
     lines
+}
+
+/// How often the levels are run; nothing where that is once.
+fn repeats_line(campaign: &Campaign) -> Option<String> {
+    let repeats = campaign.repeats;
+    let mut parts = vec![match repeats.until {
+        None => repeats.count.to_string(),
+        Some(until) => format!(
+            "{} to {}, until the 95 % interval of total tok/s is within {} % of its mean",
+            until.least, repeats.count, until.half_width_percent
+        ),
+    }];
+    match repeats.order {
+        Order::AsWritten => {}
+        Order::Mirrored => parts.push("every second one backwards".to_owned()),
+        Order::Random => parts.push("each in an order of its own".to_owned()),
+    }
+    if repeats.restart_server {
+        parts.push("the server restarted before each".to_owned());
+    }
+    match repeats.reset_cache {
+        ResetCache::Never => {}
+        ResetCache::Repeat => parts.push("its cache emptied before each".to_owned()),
+        ResetCache::Level => parts.push("its cache emptied before each level".to_owned()),
+    }
+    let once = repeats.count == 1 && parts.len() == 1;
+    (!once).then(|| format!("repeats   {}", parts.join("; ")))
+}
+
+fn level_name(level: &LevelView<'_>) -> String {
+    match level.repeat {
+        0 => short(level.label),
+        repeat => format!("{} #{}", short(level.label), repeat + 1),
+    }
 }
 
 fn level_table(plan: &Plan, view: &View<'_>) -> Vec<String> {
@@ -101,7 +136,7 @@ fn level_table(plan: &Plan, view: &View<'_>) -> Vec<String> {
     for (level, shown) in plan.measured().zip(&view.levels) {
         let cells = [
             shown.phase.to_owned(),
-            short(shown.label),
+            level_name(shown),
             or_dash(shown.users),
             requests(shown),
             or_dash(shown.waves),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::campaign::{Overlay, Source, resolve};
+use crate::campaign::{Campaign, Overlay, Source, resolve};
 
 const PAPER: &str = include_str!("../../../deploy/campaigns/paper-text.toml");
 const QUICK: &str = include_str!("../../../deploy/campaigns/quick.toml");
@@ -198,7 +198,10 @@ fn the_quick_campaign_is_shown() {
           "rate_per_s": null,
           "ramp_s": 0.0,
           "window": null,
-          "requests_expected": null
+          "requests_expected": null,
+          "repeat": 0,
+          "restart_server": false,
+          "reset_cache": false
         },
         {
           "phase": "BASELINE",
@@ -229,7 +232,10 @@ fn the_quick_campaign_is_shown() {
           "rate_per_s": null,
           "ramp_s": 0.0,
           "window": null,
-          "requests_expected": null
+          "requests_expected": null,
+          "repeat": 0,
+          "restart_server": false,
+          "reset_cache": false
         },
         {
           "phase": "SCALING",
@@ -260,7 +266,10 @@ fn the_quick_campaign_is_shown() {
           "rate_per_s": null,
           "ramp_s": 0.0,
           "window": null,
-          "requests_expected": null
+          "requests_expected": null,
+          "repeat": 0,
+          "restart_server": false,
+          "reset_cache": false
         },
         {
           "phase": "SCALING",
@@ -291,7 +300,10 @@ fn the_quick_campaign_is_shown() {
           "rate_per_s": null,
           "ramp_s": 0.0,
           "window": null,
-          "requests_expected": null
+          "requests_expected": null,
+          "repeat": 0,
+          "restart_server": false,
+          "reset_cache": false
         }
       ],
       "totals": {
@@ -319,7 +331,15 @@ fn the_quick_campaign_is_shown() {
         "active_params_b": null,
         "watts": null
       },
-      "client_proof": []
+      "client_proof": [],
+      "repeats": {
+        "count": 1,
+        "least": 1,
+        "half_width_percent": null,
+        "order": "as-written",
+        "restart_server": false,
+        "reset_cache": "never"
+      }
     }
     "#);
 }
@@ -408,9 +428,9 @@ fn json_has_null_for_what_only_a_run_can_tell() {
         let levels = shown["levels"].as_array().unwrap().iter();
         levels.clone().find(|level| level["phase"] == phase).unwrap()
     };
-    insta::assert_snapshot!(serde_json::to_string(level("BASELINE")).unwrap(), @r#"{"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"BASELINE","ramp_s":0.0,"rate_per_s":null,"requests":null,"requests_expected":null,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":130,"turns":5},"workload":"chat"}"#);
-    insta::assert_snapshot!(serde_json::to_string(level("SCALING")).unwrap(), @r#"{"arrivals":"poisson","burstiness":1.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1500,"input_tokens":500,"label":"5/s","last_wave_fill":null,"output_tokens":200,"phase":"SCALING","ramp_s":0.0,"rate_per_s":5.0,"requests":null,"requests_expected":{"least":665,"most":6000},"shares":[{"requests":null,"users":750},{"requests":null,"users":750}],"users":null,"waves":null,"window":{"least_s":133.0,"most_s":1200.0,"precise":false,"requests":662,"turns":5},"workload":"chat"}"#);
-    insta::assert_snapshot!(serde_json::to_string(level("STRESS")).unwrap(), @r#"{"arrivals":"gamma","burstiness":2.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":3000,"input_tokens":500,"label":"10/s","last_wave_fill":null,"output_tokens":200,"phase":"STRESS","ramp_s":0.0,"rate_per_s":10.0,"requests":null,"requests_expected":{"least":3000,"most":3000},"shares":[{"requests":null,"users":1500},{"requests":null,"users":1500}],"users":null,"waves":null,"window":{"least_s":300.0,"most_s":300.0,"precise":false,"requests":null,"turns":null},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("BASELINE")).unwrap(), @r#"{"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"BASELINE","ramp_s":0.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":130,"turns":5},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("SCALING")).unwrap(), @r#"{"arrivals":"poisson","burstiness":1.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1500,"input_tokens":500,"label":"5/s","last_wave_fill":null,"output_tokens":200,"phase":"SCALING","ramp_s":0.0,"rate_per_s":5.0,"repeat":0,"requests":null,"requests_expected":{"least":665,"most":6000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":750},{"requests":null,"users":750}],"users":null,"waves":null,"window":{"least_s":133.0,"most_s":1200.0,"precise":false,"requests":662,"turns":5},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("STRESS")).unwrap(), @r#"{"arrivals":"gamma","burstiness":2.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":3000,"input_tokens":500,"label":"10/s","last_wave_fill":null,"output_tokens":200,"phase":"STRESS","ramp_s":0.0,"rate_per_s":10.0,"repeat":0,"requests":null,"requests_expected":{"least":3000,"most":3000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1500},{"requests":null,"users":1500}],"users":null,"waves":null,"window":{"least_s":300.0,"most_s":300.0,"precise":false,"requests":null,"turns":null},"workload":"chat"}"#);
     insta::assert_snapshot!(serde_json::to_string(&shown["totals"]).unwrap(), @r#"{"capped_levels":0,"cooldown_s":20.0,"counted_requests":0,"input_tokens":null,"levels":6,"longest_s":null,"output_tokens":null,"requests":null,"uncertified_levels":0,"windows":6,"windows_least_s":1103.0,"windows_most_s":3600.0}"#);
     insta::assert_snapshot!(serde_json::to_string(&shown["slo"]).unwrap(), @r#"{"e2e_s":null,"quantile":0.99,"tpot_s":0.08,"ttft_s":2.0}"#);
 }
@@ -458,4 +478,83 @@ fn json_shares_add_up_to_the_level() {
             assert_eq!(sum("requests"), level["requests"].as_u64().unwrap());
         }
     }
+}
+
+/// Phase, label and repeat of every level of quick.toml with these settings.
+fn order_of(sets: &[&str]) -> (Plan, Vec<(String, u32)>) {
+    let plan = Plan::of(&campaign(QUICK, sets));
+    let name = |level: &PlannedLevel| (format!("{} {}", level.phase, level.label), level.repeat);
+    let names = plan.levels.iter().map(name).collect();
+    (plan, names)
+}
+
+#[test]
+fn repeats_hold_the_same_levels_in_the_order_that_is_stated() {
+    let (_, once) = order_of(&[]);
+    let scaling = |names: &[(String, u32)], repeat: u32| -> Vec<String> {
+        let of = names.iter().filter(|(name, of)| *of == repeat && name.starts_with("SCALING"));
+        of.map(|(name, _)| name.clone()).collect()
+    };
+    let (plan, thrice) = order_of(&["repeats.count=3", "repeats.order=mirrored"]);
+    assert_eq!(thrice.len(), 3 * once.len());
+    assert!(!plan.open);
+    let mut backwards = scaling(&thrice, 1);
+    backwards.reverse();
+    assert_eq!(scaling(&thrice, 0), backwards);
+    assert_eq!(scaling(&thrice, 0), scaling(&thrice, 2));
+    // The warm-up and the baseline come first in every repeat.
+    for repeat in 0..3 {
+        let first = thrice.iter().find(|(_, of)| *of == repeat).unwrap();
+        assert!(first.0.starts_with("WARMUP"), "{first:?}");
+    }
+    let random = |seed: &str| order_of(&["repeats.count=4", "repeats.order=random", seed]).1;
+    assert_eq!(random("seed=7"), random("seed=7"));
+    let orders: std::collections::BTreeSet<Vec<String>> =
+        (0..4).map(|repeat| scaling(&random("seed=7"), repeat)).collect();
+    assert!(orders.len() > 1, "{orders:?}");
+    let sorted = |repeat: u32| {
+        let mut names = scaling(&random("seed=7"), repeat);
+        names.sort();
+        names
+    };
+    assert!((1..4).all(|repeat| sorted(repeat) == sorted(0)));
+    // The last pause of a run is left out, those between repeats are not.
+    assert_eq!(plan.levels.last().unwrap().cooldown, Duration::ZERO);
+    assert!(plan.levels[once.len() - 1].cooldown > Duration::ZERO);
+}
+
+#[test]
+fn what_is_done_before_a_level_is_stated_once_per_repeat_or_per_level() {
+    let restart = "server.restart=[\"true\"]";
+    let (plan, names) = order_of(&[restart, "repeats.count=2", "repeats.restart_server=true"]);
+    let restarted: Vec<usize> = plan
+        .levels
+        .iter()
+        .enumerate()
+        .filter(|(_, level)| level.before.restart_server)
+        .map(|(place, _)| place)
+        .collect();
+    assert_eq!(restarted, [0, names.len() / 2]);
+    let reset = "server.reset_cache={ url = \"/reset_prefix_cache\" }";
+    let (plan, _) = order_of(&[reset, "repeats.reset_cache=level"]);
+    assert!(plan.levels.iter().all(|level| level.before.reset_cache));
+}
+
+#[test]
+fn repeats_that_may_stop_early_leave_the_plan_open() {
+    let sets = ["repeats.count=6", "repeats.until={ half_width = \"2%\", least = 3 }"];
+    let campaign = campaign(QUICK, &sets);
+    let plan = Plan::of(&campaign);
+    assert!(plan.open);
+    assert_eq!(plan.levels.last().unwrap().repeat, 2);
+    assert!(plan.levels.last().unwrap().cooldown > Duration::ZERO);
+    let spare = Plan::spare_repeats(&campaign);
+    let repeats: Vec<u32> = spare.iter().map(|levels| levels[0].repeat).collect();
+    assert_eq!(repeats, [3, 4, 5]);
+    let shown = render::text(&campaign, &plan, Some(1));
+    let line = shown.lines().find(|line| line.starts_with("repeats")).unwrap();
+    assert_eq!(
+        line,
+        "repeats   3 to 6, until the 95 % interval of total tok/s is within 2 % of its mean"
+    );
 }

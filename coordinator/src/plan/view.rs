@@ -9,7 +9,7 @@ use common::phase::Phase;
 use serde::Serialize;
 
 use super::{Plan, PlannedLevel};
-use crate::campaign::{Campaign, Judging, WindowPlan, law_word};
+use crate::campaign::{Campaign, Judging, Repeats, WindowPlan, law_word};
 use crate::stats::samples_min;
 
 #[derive(Serialize)]
@@ -26,18 +26,44 @@ pub(super) struct View<'a> {
     pub(super) totals: TotalsView,
     slo: SloView,
     hardware: HardwareView,
-    pub(super) client_proof: Vec<ProofView<'a>>,
+    pub(super) client_proof: Vec<ProofView>,
+    repeats: RepeatsView,
 }
 
 /// A proof of the client; one that follows the levels is asked for what they reach.
 #[derive(Serialize)]
-pub(super) struct ProofView<'a> {
-    pub(super) label: &'a str,
+pub(super) struct ProofView {
+    pub(super) label: String,
     pub(super) users: u32,
     pub(super) output_tokens: u32,
     ttft_s: f64,
     itl_s: f64,
     pub(super) window_s: f64,
+}
+
+/// How often the levels are run.
+#[derive(Serialize)]
+struct RepeatsView {
+    count: u32,
+    /// Those that are made whatever comes; the rest stops early.
+    least: u32,
+    half_width_percent: Option<f64>,
+    order: &'static str,
+    restart_server: bool,
+    reset_cache: &'static str,
+}
+
+impl RepeatsView {
+    fn of(repeats: &Repeats) -> Self {
+        Self {
+            count: repeats.count,
+            least: repeats.until.map_or(repeats.count, |until| until.least),
+            half_width_percent: repeats.until.map(|until| until.half_width_percent),
+            order: repeats.order.name(),
+            restart_server: repeats.restart_server,
+            reset_cache: repeats.reset_cache.name(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -66,6 +92,9 @@ pub(super) struct LevelView<'a> {
     pub(super) window: Option<WindowView>,
     /// What arrives in the window of an open loop.
     pub(super) requests_expected: Option<Expected>,
+    pub(super) repeat: u32,
+    restart_server: bool,
+    reset_cache: bool,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -134,6 +163,8 @@ impl<'a> View<'a> {
             };
             levels.iter().map(asked).sum()
         };
+        let after = Plan::proof_after(campaign);
+        let proofs = plan.levels.iter().chain(&after);
         let (windows_least, windows_most) = windows_total(plan);
         let Judging { slo, quantile, hardware } = campaign.judging;
         let seconds = |objective: Option<Duration>| objective.map(|o| o.as_secs_f64());
@@ -167,21 +198,22 @@ impl<'a> View<'a> {
                 e2e_s: seconds(slo.e2e),
                 quantile,
             },
+            repeats: RepeatsView::of(&campaign.repeats),
             hardware: HardwareView {
                 gpus: hardware.gpus,
                 active_params_b: hardware.active_params_b,
                 watts: hardware.watts,
             },
-            client_proof: plan.levels.iter().filter_map(ProofView::of).collect(),
+            client_proof: proofs.filter_map(ProofView::of).collect(),
         }
     }
 }
 
-impl<'a> ProofView<'a> {
-    fn of(level: &'a PlannedLevel) -> Option<Self> {
+impl ProofView {
+    fn of(level: &PlannedLevel) -> Option<Self> {
         let Pace { ttft, itl } = level.proof?;
         Some(Self {
-            label: &level.label,
+            label: level.label.clone(),
             users: level.load.users,
             output_tokens: level.workload.output_tokens,
             ttft_s: ttft.as_secs_f64(),
@@ -231,6 +263,9 @@ impl<'a> LevelView<'a> {
             rate_per_s: rate,
             ramp_s: load.arrivals.ramp().as_secs_f64(),
             window: level.window.map(|window| WindowView::of(window, load)),
+            repeat: level.repeat,
+            restart_server: level.before.restart_server,
+            reset_cache: level.before.reset_cache,
             requests_expected: level.window.and_then(expected),
         }
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use common::phase::Phase;
 use common::seed::Seed;
 
-use super::level;
 use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel, Saturation};
 use super::proof::ClientProof;
+use super::{level, server_history};
 use crate::campaign::{Mode, Tier};
 use crate::classify::levels::{self, Context, Judgement};
 use crate::classify::paper::{self, PaperRow};
@@ -22,9 +22,9 @@ impl ReportModel {
         let header = &record.header;
         let seed = Seed(header.seed);
         let measured: Vec<Measured<'_>> =
-            record.measured().map(|level| Measured::of(level, seed)).collect();
+            record.measured().map(|level| measure(level, seed)).collect();
         let proofs = record.levels.iter().filter(|level| level.planned.proof.is_some());
-        let proofs = proofs.map(|level| Measured::of(level, seed)).filter_map(|level| {
+        let proofs = proofs.map(|level| measure(level, seed)).filter_map(|level| {
             let proof = proof::of_fleet(&level)?;
             let report = ClientProof::of(&level, &proof)?;
             Some((proof, report))
@@ -40,6 +40,7 @@ impl ReportModel {
         let hardware = header.judging.hardware;
         let mut levels: Vec<LevelReport> =
             measured.iter().zip(&judged).map(|(m, j)| level::report(m, j, hardware)).collect();
+        server_history::judge(record, &mut levels);
         let rows = classify(&mut levels);
         for level in &mut levels {
             level.status = match header.mode {
@@ -71,12 +72,18 @@ impl ReportModel {
                 .and_then(|level| level.paper.p99_s)
                 .and_then(|p99_s| Real::new(p99_s.value() * 1e3)),
             saturation,
+            repeats: super::repeats(&levels),
+            target: server_history::target(&record.identities),
             levels,
             peak,
             client_proof,
             damage: damage.iter().map(|seal| damaged(record, seal)).collect(),
         }
     }
+}
+
+fn measure(level: &LevelRecord, seed: Seed) -> Measured<'_> {
+    Measured::of(level, seed.of_repeat(level.planned.repeat))
 }
 
 /// Whether a level may be called saturated only if the client was proven for more.

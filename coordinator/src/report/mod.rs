@@ -11,6 +11,8 @@ mod level;
 mod model;
 mod plain;
 mod proof;
+mod repeats;
+mod server_history;
 mod summary;
 mod text;
 
@@ -23,9 +25,10 @@ pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, LatencyMs, LevelReport, LevelState,
     MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real, ReportModel,
-    Requests, Saturation, Sketch, TokenSource, TokenSums, Window, WithFailures,
+    Requests, Saturation, Sketch, TargetIdentity, TokenSource, TokenSums, Window, WithFailures,
 };
 pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
+pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub use summary::summary_json;
 pub use text::text;
 

@@ -7,8 +7,10 @@ use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
 use super::proof::ClientProof;
+use super::repeats::RepeatedLevel;
 use crate::classify::Verdict;
 use crate::record::{RunHeader, UnixMs};
+use crate::target::identity::ServedModel;
 
 /// A measured number; `summary.json` prints six significant digits of it. Always finite.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -39,8 +41,25 @@ pub struct ReportModel {
     pub saturation: Saturation,
     /// What was proven of the client.
     pub client_proof: Vec<ClientProof>,
+    /// Levels that were run more than once, over their repeats.
+    pub repeats: Vec<RepeatedLevel>,
+    /// What the target said it is.
+    pub target: TargetIdentity,
     /// What is damaged in the result directory.
     pub damage: Vec<String>,
+}
+
+/// What the target said it is, over a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TargetIdentity {
+    /// The models that it served when it was first asked.
+    pub models: Option<Vec<ServedModel>>,
+    /// Its version then.
+    pub version: Option<String>,
+    /// How often it was restarted by the campaign.
+    pub restarts: u32,
+    /// What changed since, in sentences.
+    pub changes: Vec<String>,
 }
 
 /// An agent of the fleet.
@@ -224,6 +243,8 @@ pub struct MeasuredRequests {
 pub struct Rates {
     /// Requests that ended well.
     pub requests_per_s: Option<Real>,
+    /// Token-bearing events.
+    pub events_per_s: Option<Real>,
     /// Completion tokens.
     pub output_tok_s: Option<Real>,
     /// The interval of that rate, of a level that is measured in a window.
@@ -542,6 +563,6 @@ impl LevelReport {
     }
 }
 
-fn phase_name<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn phase_name<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(phase.name())
 }

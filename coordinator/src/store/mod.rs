@@ -22,13 +22,16 @@ use common::snapshot::Seal;
 use common::time::Tick;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
-use crate::record::{AgentRecord, LevelFate, LevelRecord, RunEnd, RunHeader, UnixMs};
+use crate::record::{
+    AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, UnixMs,
+};
 
 pub use error::StoreError;
 pub(crate) use file::write_whole;
 pub use load::{Damage, Loaded};
 use schema::Schema;
-pub(crate) use words::{mode_word, outcome_word, tier_word};
+pub(crate) use states::planned_json;
+pub(crate) use words::{asked_words, mode_word, outcome_word, tier_word};
 
 /// The store's file in a result directory.
 pub const FILE: &str = "run.sqlite";
@@ -127,6 +130,23 @@ impl Store {
                 ])?;
             }
             Ok(())
+        })
+    }
+
+    /// The result directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
+    /// Stores what the target said it is.
+    pub fn put_identity(&mut self, record: &IdentityRecord) -> Result<(), StoreError> {
+        let (asked, ordinal) = asked_words(record.asked);
+        // Words and numbers only: writing cannot fail.
+        let identity = serde_json::to_string(&record.identity).unwrap_or_default();
+        self.write("what the target is", |tx| {
+            let sql = "INSERT INTO target_identities (asked, ordinal, at_ms, identity) \
+                       VALUES (?1, ?2, ?3, ?4)";
+            exactly_one(tx.execute(sql, params![asked, ordinal, record.at.0, identity])?)
         })
     }
 
@@ -256,8 +276,9 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
     tx.execute(
         "INSERT INTO levels (ordinal, attempt, phase, place, repeat, label, users, requests, \
          allow_capped, workload, input_tokens, output_tokens, forced_length, cache, cooldown_ns, \
-         arrivals, window, proof) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+         arrivals, window, before, proof) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+         ?18, ?19)",
         params![
             level.id.ordinal,
             level.id.attempt,
@@ -276,6 +297,7 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
             common::time::duration_ns(planned.cooldown),
             states::arrivals_text(planned.load.arrivals),
             planned.window.map(states::window_text),
+            states::before_text(planned.before),
             planned.proof.map(states::proof_text),
         ],
     )?;

@@ -39,10 +39,18 @@ impl Schema {
     pub(super) fn levels(self) -> &'static str {
         match self {
             Self::One => {
-                "SELECT *, NULL AS arrivals, NULL AS window, NULL AS proof FROM levels \
+                "SELECT *, NULL AS arrivals, NULL AS window, NULL AS before, NULL AS proof FROM levels \
                  ORDER BY begun"
             }
             Self::Two => "SELECT * FROM levels ORDER BY begun",
+        }
+    }
+
+    /// What the target said it is, in order; `None` where nobody asked.
+    pub(super) fn identities(self) -> Option<&'static str> {
+        match self {
+            Self::One => None,
+            Self::Two => Some("SELECT * FROM target_identities ORDER BY position"),
         }
     }
 }
@@ -85,6 +93,14 @@ CREATE TABLE agents (
     clock_error_us  REAL
 ) STRICT;
 
+CREATE TABLE target_identities (
+    position INTEGER PRIMARY KEY,
+    asked    TEXT    NOT NULL,
+    ordinal  INTEGER,
+    at_ms    INTEGER NOT NULL,
+    identity TEXT    NOT NULL
+) STRICT;
+
 CREATE TABLE inputs (
     seq     INTEGER PRIMARY KEY,
     tick_ns INTEGER NOT NULL,
@@ -110,6 +126,7 @@ CREATE TABLE levels (
     output_tokens INTEGER NOT NULL,
     forced_length INTEGER NOT NULL,
     cache         TEXT    NOT NULL,
+    before        TEXT,
     cooldown_ns   INTEGER NOT NULL,
     fired_at_ms   INTEGER,
     fate          TEXT,

@@ -8,8 +8,10 @@ use common::assignment::Pace;
 use common::slo::Slo;
 use common::time::duration_ns;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::campaign::{Hardware, Judging, WindowPlan};
+use crate::plan::{PlannedLevel, Preparation};
 
 /// The text of a level's arrivals.
 pub(super) fn arrivals_text(arrivals: Arrivals) -> String {
@@ -95,6 +97,24 @@ pub(super) fn proof_of(text: &str) -> Option<Pace> {
     Some(Pace { ttft: Duration::from_nanos(ttft_ns), itl: Duration::from_nanos(itl_ns) })
 }
 
+/// The text of what is done before a level: words, none for nothing.
+pub(super) fn before_text(before: Preparation) -> Option<String> {
+    let Preparation { restart_server, reset_cache } = before;
+    let words = [(restart_server, RESTART), (reset_cache, RESET)];
+    let words: Vec<&str> = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// What is done before a level, as a text says.
+pub(super) fn before_of(text: &str) -> Option<Preparation> {
+    let all = [(true, false), (false, true), (true, true)];
+    let all = all.map(|(restart_server, reset_cache)| Preparation { restart_server, reset_cache });
+    all.into_iter().find(|before| before_text(*before).as_deref() == Some(text))
+}
+
+const RESTART: &str = "restart_server";
+const RESET: &str = "reset_cache";
+
 /// The text of what levels are judged by.
 pub(super) fn judging_text(judging: &Judging) -> String {
     let Judging { slo, quantile, hardware } = *judging;
@@ -119,6 +139,32 @@ pub(super) fn judging_of(text: &str) -> Option<Judging> {
     let above_zero = shares.into_iter().flatten().all(|number| number > 0.0);
     let valid = above_zero && quantile > 0.0 && quantile < 1.0;
     valid.then_some(Judging { slo: Slo { ttft, tpot, e2e }, quantile, hardware })
+}
+
+/// A planned level whole, by the names of the columns of `levels`.
+pub(crate) fn planned_json(planned: &PlannedLevel) -> Value {
+    let value = |text: String| serde_json::from_str::<Value>(&text).unwrap_or_default();
+    let PlannedLevel { phase, place, repeat, label, load, window, .. } = planned;
+    let workload = &planned.workload;
+    json!({
+        "phase": phase.name(),
+        "place": place,
+        "repeat": repeat,
+        "label": label,
+        "users": load.users,
+        "arrivals": value(arrivals_text(load.arrivals)),
+        "requests": load.requests(),
+        "window": window.map(|window| value(window_text(window))),
+        "allow_capped": planned.allow_capped,
+        "workload": workload.name.as_str(),
+        "input_tokens": workload.input_tokens,
+        "output_tokens": workload.output_tokens,
+        "forced_length": workload.forced_length,
+        "cache": workload.cache.name(),
+        "before": before_text(planned.before),
+        "cooldown_ns": duration_ns(planned.cooldown),
+        "proof": planned.proof.map(|pace| value(proof_text(pace))),
+    })
 }
 
 #[derive(Serialize, Deserialize)]

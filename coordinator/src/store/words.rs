@@ -1,7 +1,7 @@
 //! The words by which closed sets are stored and reported.
 
 use crate::campaign::{Mode, Tier};
-use crate::record::{LevelFate, RunOutcome};
+use crate::record::{Asked, LevelFate, RunOutcome};
 
 pub(crate) fn mode_word(mode: Mode) -> &'static str {
     mode.name()
@@ -35,6 +35,24 @@ pub(crate) fn outcome_word(outcome: RunOutcome) -> &'static str {
 pub(super) fn outcome_of(word: &str) -> Option<RunOutcome> {
     let all = [RunOutcome::Completed, RunOutcome::Stopped, RunOutcome::Failed];
     all.into_iter().find(|outcome| outcome_word(*outcome) == word)
+}
+
+/// When a target was asked what it is: a word, and the level that it was asked for.
+pub(crate) fn asked_words(asked: Asked) -> (&'static str, Option<u32>) {
+    match asked {
+        Asked::Began => ("began", None),
+        Asked::Restarted { ordinal } => ("restarted", Some(ordinal)),
+        Asked::Ended => ("ended", None),
+    }
+}
+
+pub(super) fn asked_of(word: &str, ordinal: Option<u32>) -> Option<Asked> {
+    match (word, ordinal) {
+        ("began", None) => Some(Asked::Began),
+        ("restarted", Some(ordinal)) => Some(Asked::Restarted { ordinal }),
+        ("ended", None) => Some(Asked::Ended),
+        _ => None,
+    }
 }
 
 /// A fate's word and its reason.

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ask::ask;
+use super::ask::{ANSWER_TIMEOUT, Method, ask};
 
 /// Models that are kept of a list.
 const MODELS_MAX: usize = 64;
@@ -43,7 +43,8 @@ impl Identity {
         let (base, key) = (target.base_url.to_string(), key.cloned());
         let asked = tokio::task::spawn_blocking(move || {
             let page = |path: &str| {
-                let said = ask(&format!("{base}{path}"), key.as_ref(), PAGE_MAX).ok()?;
+                let url = format!("{base}{path}");
+                let said = ask(Method::Get, &url, key.as_ref(), PAGE_MAX, ANSWER_TIMEOUT).ok()?;
                 (said.status == 200).then_some(said.body)
             };
             Self {

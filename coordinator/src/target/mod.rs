@@ -4,4 +4,5 @@
 mod ask;
 pub mod hook;
 pub mod identity;
+pub mod prepare;
 pub mod ready;

@@ -1,7 +1,7 @@
 //! Whether the target is there, found out before any agent is given work.
 //!
-//! One question, `GET /v1/models`, asked by the coordinator until it is answered or the time is
-//! up. Redirects are not followed and the environment's proxies are not used.
+//! One question, `GET /v1/models` or the campaign's own, asked by the coordinator until it is
+//! answered or the time is up. Redirects are not followed and the environment's proxies are not used.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use common::detail::{CHARS_MAX, without_secret};
 use common::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ask::{self, Said};
+use super::ask::{self, ANSWER_TIMEOUT, Method, Said};
+use crate::campaign::ServerPlan;
 use crate::clock::Clock;
 
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -26,6 +27,23 @@ pub struct NotReady {
     pub waited: Duration,
 }
 
+/// What is asked to know whether a target is there.
+#[derive(Clone, Debug)]
+pub struct Question {
+    url: String,
+    /// The campaign says that this page tells it: only a success does.
+    stated: bool,
+}
+
+impl Question {
+    /// The page that the campaign states, or the list of models.
+    pub fn of(target: &Target, plan: &ServerPlan) -> Self {
+        let page = plan.ready_page.as_deref();
+        let url = format!("{}{}", target.base_url, page.unwrap_or("/v1/models"));
+        Self { url, stated: page.is_some() }
+    }
+}
+
 /// What one question gave.
 enum Answer {
     Ready,
@@ -40,36 +58,37 @@ enum Answer {
 /// # Errors
 /// The address, the last status or error, and how long it was waited for.
 pub async fn wait(
-    target: &Target,
+    question: &Question,
     key: Option<&SecretString>,
     timeout: Duration,
     clock: Clock,
     mut progress: impl FnMut(&str),
 ) -> Result<(), NotReady> {
-    let url = format!("{}/v1/models", target.base_url);
     let began = clock.now();
     loop {
-        let (asked, key) = (url.clone(), key.cloned());
+        let (asked, key) = (question.clone(), key.cloned());
         let answer = tokio::task::spawn_blocking(move || ask(&asked, key.as_ref())).await;
         let why = match answer {
             Ok(Answer::Ready) => return Ok(()),
             Ok(Answer::Wait(why)) => why,
             Ok(Answer::Never(why)) => {
-                return Err(NotReady { url, why, waited: clock.now().since(began) });
+                let waited = clock.now().since(began);
+                return Err(NotReady { url: question.url.clone(), why, waited });
             }
             Err(error) => error.to_string(),
         };
         let waited = clock.now().since(began);
         if waited >= timeout {
-            return Err(NotReady { url, why, waited });
+            return Err(NotReady { url: question.url.clone(), why, waited });
         }
         progress(&why);
         tokio::time::sleep(ASK_EVERY.min(timeout - waited)).await;
     }
 }
 
-fn ask(url: &str, key: Option<&SecretString>) -> Answer {
-    let Said { status, body } = match ask::ask(url, key, 4096) {
+fn ask(question: &Question, key: Option<&SecretString>) -> Answer {
+    let asked = ask::ask(Method::Get, &question.url, key, 4096, ANSWER_TIMEOUT);
+    let Said { status, body } = match asked {
         Ok(said) => said,
         Err(why) => return Answer::Wait(why),
     };
@@ -87,6 +106,8 @@ fn ask(url: &str, key: Option<&SecretString>) -> Answer {
         )),
         300..=399 => Answer::Never(format!("{}; redirects are not followed", said())),
         429 | 502..=504 => Answer::Wait(said()),
+        200..=299 => Answer::Ready,
+        _ if question.stated => Answer::Wait(said()),
         // Some servers list no models or fail to; that they answer is enough.
         _ => Answer::Ready,
     }

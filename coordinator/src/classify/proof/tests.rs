@@ -187,6 +187,21 @@ fn a_proof_that_did_not_end_says_why_and_the_agents_have_their_own() {
     assert!((held - fleet.in_flight.unwrap()).abs() < 1e-6);
     assert_eq!(agents.iter().map(|(_, _, proof)| proof.asked).sum::<u32>(), fleet.asked);
 
+    // One agent in two whose answers came late: the fleet's median does not show it.
+    let mut hidden = record.clone();
+    for (share, late_us) in hidden.shares.iter_mut().zip([0, 30_000]) {
+        let tally = &mut share.seal.as_mut().unwrap().snapshot.tally;
+        let count = tally.latencies.ttft.count();
+        tally.latencies.ttft = Default::default();
+        let ns = (200_000 + late_us) * 1000;
+        (0..count).for_each(|_| tally.latencies.ttft.record_ns(ns));
+    }
+    let level = Measured::of(&hidden, Seed(1));
+    let fleet = of_fleet(&level).unwrap();
+    let agents = fleet.checks.iter().find(|check| check.name == "agents_short").unwrap();
+    assert!(!fleet.passed && agents.value == Some(1.0), "{fleet:?}");
+    assert!(agents.evidence.contains(hidden.shares[1].agent.as_str()), "{agents:?}");
+
     let mut failed = record.clone();
     failed.fate = Some(LevelFate::Failed("the ledger says 3, the agent 4".to_owned()));
     let level = Measured::of(&failed, Seed(1));

@@ -1,0 +1,96 @@
+//! What takes its time beside the loop: the loop goes on answering renewals meanwhile. There is at
+//! most one job, and dropping it ends it.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+
+use common::ids::LevelId;
+use common::target::Target;
+use secrecy::SecretString;
+
+use crate::clock::Clock;
+use crate::plan::Preparation;
+use crate::report::{LevelReport, ReportModel};
+use crate::store::{Store, StoreError};
+use crate::target::identity::Identity;
+use crate::target::prepare::Server;
+
+/// A job under way.
+pub(super) struct Job(Pin<Box<dyn Future<Output = JobDone> + Send>>);
+
+/// What a job gave.
+pub(super) enum JobDone {
+    /// The target is as the level wants it.
+    Prepared {
+        /// The level.
+        level: LevelId,
+        /// What the server said it is, if it was restarted.
+        restarted: Option<Identity>,
+    },
+    /// It is not.
+    NotPrepared {
+        /// The level.
+        level: LevelId,
+        /// What failed, and what it printed.
+        why: String,
+    },
+    /// The levels that were begun so far.
+    Measured(Result<Vec<LevelReport>, StoreError>),
+    /// What the server said it is when the run ended.
+    Left(Identity),
+}
+
+/// Waits for the end of a job and takes it away; waits for ever if there is none.
+pub(super) async fn next(job: &mut Option<Job>) -> JobDone {
+    let done = match job {
+        Some(Job(work)) => work.await,
+        None => std::future::pending().await,
+    };
+    *job = None;
+    done
+}
+
+impl Job {
+    fn new(work: impl Future<Output = JobDone> + Send + 'static) -> Self {
+        Self(Box::pin(work))
+    }
+
+    /// Does what is to be done before a level. `known` is what the server last said it is.
+    pub(super) fn prepare(
+        level: LevelId,
+        what: Preparation,
+        server: Server,
+        known: Identity,
+        clock: Clock,
+    ) -> Self {
+        Self::new(async move {
+            match server.prepare(what, &known, clock).await {
+                Ok(restarted) => JobDone::Prepared { level, restarted },
+                Err(error) => JobDone::NotPrepared { level, why: error.to_string() },
+            }
+        })
+    }
+
+    /// Reads what was measured so far. Histograms of many levels take longer than a turn of the
+    /// loop may.
+    pub(super) fn measured(dir: &Path) -> Self {
+        let dir = dir.to_owned();
+        Self::new(async move {
+            let read = move || {
+                let loaded = Store::open(&dir)?.load()?;
+                Ok(ReportModel::new(&loaded.record, &loaded.damage).levels)
+            };
+            let read = tokio::task::spawn_blocking(read).await;
+            // A reader that panics has read nothing: its panic goes on.
+            JobDone::Measured(
+                read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
+            )
+        })
+    }
+
+    /// Asks the server once more what it is.
+    pub(super) fn left(target: Target, api_key: Option<SecretString>) -> Self {
+        Self::new(async move { JobDone::Left(Identity::ask(&target, api_key.as_ref()).await) })
+    }
+}

@@ -1,0 +1,110 @@
+//! Whether the target stayed the same server over a run.
+
+use super::model::{LevelReport, TargetIdentity};
+use crate::classify::{Code, Verdict};
+use crate::record::{Asked, IdentityRecord, RunRecord};
+
+/// What the target said it is.
+pub(super) fn target(identities: &[IdentityRecord]) -> TargetIdentity {
+    let Some(first) = identities.first() else {
+        return TargetIdentity::default();
+    };
+    let restarts = identities.iter().filter(|record| is_restart(record.asked)).count();
+    let mut changes: Vec<String> = Vec::new();
+    for pair in identities.windows(2) {
+        let [before, after] = pair else { continue };
+        changes.extend(before.identity.differences(&after.identity));
+        if !is_restart(after.asked) && before.identity.restarted(&after.identity) == Some(true) {
+            changes.push("its process was started anew, and not by this campaign".to_owned());
+        }
+    }
+    TargetIdentity {
+        models: first.identity.models.clone(),
+        version: first.identity.version.clone(),
+        restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
+        changes,
+    }
+}
+
+fn is_restart(asked: Asked) -> bool {
+    match asked {
+        Asked::Restarted { .. } => true,
+        Asked::Began | Asked::Ended => false,
+    }
+}
+
+/// Strikes the levels that were measured on another server than the first ones. Of a server that
+/// is found changed at the end it is not known since when, so all levels are struck.
+pub(super) fn judge(record: &RunRecord, levels: &mut [LevelReport]) {
+    let Some((first, later)) = record.identities.split_first() else {
+        return;
+    };
+    for (asked, differences) in later
+        .iter()
+        .map(|record| (record.asked, first.identity.differences(&record.identity)))
+        .filter(|(_, differences)| !differences.is_empty())
+    {
+        let text = differences.join("; ");
+        for (level, report) in record.levels.iter().zip(&mut *levels) {
+            let (is_after, text) = match asked {
+                Asked::Restarted { ordinal } => {
+                    (level.id.ordinal >= ordinal, format!("after a restart {text}"))
+                }
+                Asked::Began | Asked::Ended => (true, format!("at the end {text}")),
+            };
+            let known = report.verdicts.iter().any(|verdict| verdict.code == Code::ServerChanged);
+            if is_after && !known {
+                report.verdicts.push(Verdict::invalid(Code::ServerChanged, text));
+                report.axes.headline = Some(crate::classify::Headline::Invalid.name());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::UnixMs;
+    use crate::report::ReportModel;
+    use crate::target::identity::{Identity, ServedModel};
+    use crate::testdata::run;
+
+    fn said(asked: Asked, model: &str, start_s: f64) -> IdentityRecord {
+        let model = ServedModel { id: model.to_owned(), root: None, max_model_len: None };
+        let models = Some(vec![model]);
+        let identity = Identity { models, version: None, process_start_s: Some(start_s) };
+        IdentityRecord { asked, at: UnixMs(0), identity }
+    }
+
+    fn struck(identities: Vec<IdentityRecord>) -> (Vec<bool>, TargetIdentity) {
+        let model = ReportModel::new(&RunRecord { identities, ..run() }, &[]);
+        let changed = |level: &LevelReport| {
+            level.verdicts.iter().any(|verdict| verdict.code == Code::ServerChanged)
+        };
+        (model.levels.iter().map(changed).collect(), model.target)
+    }
+
+    #[test]
+    fn another_model_strikes_what_came_after_it() {
+        let restarted = Asked::Restarted { ordinal: 2 };
+        let same = [said(Asked::Began, "a", 1.0), said(restarted, "a", 9.0)].to_vec();
+        let (levels, target) = struck(same);
+        assert!(levels.iter().all(|struck| !struck));
+        assert_eq!((target.restarts, target.changes.len()), (1, 0));
+        let (levels, target) =
+            struck([said(Asked::Began, "a", 1.0), said(restarted, "b", 9.0)].to_vec());
+        let first = levels.iter().position(|struck| *struck);
+        assert_eq!(first, Some(2));
+        assert!(levels[2..].iter().all(|struck| *struck));
+        assert_eq!(target.changes, ["it served a, then b"]);
+        // Found at the end: since when is not known.
+        let (levels, _) =
+            struck([said(Asked::Began, "a", 1.0), said(Asked::Ended, "b", 9.0)].to_vec());
+        assert!(levels.iter().all(|struck| *struck));
+        let (levels, target) =
+            struck([said(Asked::Began, "a", 1.0), said(Asked::Ended, "a", 9.0)].to_vec());
+        assert!(levels.iter().all(|struck| !struck));
+        assert_eq!(target.changes, ["its process was started anew, and not by this campaign"]);
+        assert_eq!(struck(Vec::new()).1, TargetIdentity::default());
+    }
+}

@@ -1,0 +1,124 @@
+//! What is done to the target before a level: the server restarted, waited for and asked again
+//! what it is; its cache emptied.
+
+use std::time::Duration;
+
+use common::detail::{CHARS_MAX, without_secret};
+use common::target::Target;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::ask::{self, Method};
+use super::hook::{CommandLine, HookError};
+use super::identity::Identity;
+use super::ready::{self, NotReady, Question};
+use crate::campaign::{CacheReset, ServerPlan};
+use crate::clock::Clock;
+use crate::plan::Preparation;
+
+/// How long a server that answers may still be the one that is about to be stopped: some commands
+/// only ask for a restart.
+const OLD_FOR: Duration = Duration::from_secs(10);
+/// How often it is asked meanwhile.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// The server under test, and what may be done to it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The server.
+    pub target: Target,
+    /// The key for it.
+    pub api_key: Option<SecretString>,
+    /// What may be done to it.
+    pub plan: ServerPlan,
+}
+
+/// Why the target is not as a level wants it.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The command that restarts it failed.
+    #[error("the restart of the server failed: {0}")]
+    Restart(HookError),
+    /// It did not come back.
+    #[error("after its restart {0}")]
+    NotReady(#[from] NotReady),
+    /// The command that empties its cache failed.
+    #[error("its cache could not be emptied: {0}")]
+    Reset(HookError),
+    /// The page that empties its cache failed.
+    #[error("its cache could not be emptied: POST {url}: {why}")]
+    ResetPage {
+        /// The page.
+        url: String,
+        /// What it answered.
+        why: String,
+    },
+}
+
+impl Server {
+    /// Does what is to be done. `known` is what the server said it is before; gives what it says
+    /// after a restart.
+    ///
+    /// # Errors
+    /// As [`PrepareError`] says, with what a command printed.
+    pub async fn prepare(
+        &self,
+        what: Preparation,
+        known: &Identity,
+        clock: Clock,
+    ) -> Result<Option<Identity>, PrepareError> {
+        let mut identity = None;
+        if let Some(command) = self.plan.restart.as_ref().filter(|_| what.restart_server) {
+            identity = Some(self.restart(command, known, clock).await?);
+        }
+        if let Some(reset) = self.plan.reset_cache.as_ref().filter(|_| what.reset_cache) {
+            match reset {
+                CacheReset::Command(command) => {
+                    command.run(self.plan.hook_timeout).await.map_err(PrepareError::Reset)?;
+                }
+                CacheReset::Page(page) => self.post(page).await?,
+            }
+        }
+        Ok(identity)
+    }
+
+    async fn restart(
+        &self,
+        command: &CommandLine,
+        known: &Identity,
+        clock: Clock,
+    ) -> Result<Identity, PrepareError> {
+        command.run(self.plan.hook_timeout).await.map_err(PrepareError::Restart)?;
+        let question = Question::of(&self.target, &self.plan);
+        let ended = clock.now();
+        loop {
+            let timeout = self.plan.ready_timeout;
+            ready::wait(&question, self.api_key.as_ref(), timeout, clock, |_| {}).await?;
+            let identity = Identity::ask(&self.target, self.api_key.as_ref()).await;
+            let is_old = identity.restarted(known) == Some(false);
+            if !is_old || clock.now().since(ended) > OLD_FOR {
+                return Ok(identity);
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+
+    async fn post(&self, page: &str) -> Result<(), PrepareError> {
+        let url = format!("{}{page}", self.target.base_url);
+        let (asked, key, timeout) = (url.clone(), self.api_key.clone(), self.plan.hook_timeout);
+        let said = tokio::task::spawn_blocking(move || {
+            ask::ask(Method::Post, &asked, key.as_ref(), 4096, timeout)
+        });
+        let why = match said.await {
+            Ok(Ok(said)) if (200..300).contains(&said.status) => return Ok(()),
+            Ok(Ok(said)) => {
+                let clean = said.body.chars().map(|c| if c.is_control() { ' ' } else { c });
+                let secret = self.api_key.as_ref().map_or("", |key| key.expose_secret());
+                let body: String = clean.take(CHARS_MAX).collect();
+                format!("HTTP {} {}", said.status, without_secret(body.trim(), secret))
+            }
+            Ok(Err(why)) => why,
+            Err(error) => error.to_string(),
+        };
+        Err(PrepareError::ResetPage { url, why })
+    }
+}
