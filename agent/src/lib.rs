@@ -9,6 +9,7 @@
 //! | [`compose`] | requests as bytes |
 //! | [`reply`] | responses: HTTP, events, their meaning, their timing |
 //! | [`sim`] | a mock LLM server with ground truth |
+//! | `proof` | the level that loads such a server of the agent's own |
 //! | [`clock`] | the only place where clocks are read |
 
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod service;
 pub mod sim;
 
 mod load;
+mod proof;
 mod session;
 #[cfg(test)]
 mod testing;

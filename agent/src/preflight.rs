@@ -43,38 +43,13 @@ pub(crate) async fn check(
     policy: &Policy,
     workers: u32,
 ) -> Result<Route, Vec<String>> {
-    let users = assignment.share.count;
-    let mut reasons: Vec<_> = too_few_slots(assignment, workers).into_iter().collect();
-    if users > policy.users_max {
-        reasons.push(format!(
-            "{users} users are more than this agent's ceiling of {}; raise `users_max` in its \
-             configuration file or use more agents",
-            policy.users_max
-        ));
-    }
-    let fds_needed = u64::from(users) + FDS_RESERVED;
-    let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if fds < fds_needed {
-        reasons.push(format!(
-            "{users} users need {fds_needed} open files, the limit is {fds}; raise it with \
-             LimitNOFILE= in the unit or `ulimit -n {fds_needed}`"
-        ));
-    }
+    let mut reasons = check_host(assignment, policy, workers);
     let base_url = &assignment.target.base_url;
     let addresses = resolve(base_url).await.unwrap_or_else(|reason| {
         reasons.push(reason);
         Vec::new()
     });
     reasons.extend(addresses.iter().filter_map(|address| policy.permits(*address).err()));
-    if let Some((low, high)) = local_ports() {
-        let ports = f64::from(high.saturating_sub(low)) + 1.0;
-        if f64::from(users) > ports * PORTS_SHARE {
-            reasons.push(format!(
-                "{users} users need more local ports than 90 % of {low}-{high}; widen it with \
-                 `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"` or use more agents"
-            ));
-        }
-    }
     let tls = if base_url.tls {
         tls(base_url).map(Some).unwrap_or_else(|reason| {
             reasons.push(reason);
@@ -84,6 +59,42 @@ pub(crate) async fn check(
         None
     };
     if reasons.is_empty() { Ok(Route { addresses, tls }) } else { Err(reasons) }
+}
+
+/// Checks this host against the assignment, whatever it loads.
+pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32) -> Vec<String> {
+    let users = assignment.share.count;
+    let mut reasons: Vec<_> = too_few_slots(assignment, workers).into_iter().collect();
+    if users > policy.users_max {
+        reasons.push(format!(
+            "{users} users are more than this agent's ceiling of {}; raise `users_max` in its \
+             configuration file or use more agents",
+            policy.users_max
+        ));
+    }
+    // A simulator of the agent's own holds the other end of every connection.
+    let (ends, whose) = match assignment.proof {
+        None => (1, ""),
+        Some(_) => (2, " of a client proof"),
+    };
+    let fds_needed = u64::from(users) * ends + FDS_RESERVED;
+    let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if fds < fds_needed {
+        reasons.push(format!(
+            "{users} users{whose} need {fds_needed} open files, the limit is {fds}; raise it with \
+             LimitNOFILE= in the unit or `ulimit -n {fds_needed}`"
+        ));
+    }
+    if let Some((low, high)) = local_ports() {
+        let ports = f64::from(high.saturating_sub(low)) + 1.0;
+        if f64::from(users) > ports * PORTS_SHARE {
+            reasons.push(format!(
+                "{users} users{whose} need more local ports than 90 % of {low}-{high}; widen it \
+                 with `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"` or use more agents"
+            ));
+        }
+    }
+    reasons
 }
 
 /// Every worker makes its part of the arrivals of an open loop, so each needs a connection.
@@ -144,6 +155,7 @@ fn local_ports() -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use common::arrivals::{Law, PerSecond, Rate, Schedule};
+    use common::assignment::Pace;
 
     use super::*;
     use crate::policy::Allowed;
@@ -166,5 +178,21 @@ mod tests {
         let reason = &reasons[0];
         assert!(reason.contains("3 of the 7 requests in flight"), "{reason}");
         assert!(reason.contains("its 4 workers") && reason.contains("fewer agents"), "{reason}");
+    }
+
+    #[test]
+    fn a_client_proof_needs_both_ends_of_every_connection() {
+        let policy =
+            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let mut assignment = assignment("http://127.0.0.1:8000");
+        let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        assignment.share.count = u32::try_from(fds - FDS_RESERVED).unwrap_or(u32::MAX);
+        let lacks_files = |assignment: &Assignment| {
+            let reasons = check_host(assignment, &policy, 1);
+            reasons.iter().any(|reason| reason.contains("of a client proof need"))
+        };
+        assert!(!lacks_files(&assignment));
+        assignment.proof = Some(Pace { ttft: Duration::ZERO, itl: Duration::ZERO });
+        assert!(fds > u64::from(u32::MAX) || lacks_files(&assignment));
     }
 }

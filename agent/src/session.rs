@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::assignment::{Assignment, End};
+use common::digest::Digest;
 use common::ids::{Epoch, LevelId, RunId};
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
@@ -25,6 +26,7 @@ use crate::load::cpu::Cpu;
 use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
 use crate::load::{LevelPlan, SharedPlan};
 use crate::preflight::{self, Route};
+use crate::proof::Proof;
 use crate::service::Inner;
 
 /// Reports of workers that may wait, for each worker: it sends one a second and one at the end,
@@ -48,6 +50,8 @@ pub(crate) struct Session {
     aborts: mpsc::Receiver<String>,
     level: Level,
     arming: Option<Arming>,
+    /// The simulator of the level that is armed or running, if it proves the client.
+    proof: Option<Proof>,
 }
 
 /// A level that is being checked: names may take seconds to resolve, and neither renewals nor an
@@ -60,17 +64,31 @@ struct Arming {
 /// What a check led to.
 struct Checked {
     assignment: Assignment,
+    /// Of the assignment as it came.
+    digest: Digest,
     api_key: Option<SecretString>,
-    route: Result<Route, Vec<String>>,
+    route: Result<(Route, Option<Proof>), Vec<String>>,
 }
 
 impl Arming {
     fn start(inner: Arc<Inner>, assignment: Assignment, api_key: Option<SecretString>) -> Self {
         let level = assignment.level;
         let checked = Box::pin(async move {
-            let route =
-                preflight::check(&assignment, &inner.identity.policy, inner.identity.workers).await;
-            Checked { assignment, api_key, route }
+            let digest = assignment.digest();
+            let (policy, workers) = (&inner.identity.policy, inner.identity.workers);
+            match assignment.proof {
+                None => {
+                    let route = preflight::check(&assignment, policy, workers).await;
+                    let route = route.map(|route| (route, None));
+                    Checked { assignment, digest, api_key, route }
+                }
+                Some(pace) => {
+                    let mut assignment = assignment;
+                    let route = Proof::arm(pace, &mut assignment, policy, workers)
+                        .map(|(route, proof)| (route, Some(proof)));
+                    Checked { assignment, digest, api_key: None, route }
+                }
+            }
         });
         Self { level, checked }
     }
@@ -168,6 +186,7 @@ impl Session {
             aborts,
             level,
             arming: None,
+            proof: None,
         })
     }
 
@@ -217,11 +236,11 @@ impl Session {
     }
 
     async fn finish(self, refusal: Option<Refusal>) {
-        let Self { inner, run, epoch, reports, workers, worker_reports, .. } = self;
+        let Self { inner, run, epoch, reports, workers, worker_reports, proof, .. } = self;
         // A worker must not wait for a place in a queue that nobody reads any more.
         drop(worker_reports);
         // Joining the workers' threads must not hold up this thread's other work.
-        let _ = tokio::task::spawn_blocking(move || drop(workers)).await;
+        let _ = tokio::task::spawn_blocking(move || drop((workers, proof))).await;
         inner.release(epoch);
         tracing::info!(%run, "released");
         if let Some(refusal) = refusal {
@@ -282,13 +301,14 @@ impl Session {
             return self.send(Report::NotArmed { level, reasons }).await;
         }
         self.level = Level::None;
+        self.end_proof();
         self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, api_key));
     }
 
-    async fn armed(&mut self, Checked { assignment, api_key, route }: Checked) {
-        let (level, digest) = (assignment.level, assignment.digest());
+    async fn armed(&mut self, Checked { assignment, digest, api_key, route }: Checked) {
+        let level = assignment.level;
         match route {
-            Ok(route) => {
+            Ok((route, proof)) => {
                 let plan = LevelPlan {
                     composer: Composer::new(&assignment, api_key.as_ref()),
                     assignment,
@@ -302,6 +322,7 @@ impl Session {
                     request_bytes = plan.composer.size(), "armed"
                 );
                 self.level = Level::Armed(Arc::new(plan));
+                self.proof = proof;
                 self.send(Report::Armed { level, digest }).await;
             }
             Err(reasons) => {
@@ -378,8 +399,18 @@ impl Session {
         self.arming.take_if(|arming| arming.level == level);
         match &self.level {
             Level::Running(running) if running.level == level => self.stop_workers(grace),
-            Level::Armed(plan) if plan.assignment.level == level => self.level = Level::None,
+            Level::Armed(plan) if plan.assignment.level == level => {
+                self.level = Level::None;
+                self.end_proof();
+            }
             Level::None | Level::Armed(_) | Level::Running(_) | Level::Sealed(_) => {}
+        }
+    }
+
+    /// Ends the simulator of a level that is not run. Joining its thread holds up nothing.
+    fn end_proof(&mut self) {
+        if let Some(proof) = self.proof.take() {
+            drop(tokio::task::spawn_blocking(move || drop(proof)));
         }
     }
 
@@ -486,7 +517,17 @@ impl Session {
             None => return,
         };
         let snapshot = running.snapshot(&self.inner, self.epoch);
-        tracing::info!(run = %self.run, level = %running.level, ?end, "sealed");
+        let level = running.level;
+        let end = match (self.proof.take(), end) {
+            (Some(proof), LevelEnd::Completed) => proof.end_of(&snapshot.tally).await,
+            (Some(proof), end) => {
+                self.proof = Some(proof);
+                self.end_proof();
+                end
+            }
+            (None, end) => end,
+        };
+        tracing::info!(run = %self.run, %level, ?end, "sealed");
         let seal = Seal { snapshot, end };
         self.level = Level::Sealed(Box::new(seal.clone()));
         self.send(Report::Sealed(Box::new(seal))).await;

@@ -11,6 +11,8 @@ use common::target::{Endpoint, Target, Timeouts};
 use common::workload::{CacheMode, Workload};
 use uuid::Uuid;
 
+use crate::sim::{Fault, Faults};
+
 /// Two users, six requests, forced to four tokens.
 pub(crate) fn assignment(base_url: &str) -> Assignment {
     let load = Load::counted(2, 6);
@@ -49,4 +51,12 @@ pub(crate) fn assignment(base_url: &str) -> Assignment {
 /// The user whose requests are to panic; a model named `panic at user N` asks for it.
 pub(crate) fn panic_at(target: &Target) -> Option<UserId> {
     target.model.strip_prefix("panic at user ")?.parse().ok().map(UserId)
+}
+
+/// The faults of a proof's simulator; a model named `sabotage` asks for one that stops half way.
+pub(crate) fn faults(target: &Target) -> Faults {
+    match target.model.as_str() {
+        "sabotage" => Faults::always(Fault::Short),
+        _ => Faults::default(),
+    }
 }

@@ -28,11 +28,11 @@ use self::given::{Examined, Given, Window, Work};
 use self::job::{Job, JobDone};
 use crate::campaign::ServerPlan;
 use crate::clock::{Clock, wall_now};
-use crate::decide::Decider;
+use crate::decide::{Decider, ProofAfter};
 use crate::exit::Exit;
 use crate::fleet::{Fleet, Heard};
 use crate::machine::{AgentIx, Command, Event, Limits, Machine};
-use crate::plan::{Plan, Preparation};
+use crate::plan::{self, Plan, PlannedLevel, Preparation};
 use crate::record::{
     AgentRecord, Asked, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunOutcome, ShareRecord,
 };
@@ -71,6 +71,8 @@ pub struct Setup {
     pub plan: Plan,
     /// Decides what follows them if the plan is open.
     pub decider: Decider,
+    /// The proof of the client after the last of them.
+    pub proof_after: ProofAfter,
 }
 
 impl Setup {
@@ -199,7 +201,7 @@ impl<'a> Driver<'a> {
             }
             events.extend(self.keep(seals)?);
             events.extend(self.judge(now));
-            events.sort_by_key(gravity);
+            events.sort_by_key(Event::gravity);
             self.take_in(now, events)?;
             self.ui.update(&mut self.view, now);
         }
@@ -300,7 +302,8 @@ impl<'a> Driver<'a> {
             }
             JobDone::NotPrepared { level, why } => Some(Event::PrepareFailed { level, why }),
             JobDone::Measured(levels) => {
-                let (levels, because) = self.setup.decider.decide(&levels?);
+                let Setup { decider, proof_after, .. } = &mut *self.setup;
+                let (levels, because) = proof_after.follow(decider, &levels?);
                 Some(Event::Decided { levels, because })
             }
             JobDone::Left(identity) => {
@@ -444,7 +447,10 @@ impl<'a> Driver<'a> {
                     let end = RunEnd { outcome, exit_code, because, finished_at: wall_now() };
                     self.end = Some(end);
                     let Setup { target, api_key, .. } = &*self.setup;
-                    self.job = Some(Job::left(target.clone(), api_key.clone()));
+                    // A calibration has no target to ask.
+                    if self.machine.plan().measured().next().is_some() {
+                        self.job = Some(Job::left(target.clone(), api_key.clone()));
+                    }
                 }
             }
         }
@@ -501,6 +507,13 @@ impl<'a> Driver<'a> {
         self.view.place = level.ordinal + 1;
         self.view.level = None;
         for (agent, share) in self.agents().zip(shares) {
+            let (target, slo, api_key) = match planned.proof {
+                None => {
+                    let api_key = self.setup.api_key.clone();
+                    (self.setup.target.clone(), self.setup.slo, api_key)
+                }
+                Some(_) => (plan::proof::target(), Slo::default(), None),
+            };
             let assignment = Assignment {
                 run: self.setup.run,
                 level,
@@ -509,13 +522,12 @@ impl<'a> Driver<'a> {
                 seed: self.setup.seed.of_repeat(planned.repeat),
                 share,
                 load: planned.load,
-                slo: self.setup.slo,
+                slo,
                 workload: planned.workload.clone(),
-                target: self.setup.target.clone(),
-                proof: None,
+                target,
+                proof: planned.proof,
             };
             self.expected.insert(agent, (level, assignment.digest()));
-            let api_key = self.setup.api_key.clone();
             // An agent that takes no order is silent, and the machine's deadline finds it out.
             self.fleet.order(agent, |epoch| Order::Arm {
                 epoch,
@@ -558,10 +570,8 @@ impl<'a> Driver<'a> {
     ) -> Result<(), StoreError> {
         self.watch = None;
         self.store.set_fate(level, fate)?;
-        let title = self.machine.planned_of(level).map_or_else(
-            || level.to_string(),
-            |planned| format!("{} {}", planned.phase, planned.label),
-        );
+        let title =
+            self.machine.planned_of(level).map_or_else(|| level.to_string(), PlannedLevel::title);
         let View { place, planned, .. } = self.view;
         let how = match (fate, self.view.level.take()) {
             (LevelFate::Completed, Some(view)) => format!(
@@ -577,22 +587,5 @@ impl<'a> Driver<'a> {
         };
         self.ui.say(&format!("[{place}/{planned}] {title}: {how}"));
         Ok(())
-    }
-}
-
-/// Order in which the events of one turn are fed: what ends a run comes first, but a seal that
-/// has been stored still counts if its agent was lost right after.
-fn gravity(event: &Event) -> u8 {
-    match event {
-        Event::Interrupt => 0,
-        Event::Sealed { .. } => 1,
-        Event::Lost { .. } => 2,
-        Event::NotArmed { .. } | Event::TooLate { .. } => 3,
-        Event::Armed { .. }
-        | Event::Fired { .. }
-        | Event::Prepared { .. }
-        | Event::PrepareFailed { .. }
-        | Event::Decided { .. } => 4,
-        Event::LoadUp { .. } | Event::Enough { .. } | Event::Drained { .. } => 5,
     }
 }

@@ -11,7 +11,7 @@ pub enum Exit {
     Usage,
     /// The target is not ready.
     Target,
-    /// An agent is unreachable, refuses, or was lost.
+    /// An agent is unreachable, refuses, was lost, or is not good enough.
     Fleet,
     /// The result store failed.
     Store,
@@ -55,7 +55,9 @@ impl Exit {
             Self::Internal => "internal error",
             Self::Usage => "bad usage or campaign",
             Self::Target => "target not ready",
-            Self::Fleet => "an agent is unreachable, refused, or was lost",
+            Self::Fleet => {
+                "an agent is unreachable, refused, or was lost; or a calibration did not pass"
+            }
             Self::Store => "the result store failed",
             Self::Gate => "a gate failed: compare found NEW worse",
             Self::Interrupted => "interrupted; the partial result is kept",

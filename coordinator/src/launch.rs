@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use common::digest::Digest;
+use common::duration::format_duration;
 use common::ids::RunId;
+use common::seed::Seed;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
-use crate::campaign::{Campaign, KeyRef};
+use crate::campaign::{Campaign, Judging, KeyRef, Mode, ServerPlan, Tier};
 use crate::clock::{Clock, wall_now};
-use crate::decide::Decider;
+use crate::decide::{Decider, ProofAfter};
 use crate::driver::{Driver, Setup};
 use crate::exit::Exit;
 use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
+use crate::plan::proof::{self, Ask};
 use crate::record::{Asked, IdentityRecord, RunEnd, RunHeader};
 use crate::store::{Store, StoreError};
 use crate::target::identity::Identity;
@@ -93,11 +96,80 @@ pub async fn launch(
         }
     }
     let plan = Plan::of(&campaign);
+    let header = header(run, &campaign, &plan);
     let identity = Identity::ask(&target, api_key.as_ref()).await;
-    let began = IdentityRecord { asked: Asked::Began, at: wall_now(), identity: identity.clone() };
+    let decider = Decider::of(&campaign);
+    let proof_after = ProofAfter::of(&campaign);
+    let Campaign { seed, judging, target, server, .. } = campaign;
+    let slo = judging.slo;
+    let setup =
+        Setup { run, seed, slo, target, api_key, server, identity, plan, decider, proof_after };
+    drive(&header, setup, Place { agents, dir, clock }, ui, interrupts).await
+}
+
+/// A measurement of the agents against simulators of their own.
+pub struct Calibration {
+    /// The run's identity.
+    pub run: RunId,
+    /// What is asked of them.
+    pub ask: Ask,
+    /// The agents; at least one.
+    pub agents: Vec<Address>,
+    /// Where the result goes.
+    pub dir: PathBuf,
+    /// The coordinator's clock.
+    pub clock: Clock,
+}
+
+/// Runs a calibration: a run of one proof of the client, without a target. Interrupts come in on a
+/// channel.
+///
+/// # Errors
+/// As [`launch`], without its target and its key.
+pub async fn calibrate(
+    calibration: Calibration,
+    ui: &mut Plain,
+    interrupts: &mut mpsc::Receiver<()>,
+) -> Result<RunEnd, LaunchError> {
+    let Calibration { run, ask, agents, dir, clock } = calibration;
+    let header = calibration_header(run, ask);
+    let plan = Plan { levels: vec![proof::level("calibration", ask)], search: None, open: false };
+    let setup = Setup {
+        run,
+        seed: Seed(header.seed),
+        slo: header.judging.slo,
+        target: proof::target(),
+        api_key: None,
+        server: ServerPlan::default(),
+        identity: Identity::default(),
+        plan,
+        decider: Decider::Nobody,
+        proof_after: ProofAfter::default(),
+    };
+    drive(&header, setup, Place { agents, dir, clock }, ui, interrupts).await
+}
+
+/// Where a run takes place.
+struct Place {
+    agents: Vec<Address>,
+    dir: PathBuf,
+    clock: Clock,
+}
+
+/// Holds the fleet, makes the store, and drives the run to its end.
+async fn drive(
+    header: &RunHeader,
+    mut setup: Setup,
+    Place { agents, dir, clock }: Place,
+    ui: &mut Plain,
+    interrupts: &mut mpsc::Receiver<()>,
+) -> Result<RunEnd, LaunchError> {
+    let run = setup.run;
+    let identity = setup.identity.clone();
+    let began = IdentityRecord { asked: Asked::Began, at: wall_now(), identity };
     // Held first, so that a fleet that cannot be had leaves no empty result behind.
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
-    let created = Store::create(&dir, &header(run, &campaign, &plan))
+    let created = Store::create(&dir, header)
         .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store))
         .and_then(|mut store| store.put_identity(&began).map(|()| store));
     let mut store = match created {
@@ -107,6 +179,7 @@ pub async fn launch(
             return Err(error.into());
         }
     };
+    let plan = &setup.plan;
     let counts: Option<Vec<u64>> = plan.levels.iter().map(|level| level.load.requests()).collect();
     // Levels that are measured in windows make as many as they need.
     let requests = counts
@@ -120,10 +193,6 @@ pub async fn launch(
         fleet.len(),
         dir.display()
     ));
-    let decider = Decider::of(&campaign, &plan);
-    let Campaign { seed, judging, target, server, .. } = campaign;
-    let slo = judging.slo;
-    let mut setup = Setup { run, seed, slo, target, api_key, server, identity, plan, decider };
     let driver = Driver::new(&mut setup, &mut fleet, &mut store, ui, clock);
     let driven = driver.run(interrupts).await;
     let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
@@ -145,7 +214,36 @@ fn header(run: RunId, campaign: &Campaign, plan: &Plan) -> RunHeader {
         judging: campaign.judging,
         campaign_sha256: Digest::of(campaign_toml.as_bytes()),
         campaign_toml,
-        levels_planned: u32::try_from(plan.levels.len()).unwrap_or(u32::MAX),
+        levels_planned: u32::try_from(plan.measured().count()).unwrap_or(u32::MAX),
+        started_at: wall_now(),
+        tool_version: crate::VERSION.to_owned(),
+    }
+}
+
+#[expect(clippy::expect_used, reason = "letters are a name")]
+fn calibration_header(run: RunId, ask: Ask) -> RunHeader {
+    let Ask { users, pace, input_tokens, output_tokens, window } = ask;
+    let campaign_toml = format!(
+        "# A calibration of agents against their own simulators: no campaign that can be run.\n\
+         users = {users}\nttft = \"{}\"\nitl = \"{}\"\ninput_tokens = {input_tokens}\n\
+         output_tokens = {output_tokens}\nduration = \"{}\"\n",
+        format_duration(pace.ttft),
+        format_duration(pace.itl),
+        format_duration(window)
+    );
+    RunHeader {
+        run,
+        name: "calibrate".parse().expect("a valid name"),
+        mode: Mode::Floodmark,
+        tier: Tier::Default,
+        seed: 0,
+        target: "the agents' own simulators".to_owned(),
+        model: proof::target().model,
+        stream: true,
+        judging: Judging::default(),
+        campaign_sha256: Digest::of(campaign_toml.as_bytes()),
+        campaign_toml,
+        levels_planned: 0,
         started_at: wall_now(),
         tool_version: crate::VERSION.to_owned(),
     }

@@ -27,6 +27,13 @@ pub struct RunRecord {
     pub end: Option<RunEnd>,
 }
 
+impl RunRecord {
+    /// The levels of the campaign, in order: those that are no proof of the client.
+    pub fn measured(&self) -> impl Iterator<Item = &LevelRecord> {
+        self.levels.iter().filter(|level| level.planned.proof.is_none())
+    }
+}
+
 /// What was known when a run began.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunHeader {
@@ -52,7 +59,7 @@ pub struct RunHeader {
     pub campaign_toml: String,
     /// SHA-256 of `campaign_toml`.
     pub campaign_sha256: Digest,
-    /// Levels planned.
+    /// Levels planned, proofs of the client aside.
     pub levels_planned: u32,
     /// When it began.
     pub started_at: UnixMs,

@@ -176,6 +176,7 @@ pub(crate) fn level(
             window: None,
             before: Preparation::default(),
             cooldown: Duration::from_secs(5),
+            proof: None,
         },
         shares,
         fired_at: Some(UnixMs(1_772_000_000_000)),

@@ -11,6 +11,7 @@ mod cli;
 mod demo;
 mod lease;
 mod lost;
+mod proof;
 mod refusals;
 mod repeats;
 mod split;

@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use common::assignment::{Assignment, End};
+use common::assignment::{Assignment, End, Pace};
 use common::ids::{BootId, Epoch, LevelId};
 use common::outcome::Failure;
-use common::snapshot::{LevelEnd, Seal};
+use common::snapshot::{LevelEnd, Seal, Snapshot};
 use common::time::Tick;
 use proto::client::{AgentConn, Reports};
 use proto::link::{self, Dialer};
@@ -75,6 +75,18 @@ impl Coordinator {
         let level = seal.snapshot.origin.level;
         self.order(Order::SealStored { epoch: self.epoch, level }).await;
         *seal
+    }
+
+    /// The first snapshot from after `at` that says that the window is followed to its end.
+    async fn followed(&mut self, at: Tick) -> Snapshot {
+        loop {
+            let report = self.next().await;
+            let Report::Snapshot(snapshot) = report else { panic!("{report:?}") };
+            let window = snapshot.tally.scope.window();
+            if window.is_some_and(|window| window.following == 0) && snapshot.at >= at {
+                break *snapshot;
+            }
+        }
     }
 
     /// The next report that is no snapshot.
@@ -176,14 +188,7 @@ async fn a_window_is_told_to_be_over_at_once_and_ends_when_it_is_told_to() {
     coordinator.order(Order::Measure { epoch, level: other, from }).await;
     assert_eq!(coordinator.answer().await, Report::TooLate { level: other });
     coordinator.order(Order::EndLevel { epoch, level: other }).await;
-    let told = loop {
-        let report = coordinator.next().await;
-        let Report::Snapshot(snapshot) = report else { panic!("{report:?}") };
-        let followed = snapshot.tally.scope.window().is_some_and(|window| window.following == 0);
-        if followed && snapshot.at >= at {
-            break *snapshot;
-        }
-    };
+    let told = coordinator.followed(at).await;
     // Sooner than the next of the snapshots that come once a second.
     assert!(told.at < at + 500 * MS, "{} after {at}", told.at);
     assert_eq!(told.tally.check(), Ok(()));
@@ -233,4 +238,64 @@ async fn an_instant_that_has_passed_spoils_the_level_and_is_answered_once() {
     assert!(fenced.as_ref().is_err_and(|error| error.to_string().contains("fenced")), "{fenced:?}");
     drop(bench.stop);
     bench.agent.await.unwrap().unwrap();
+}
+
+/// A window of 200 ms under a client proof, with that model.
+async fn prove(coordinator: &mut Coordinator, ordinal: u32, model: &str) -> Seal {
+    // A target that no policy allows: the proof does not go there.
+    let mut proof = assignment("http://192.0.2.1:9/nowhere");
+    proof.level = LevelId { ordinal, attempt: 0 };
+    proof.load.end = End::Window;
+    proof.target.model = model.to_owned();
+    proof.proof = Some(Pace { ttft: 20 * MS, itl: 5 * MS });
+    let (epoch, level) = (coordinator.epoch, proof.level);
+    let fired = coordinator.fire(proof).await;
+    let (from, at) = (fired + 100 * MS, fired + 300 * MS);
+    coordinator.order(Order::Measure { epoch, level, from }).await;
+    coordinator.order(Order::Release { epoch, level, at }).await;
+    coordinator.followed(at).await;
+    coordinator.order(Order::EndLevel { epoch, level }).await;
+    coordinator.seal().await
+}
+
+#[tokio::test]
+async fn a_client_proof_loads_a_simulator_of_the_agents_own_and_is_held_against_its_ledger() {
+    let bench = Bench::start();
+    let mut coordinator =
+        Coordinator::acquire(&bench.dialer, bench.clock, &bench.assignment()).await;
+    let seal = prove(&mut coordinator, 0, "sim").await;
+    assert_eq!(seal.end, LevelEnd::Completed);
+    let tally = &seal.snapshot.tally;
+    assert_eq!(tally.counts.failed_total(), 0);
+    assert!(tally.measured.succeeded >= 4, "{:?}", tally.measured);
+    let ttft_us = tally.latencies.ttft.min_us().unwrap();
+    assert!(ttft_us >= 20_000, "{ttft_us}");
+    assert_eq!(bench.target.ledger().totals().received, 0, "the target is left alone");
+
+    // Answers that end early, as told by nobody, are caught.
+    let seal = prove(&mut coordinator, 1, "sabotage").await;
+    let LevelEnd::Faulted(why) = &seal.end else { panic!("{:?}", seal.end) };
+    let got = seal.snapshot.tally.paper.completion;
+    assert!(got > 0 && why.contains(&format!("0 by its ledger, {got} by the agent")), "{why}");
+    bench.end(coordinator).await;
+}
+
+#[tokio::test]
+async fn a_client_proof_that_is_called_off_leaves_the_agent_as_it_was() {
+    let bench = Bench::start();
+    let mut proof = bench.assignment();
+    proof.proof = Some(Pace { ttft: MS, itl: MS });
+    let mut coordinator = Coordinator::acquire(&bench.dialer, bench.clock, &proof).await;
+    let (epoch, level) = (coordinator.epoch, proof.level);
+    let order = Order::Arm { epoch, assignment: Box::new(proof.clone()), api_key: None };
+    coordinator.order(order).await;
+    let expected = Report::Armed { level, digest: proof.digest() };
+    assert_eq!(coordinator.next().await, expected, "what came is what is confirmed");
+    coordinator.order(Order::Stop { epoch, level, grace: Duration::ZERO }).await;
+    // A level that ends by a count is proven as well.
+    proof.level = LevelId { ordinal: 1, attempt: 0 };
+    coordinator.fire(proof).await;
+    let seal = coordinator.seal().await;
+    assert_eq!((seal.end, seal.snapshot.tally.counts.succeeded), (LevelEnd::Completed, 6));
+    bench.end(coordinator).await;
 }

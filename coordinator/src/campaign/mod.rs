@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `repeats` | know every key, its default and its limits |
+//! | `parse`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `repeats`, `proof` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -18,6 +18,7 @@ mod overlay;
 mod parse;
 mod phases;
 mod problem;
+mod proof;
 mod raw;
 mod read;
 mod repeats;
@@ -88,10 +89,23 @@ pub struct Campaign {
     pub repeats: Repeats,
     /// What levels are judged by.
     pub judging: Judging,
+    /// What is proven of the client.
+    pub client_proof: ClientProof,
     /// The levels of each phase, in order. A phase without levels is left out.
     pub phases: Vec<PhasePlan>,
     /// Levels of the SATURATION phase that are found while they run, after all others.
     pub search: Option<SearchPlan>,
+}
+
+/// Whether a run proves that its client can do more than what it measures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClientProof {
+    /// Before the first level.
+    pub before: bool,
+    /// After the last level.
+    pub after: bool,
+    /// How many times over; 1 to 10.
+    pub headroom: f64,
 }
 
 /// The levels of one phase.

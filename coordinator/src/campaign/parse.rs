@@ -10,6 +10,7 @@ use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::judging::read_judging;
 use super::phases::{Given, Phases, read_phases};
+use super::proof::read_client_proof;
 use super::raw::{Collector, Node, Value};
 use super::read::{Field, Section};
 use super::repeats::read_repeats;
@@ -39,6 +40,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         "target",
         "workloads",
         "window",
+        "client_proof",
         "phases",
         "slo",
         "hardware",
@@ -69,6 +71,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
     let workloads = read_workloads(&or_empty("workloads"), c);
     let stream = target.as_ref().map(|(target, _, _)| target.stream);
     let judging = read_judging(top.get("slo"), top.get("hardware"), stream, c);
+    let client_proof = read_client_proof(top.get("client_proof"), mode, tier, c);
     let given = Given {
         workloads: &workloads,
         mode,
@@ -106,6 +109,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         server: server?,
         repeats: repeats?,
         judging: judging?.0,
+        client_proof: client_proof?,
         phases,
         search,
     })

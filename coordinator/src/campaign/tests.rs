@@ -254,15 +254,15 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "nmae = \"x\"\n{HEAD}{LEVEL}",
-        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware, server, repeats",
+        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
     ),
     (
         "[gate]\nttft = \"2s\"\n{HEAD}{LEVEL}",
-        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware, server, repeats",
+        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
     ),
     (
         "\"a\\u001bb\" = 1\n{HEAD}{LEVEL}",
-        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware, server, repeats",
+        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
     ),
     (
         "name = \"a b\"\n{HEAD}{LEVEL}",
@@ -666,7 +666,7 @@ fn a_problem_names_the_flag_or_variable_it_came_from() {
     assert_eq!(
         read_with(&text, &overlay).unwrap_err().to_string(),
         r#"--seed: seed = x: must be an integer from 0 to 18446744073709551615, not a string
---set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, phases, slo, hardware, server, repeats
+--set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats
 --set number 4: is not of the form key.path=value
 --set number 5: is not of the form key.path=value
 --set phases.baseline.requests: phases.baseline.requests = 1,2: must be an integer from 1 to 1000000000, not a string
@@ -902,6 +902,29 @@ impl ArbEntry {
     }
 }
 
+#[test]
+fn a_thorough_campaign_proves_its_client_unless_it_says_otherwise() {
+    let base = "tier = \"TIER\"\nmode = \"MODE\"\n[target]\nbase_urls = [\"http://h\"]\n\
+                model = \"m\"\n[workloads.w]\ninput_tokens = 1\noutput_tokens = 1\n\
+                [phases]\nscaling = { users = 1, workload = \"w\" }\n";
+    let of = |tier: &str, mode: &str, more: &str| {
+        let text = base.replace("TIER", tier).replace("MODE", mode) + more;
+        let ClientProof { before, after, headroom } = read(&text).unwrap().client_proof;
+        (before, after, headroom)
+    };
+    assert_eq!(of("thorough", "floodmark", ""), (true, true, 2.0));
+    assert_eq!(of("default", "floodmark", ""), (false, false, 2.0));
+    assert_eq!(of("thorough", "paper", ""), (false, false, 2.0));
+    let some = "[client_proof]\nafter = true\nheadroom = 3\n";
+    assert_eq!(of("quick", "paper", some), (false, true, 3.0));
+    assert_eq!(of("thorough", "floodmark", "[client_proof]\nafter = false\n"), (true, false, 2.0));
+    for wrong in ["headroom = 0.9", "headroom = 10.1", "before = 1", "befor = true"] {
+        let text = base.replace("TIER", "quick").replace("MODE", "paper");
+        let problems = read(&format!("{text}[client_proof]\n{wrong}\n")).unwrap_err();
+        assert!(problems.to_string().contains("client_proof."), "{problems}");
+    }
+}
+
 /// What may be done to the server, and repeats that use it.
 fn arb_repeats() -> impl Strategy<Value = String> {
     let server = proptest::sample::select(vec![
@@ -949,9 +972,16 @@ fn arb_judging() -> impl Strategy<Value = (String, bool, String, String)> {
         let quantile = if stated { "quantile = 0.9\n" } else { "" };
         (format!("[slo]\n{objectives}{quantile}"), stated)
     });
+    let proof = proptest::option::of((any::<bool>(), 100u32..=1000)).prop_map(|proof| {
+        proof.map_or(String::new(), |(before, percent)| {
+            let headroom = f64::from(percent) / 100.0;
+            format!("[client_proof]\nbefore = {before}\nheadroom = {headroom}\n")
+        })
+    });
     let hardware = (number("gpus"), number("active_params_b"), number("watts"))
         .prop_map(|(gpus, params, watts)| format!("[hardware]\n{gpus}{params}{watts}"));
-    let hardware = (hardware, arb_repeats()).prop_map(|(hardware, repeats)| hardware + &repeats);
+    let hardware = (hardware, arb_repeats(), proof)
+        .prop_map(|(hardware, repeats, proof)| hardware + &repeats + &proof);
     let window = (1u32..2000, 0u32..2000).prop_map(|(least, more)| {
         format!("[window]\nleast = \"{least}s\"\nmost = \"{}s\"\n", least + more)
     });

@@ -13,8 +13,8 @@ use toml::Value;
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::window::Bounds;
 use super::{
-    CacheReset, Campaign, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Repeats, SearchPlan,
-    ServerPlan, Tier, Until, phases,
+    CacheReset, Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Repeats,
+    SearchPlan, ServerPlan, Tier, Until, phases,
 };
 use crate::target::hook::CommandLine;
 
@@ -60,6 +60,10 @@ impl Campaign {
             lines.extend([String::new(), "[window]".to_owned()]);
             lines.extend([format!("least = {least}"), format!("most = {most}")]);
         }
+        let ClientProof { before, after, headroom } = self.client_proof;
+        lines.extend([String::new(), "[client_proof]".to_owned()]);
+        lines.extend([format!("before = {before}"), format!("after = {after}")]);
+        lines.push(format!("headroom = {}", float(headroom)));
         let of_phase = |phase| phase_lines(phase, self.mode, self.tier);
         lines.extend(self.phases.iter().flat_map(of_phase));
         lines.extend(self.search.iter().flat_map(|search| search_lines(search, self.mode)));

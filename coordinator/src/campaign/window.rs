@@ -103,7 +103,7 @@ fn most_of(tier: Tier) -> Duration {
 
 impl WindowPlan {
     /// A window of exactly this length.
-    pub(super) fn fixed(length: Duration) -> Self {
+    pub(crate) fn fixed(length: Duration) -> Self {
         Self { least: length, most: length, turns: 0, requests: 0, precise: false }
     }
 

@@ -9,7 +9,7 @@ use super::paper;
 use crate::stats;
 
 /// Version of the table [`LIMITS`].
-pub const LIMITS_VERSION: u32 = 2;
+pub const LIMITS_VERSION: u32 = 3;
 
 /// A limit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -125,6 +125,20 @@ limits! {
     OUTPUT_OFF_MAX = "output_off_max", 0.01, "the method, 3.12";
     /// Mean prompt tokens differ by no more than this share.
     PROMPT_OFF_MAX = "prompt_off_max", 0.02, "the method, 3.12";
+    /// Below this share of a client proof's users the client does not hold them in flight.
+    PROOF_IN_FLIGHT_MIN = "proof_in_flight_min", 0.99, "the method, 3.16";
+    /// A proof's median time to the first token may be off what was injected by this share.
+    PROOF_TTFT_P50_OFF_MAX = "proof_ttft_p50_off_max", 0.01, "the method, 3.16";
+    /// The same in milliseconds, where that is more.
+    PROOF_TTFT_P50_OFF_MIN = "proof_ttft_p50_off_min_ms", 1.0, "the method, 3.16";
+    /// A proof's p99 of the time to the first token may be off what was injected by this share.
+    PROOF_TTFT_P99_OFF_MAX = "proof_ttft_p99_off_max", 0.02, "the method, 3.16";
+    /// The same in milliseconds, where that is more.
+    PROOF_TTFT_P99_OFF_MIN = "proof_ttft_p99_off_min_ms", 5.0, "the method, 3.16";
+    /// Median and mean of a proof's gaps between events may be off what was injected by this share.
+    PROOF_GAP_OFF_MAX = "proof_gap_off_max", 0.05, "the method, 3.16";
+    /// A client must be proven for this many times what a level reached before it is SATURATED.
+    PROOF_HEADROOM_MIN = "proof_headroom_min", 2.0, "the method, 3.16";
     /// Independent samples for a p90.
     SAMPLES_P90_MIN = "samples_p90_min", 64.0, "the method, 3.8";
     /// Independent samples for a p95.

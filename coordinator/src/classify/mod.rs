@@ -6,6 +6,7 @@
 //! | `paper` | the paper's own statuses, to the letter |
 //! | `levels` | the verdicts and axes of levels that were measured here |
 //! | `imported` | what can be said of a table measured elsewhere |
+//! | `proof` | whether the client was proven |
 //! | `verdict`, `status` | the words of all judgements |
 
 pub mod imported;
@@ -13,6 +14,7 @@ pub(crate) mod levels;
 mod limits;
 pub(crate) mod number;
 pub mod paper;
+pub(crate) mod proof;
 mod status;
 pub(crate) mod verdict;
 

@@ -61,6 +61,8 @@ codes! {
     CacheUndeclared = "CACHE_UNDECLARED",
     /// An agent saw another target than the fleet.
     AgentOutlier = "AGENT_OUTLIER",
+    /// The client was not proven for what a level reached.
+    Unproven = "UNPROVEN",
     /// Runs that are compared as one did not have the same server.
     ServerChanged = "SERVER_CHANGED",
 }

@@ -1,27 +1,43 @@
 //! `floodmark agents`.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use common::duration::format_duration;
 
 use super::args::{Environment, FleetArgs, TlsArgs};
 use super::run::Agents;
-use super::{Done, Failure};
+use super::{Done, Failure, calibrate};
 use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::fleet::{self, Look};
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct AgentsArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     #[command(flatten)]
     fleet: FleetArgs,
     #[command(flatten)]
     tls: TlsArgs,
 }
 
+#[derive(Subcommand)]
+enum Verb {
+    /// Measure how much load each agent can make, against a simulator of its own
+    Calibrate(calibrate::CalibrateArgs),
+}
+
 const HEAD: [&str; 8] =
     ["ADDRESS", "NAME", "VERSION", "WORKERS", "USERS MAX", "RUN MAX", "CLOCK ERROR", "HELD BY"];
 
 pub(super) fn run(args: &AgentsArgs) -> Result<Done, Failure> {
+    match &args.verb {
+        None => look(args),
+        Some(Verb::Calibrate(args)) => calibrate::run(args),
+    }
+}
+
+fn look(args: &AgentsArgs) -> Result<Done, Failure> {
     let environment = Environment::read();
     let spec = args.fleet.spec(&environment).map_err(Failure::usage)?;
     super::runtime()?.block_on(async {
@@ -67,9 +83,9 @@ fn row(address: &str, look: &Look) -> [String; HEAD.len()] {
 }
 
 /// Columns as wide as they need; an unreachable agent's reason runs over the rest of its line.
-fn table(rows: &[[String; HEAD.len()]]) -> String {
-    let whole = |row: &&[String; HEAD.len()]| row.iter().skip(2).any(|cell| !cell.is_empty());
-    let mut widths = [0; HEAD.len()];
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let whole = |row: &&[String; N]| row.iter().skip(2).any(|cell| !cell.is_empty());
+    let mut widths = [0; N];
     for row in rows.iter().filter(whole) {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());

@@ -110,6 +110,10 @@ pub struct CampaignArgs {
     /// How much is measured: quick (half the requests, shorter windows), default, thorough
     #[arg(long)]
     pub tier: Option<String>,
+    /// Prove before and after the run, on the same agents, that the client can do twice what it
+    /// measures [default: on with tier thorough in mode floodmark]
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub client_proof: Option<Switch>,
     /// Seed of every random choice [default: 42]
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
@@ -266,6 +270,12 @@ impl CampaignArgs {
         if let Some(switch) = self.streaming {
             let on = FlagValue::Switch(switch == Switch::On);
             overlay.flag("--streaming", &["target", "stream"], on);
+        }
+        if let Some(switch) = self.client_proof {
+            for key in ["before", "after"] {
+                let on = FlagValue::Switch(switch == Switch::On);
+                overlay.flag("--client-proof", &["client_proof", key], on);
+            }
         }
         let input = ["workloads", "default", "input_tokens"];
         let output = ["workloads", "default", "output_tokens"];

@@ -5,6 +5,7 @@ pub mod args;
 pub mod pki;
 
 mod agents;
+mod calibrate;
 mod compare;
 mod demo;
 mod papers;
@@ -46,7 +47,7 @@ enum Command {
     Report(report::ReportArgs),
     /// Compare two runs, or two sets of runs, level by level: is NEW worse than BASE?
     Compare(compare::CompareArgs),
-    /// Show the agents of a fleet: versions, ceilings, clocks, who holds them
+    /// Show the agents of a fleet: versions, ceilings, clocks, who holds them; or calibrate them
     Agents(agents::AgentsArgs),
     /// Make certificates for a fleet
     Pki(pki::PkiArgs),

@@ -21,7 +21,7 @@ use crate::store;
 use crate::ui::Plain;
 
 /// Where results go if nothing else is said.
-const RESULTS: &str = "floodmark-results";
+pub(super) const RESULTS: &str = "floodmark-results";
 
 pub(super) fn run(args: &RunArgs) -> Result<Done, Failure> {
     let environment = Environment::read();
@@ -149,7 +149,7 @@ pub(super) async fn execute(
 }
 
 /// SIGINT and SIGTERM as messages.
-fn interrupts() -> io::Result<mpsc::Receiver<()>> {
+pub(super) fn interrupts() -> io::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(4);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -167,7 +167,7 @@ fn interrupts() -> io::Result<mpsc::Receiver<()>> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run's identity is made at the rim")]
-fn new_run() -> RunId {
+pub(super) fn new_run() -> RunId {
     RunId(Uuid::now_v7())
 }
 

@@ -109,9 +109,9 @@ pub struct Delivered {
 impl Run {
     /// The run in a store.
     pub fn of(name: String, loaded: &Loaded) -> Self {
-        let RunRecord { header, agents, levels, .. } = &loaded.record;
+        let RunRecord { header, agents, .. } = &loaded.record;
         let model = ReportModel::new(&loaded.record, &loaded.damage);
-        let levels = levels.iter().zip(&model.levels).map(observed).collect();
+        let levels = loaded.record.measured().zip(&model.levels).map(observed).collect();
         Self { name, facts: facts(header, agents.len()), levels }
     }
 }

@@ -4,12 +4,14 @@
 //! next. It reads no clock and draws nothing at random that its seed does not give, and what it
 //! answers is stored in full, so a run that is taken up again decides nothing anew.
 
+mod proof;
 mod repeats;
 
 use crate::campaign::Campaign;
 use crate::plan::{Plan, PlannedLevel, PlannedSearch};
 use crate::report::{LevelReport, Next, Searched};
 
+pub use proof::ProofAfter;
 pub use repeats::MoreRepeats;
 
 /// Who decides what follows.
@@ -24,11 +26,11 @@ pub enum Decider {
 }
 
 impl Decider {
-    /// Who decides what follows the levels of a campaign's `plan`. A search repeats by itself, so
+    /// Who decides what follows the levels of a campaign's plan. A search repeats by itself, so
     /// no campaign has both.
-    pub fn of(campaign: &Campaign, plan: &Plan) -> Self {
-        match (&plan.search, campaign.repeats.until) {
-            (Some(search), _) => Self::Search(Box::new(search.clone())),
+    pub fn of(campaign: &Campaign) -> Self {
+        match (Plan::of(campaign).search, campaign.repeats.until) {
+            (Some(search), _) => Self::Search(Box::new(search)),
             (None, Some(until)) => {
                 Self::Repeats(MoreRepeats::new(until, Plan::spare_repeats(campaign)))
             }

@@ -125,6 +125,23 @@ struct StoredEvent<'a> {
 }
 
 impl Event {
+    /// Order in which the events of one turn are fed: what ends a run comes first, but a seal that
+    /// has been stored still counts if its agent was lost right after.
+    pub fn gravity(&self) -> u8 {
+        match self {
+            Self::Interrupt => 0,
+            Self::Sealed { .. } => 1,
+            Self::Lost { .. } => 2,
+            Self::NotArmed { .. } | Self::TooLate { .. } => 3,
+            Self::Armed { .. }
+            | Self::Fired { .. }
+            | Self::Prepared { .. }
+            | Self::PrepareFailed { .. }
+            | Self::Decided { .. } => 4,
+            Self::LoadUp { .. } | Self::Enough { .. } | Self::Drained { .. } => 5,
+        }
+    }
+
     /// The event's name and body as they are stored.
     pub fn to_stored(&self) -> (&'static str, String) {
         let of = |agent: &AgentIx, level: &LevelId| StoredEvent {

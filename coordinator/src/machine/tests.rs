@@ -25,6 +25,7 @@ fn plan(levels: u32) -> Plan {
         },
         before: Preparation::default(),
         cooldown: Duration::from_secs(5),
+        proof: None,
     };
     Plan { levels: (0..levels).map(level).collect(), search: None, open: false }
 }

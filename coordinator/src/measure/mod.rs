@@ -22,7 +22,7 @@ use crate::record::LevelRecord;
 use crate::stats::{self, BatchMeans};
 
 pub(crate) use latency::{Latency, Percentile, Quantile, QuantileMs, Worth};
-pub(crate) use series::Course;
+pub(crate) use series::{Course, events_per_s};
 
 /// Arrivals of an open loop that are counted one by one; beyond them the rate says how many.
 const WALK_MAX: usize = 5_000_000;
@@ -241,6 +241,11 @@ impl<'a> Measured<'a> {
     pub(crate) fn good_share(&self) -> Option<f64> {
         self.period?;
         stats::ratio(self.tally().good as f64, self.intended as f64)
+    }
+
+    /// Token-bearing events per second; `None` for what is no result or too short to say.
+    pub(crate) fn events_per_s(&self) -> Option<f64> {
+        events_per_s(self.tally(), self.period?)
     }
 
     /// Rates per unit of what the target runs on.

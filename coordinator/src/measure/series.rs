@@ -4,6 +4,7 @@ use common::series::FlowSlot;
 use common::tally::Tally;
 
 use super::Period;
+use crate::stats;
 
 /// What happened in a window, slot by slot.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +78,14 @@ fn inside<C: Default + Clone>(
     let mut inside: Vec<C> = slots.skip(skipped).take(count).collect();
     inside.resize(count, C::default());
     inside
+}
+
+/// Token-bearing events per second in the slots that lie wholly inside.
+pub(crate) fn events_per_s(tally: &Tally, period: Period) -> Option<f64> {
+    let slot_ns = tally.flow.slot_ns();
+    let slots = inside(tally.flow.slots(), slot_ns, period);
+    let events = slots.iter().fold(0, |sum: u64, slot| sum.saturating_add(slot.events));
+    stats::ratio(events as f64, slots.len() as f64 * slot_ns as f64 / 1e9)
 }
 
 fn joined(slots: &[FlowSlot], per: usize) -> Vec<FlowSlot> {

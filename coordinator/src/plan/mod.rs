@@ -1,6 +1,7 @@
 //! The plan: a campaign unrolled into the levels of a run, in order. Nothing here can fail on what a
 //! user wrote: the campaign has been parsed.
 
+pub mod proof;
 pub mod render;
 mod repeat;
 mod search;
@@ -13,7 +14,7 @@ mod tests;
 use std::time::Duration;
 
 use common::arrivals::Arrivals;
-use common::assignment::Load;
+use common::assignment::{Load, Pace};
 use common::phase::Phase;
 use common::workload::Workload;
 
@@ -72,9 +73,17 @@ pub struct PlannedLevel {
     pub before: Preparation,
     /// The pause after it.
     pub cooldown: Duration,
+    /// Set for a proof of the client: how the agents' own simulators answer, which are loaded in
+    /// place of the target. It is no level of the campaign.
+    pub proof: Option<Pace>,
 }
 
 impl Plan {
+    /// The levels of the campaign: those that are no proof of the client.
+    pub fn measured(&self) -> impl Iterator<Item = &PlannedLevel> + Clone {
+        self.levels.iter().filter(|level| level.proof.is_none())
+    }
+
     /// All pauses between levels, those of a search aside.
     pub fn cooldown_total(&self) -> Duration {
         self.levels.iter().map(|level| level.cooldown).sum()
@@ -82,6 +91,14 @@ impl Plan {
 }
 
 impl PlannedLevel {
+    /// What a person is told it is: phase and label, for example `SCALING 100`.
+    pub fn title(&self) -> String {
+        match self.proof {
+            None => format!("{} {}", self.phase, self.label),
+            Some(_) => self.label.clone(),
+        }
+    }
+
     /// Why the level can never hold its users in flight; `None` if it can.
     pub fn capped(&self) -> Option<String> {
         match self.load.arrivals {
@@ -120,5 +137,6 @@ fn planned(phase: Phase, place: u32, level: &LevelPlan, one_workload: bool) -> P
         workload: level.workload.clone(),
         before: Preparation::default(),
         cooldown: level.cooldown,
+        proof: None,
     }
 }

@@ -144,7 +144,7 @@ fn level_table(plan: &Plan, view: &View<'_>) -> Vec<String> {
     let shown = columns.iter().filter(|(_, _, shown)| *shown);
     let titles: Vec<(&str, Side)> = shown.map(|(title, side, _)| (*title, *side)).collect();
     let mut table = Table::new(&titles);
-    for (level, shown) in plan.levels.iter().zip(&view.levels) {
+    for (level, shown) in plan.measured().zip(&view.levels) {
         let cells = [
             shown.phase.to_owned(),
             level_name(shown),
@@ -253,6 +253,12 @@ fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
         "pauses between levels: {}; time of the requests: known only by running",
         duration(plan.cooldown_total())
     ));
+    for proof in &view.client_proof {
+        lines.push(format!(
+            "{}: {} users of the agents' own simulators, {} tokens an answer, measured for {} s",
+            proof.label, proof.users, proof.output_tokens, proof.window_s
+        ));
+    }
     if let Some(longest) = longest(campaign, plan) {
         lines.push(format!(
             "bound: {}, were every request to use up its timeouts (connect {} + total {})",

@@ -6,24 +6,27 @@ use std::time::Duration;
 use common::ids::UserId;
 use common::phase::Phase;
 
-use super::{Plan, PlannedLevel, PlannedSearch, Preparation, unroll};
+use super::{Plan, PlannedLevel, PlannedSearch, Preparation, proof, unroll};
 use crate::campaign::{Campaign, Order, PhasePlan, ResetCache};
 
 impl Plan {
     /// The levels of `campaign`, in the order in which they run, as far as they are known before
-    /// the first has ended. Without more to follow there is no pause after the last.
+    /// the first has ended, and a proof of the client before them. Without more of them to follow
+    /// there is no pause after the last.
     pub fn of(campaign: &Campaign) -> Self {
         let repeats = campaign.repeats;
         let known = repeats.until.map_or(repeats.count, |until| until.least.min(repeats.count));
-        let open = known < repeats.count;
+        let more = known < repeats.count;
         let mut levels: Vec<PlannedLevel> =
             (0..known).flat_map(|number| repeat(campaign, number)).collect();
-        let search = campaign.search.as_ref().map(|plan| PlannedSearch::of(plan, &levels));
-        let open = open || search.is_some();
-        if let Some(last) = levels.last_mut().filter(|_| !open) {
+        let more = more || campaign.search.is_some();
+        if let Some(last) = levels.last_mut().filter(|_| !more) {
             last.cooldown = Duration::ZERO;
         }
-        Self { levels, search, open }
+        let proof = proof::before(&levels, campaign.client_proof);
+        let levels: Vec<PlannedLevel> = proof.into_iter().chain(levels).collect();
+        let search = campaign.search.as_ref().map(|plan| PlannedSearch::of(plan, &levels));
+        Self { levels, search, open: more || campaign.client_proof.after }
     }
 
     /// The repeats that follow those of [`Plan::of`] unless the interval of the mean is narrow

@@ -332,6 +332,7 @@ fn the_quick_campaign_is_shown() {
         "watts": null
       },
       "search": null,
+      "client_proof": [],
       "repeats": {
         "count": 1,
         "least": 1,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use common::arrivals::{Arrivals, Law};
-use common::assignment::Load;
+use common::assignment::{Load, Pace};
 use common::phase::Phase;
 use serde::Serialize;
 
@@ -28,6 +28,7 @@ pub(super) struct View<'a> {
     slo: SloView,
     hardware: HardwareView,
     pub(super) search: Option<SearchView<'a>>,
+    pub(super) client_proof: Vec<ProofView>,
     repeats: RepeatsView,
 }
 
@@ -48,6 +49,17 @@ pub(super) struct SearchView<'a> {
     pub(super) first: LevelView<'a>,
     /// The window of the level with the highest load.
     pub(super) last_window: Option<WindowView>,
+}
+
+/// A proof of the client; one that follows the levels is asked for what they reach.
+#[derive(Serialize)]
+pub(super) struct ProofView {
+    pub(super) label: String,
+    pub(super) users: u32,
+    pub(super) output_tokens: u32,
+    ttft_s: f64,
+    itl_s: f64,
+    pub(super) window_s: f64,
 }
 
 /// How often the levels are run.
@@ -170,14 +182,16 @@ impl<'a> View<'a> {
         searched: Option<&'a Searched>,
         agents: Option<u32>,
     ) -> Self {
-        let levels = &plan.levels;
+        let levels: Vec<&PlannedLevel> = plan.measured().collect();
         let counted = plan.search.is_none();
         let tokens = |of: fn(&PlannedLevel) -> u32| {
-            let asked = |level: &PlannedLevel| {
+            let asked = |level: &&PlannedLevel| {
                 Some(u128::from(level.load.requests()?) * u128::from(of(level)))
             };
             levels.iter().map(asked).sum::<Option<u128>>().filter(|_| counted)
         };
+        let after = Plan::proof_after(campaign);
+        let proofs = plan.levels.iter().chain(&after);
         let (windows_least, windows_most) = windows_total(plan);
         let Judging { slo, quantile, hardware } = campaign.judging;
         let seconds = |objective: Option<Duration>| objective.map(|o| o.as_secs_f64());
@@ -190,7 +204,7 @@ impl<'a> View<'a> {
             target: campaign.target.base_url.to_string(),
             model: &campaign.target.model,
             agents,
-            levels: levels.iter().map(|l| LevelView::of(l, agents)).collect(),
+            levels: plan.measured().map(|l| LevelView::of(l, agents)).collect(),
             totals: TotalsView {
                 levels: levels.len(),
                 capped_levels: levels.iter().filter(|l| l.capped().is_some()).count(),
@@ -207,7 +221,7 @@ impl<'a> View<'a> {
                 windows_least_s: windows_least.as_secs_f64(),
                 windows_most_s: windows_most.as_secs_f64(),
                 counted_requests: levels.iter().filter_map(|l| l.load.requests()).sum(),
-                uncertified_levels: uncertified(&campaign.judging, levels),
+                uncertified_levels: uncertified(&campaign.judging, plan.measured()),
             },
             slo: SloView {
                 ttft_s: seconds(slo.ttft),
@@ -221,6 +235,7 @@ impl<'a> View<'a> {
                 active_params_b: hardware.active_params_b,
                 watts: hardware.watts,
             },
+            client_proof: proofs.filter_map(ProofView::of).collect(),
             search: searched.map(|searched| SearchView::of(searched, agents)),
         }
     }
@@ -259,6 +274,20 @@ impl<'a> SearchView<'a> {
             first: LevelView::of(first, agents),
             last_window: last.window.map(|window| WindowView::of(window, last.load)),
         }
+    }
+}
+
+impl ProofView {
+    fn of(level: &PlannedLevel) -> Option<Self> {
+        let Pace { ttft, itl } = level.proof?;
+        Some(Self {
+            label: level.label.clone(),
+            users: level.load.users,
+            output_tokens: level.workload.output_tokens,
+            ttft_s: ttft.as_secs_f64(),
+            itl_s: itl.as_secs_f64(),
+            window_s: level.window?.most.as_secs_f64(),
+        })
     }
 }
 
@@ -348,23 +377,23 @@ pub(super) fn longest(campaign: &Campaign, plan: &Plan) -> Option<Duration> {
         Arrivals::Open(_) => None,
     };
     let add = |sum: Duration, level: Option<Duration>| Some(sum.saturating_add(level?));
-    plan.levels.iter().map(level).try_fold(plan.cooldown_total(), add)
+    plan.measured().map(level).try_fold(plan.cooldown_total(), add)
 }
 
 /// All windows at their shortest and at their longest.
 pub(super) fn windows_total(plan: &Plan) -> (Duration, Duration) {
-    let windows = plan.levels.iter().filter_map(|level| Some((level.load, level.window?)));
+    let windows = plan.measured().filter_map(|level| Some((level.load, level.window?)));
     windows.fold((Duration::ZERO, Duration::ZERO), |(least, most), (load, window)| {
         (least.saturating_add(window.shortest(load)), most.saturating_add(window.most))
     })
 }
 
-fn uncertified(judging: &Judging, levels: &[PlannedLevel]) -> usize {
+fn uncertified<'a>(judging: &Judging, levels: impl Iterator<Item = &'a PlannedLevel>) -> usize {
     if judging.slo.is_empty() {
         return 0;
     }
     let floor = samples_min(judging.quantile).unwrap_or(u64::MAX);
-    let judged = levels.iter().filter(|level| match level.phase {
+    let judged = levels.filter(|level| match level.phase {
         Phase::Warmup | Phase::Baseline => false,
         Phase::Scaling | Phase::Stress | Phase::Saturation => true,
     });

@@ -6,14 +6,16 @@ use common::phase::Phase;
 use common::seed::Seed;
 
 use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel, Saturation};
+use super::proof::ClientProof;
 use super::searched::{self, Searched};
 use super::{level, server_history};
-use crate::campaign::{self, Mode, Overlay, Source};
+use crate::campaign::{self, Mode, Overlay, Source, Tier};
 use crate::classify::levels::{self, Context, Judgement};
 use crate::classify::paper::{self, PaperRow};
+use crate::classify::proof;
 use crate::measure::Measured;
 use crate::plan::Plan;
-use crate::record::{AgentRecord, LevelRecord, RunRecord};
+use crate::record::{AgentRecord, LevelRecord, RunHeader, RunRecord};
 use crate::search::Purpose;
 use crate::store::{CAMPAIGN_FILE, Damage, outcome_word};
 
@@ -22,16 +24,21 @@ impl ReportModel {
     pub fn new(record: &RunRecord, damage: &[Damage]) -> Self {
         let header = &record.header;
         let seed = Seed(header.seed);
-        let measured: Vec<Measured<'_>> = record
-            .levels
-            .iter()
-            .map(|level| Measured::of(level, seed.of_repeat(level.planned.repeat)))
-            .collect();
+        let measured: Vec<Measured<'_>> =
+            record.measured().map(|level| measure(level, seed)).collect();
+        let proofs = record.levels.iter().filter(|level| level.planned.proof.is_some());
+        let proofs = proofs.map(|level| measure(level, seed)).filter_map(|level| {
+            let proof = proof::of_fleet(&level)?;
+            let report = ClientProof::of(&level, &proof)?;
+            Some((proof, report))
+        });
+        let (proofs, client_proof): (Vec<_>, Vec<_>) = proofs.unzip();
         let context = Context {
             mode: header.mode,
             judging: header.judging,
             agents: &record.agents,
             identities: &record.identities,
+            proofs: needs_proof(header).then_some(&proofs),
         };
         let judged = levels::judge(&measured, &context);
         let hardware = header.judging.hardware;
@@ -74,6 +81,7 @@ impl ReportModel {
             target: server_history::target(&record.identities),
             levels,
             peak,
+            client_proof,
             damage: damage.iter().map(|seal| damaged(record, seal)).collect(),
         }
     }
@@ -89,6 +97,18 @@ fn search(campaign: &str, levels: &mut [LevelReport]) -> Option<Saturation> {
         level.purpose = searched.purpose(level.facts.ordinal).map(Purpose::name);
     }
     Some(searched::saturation(&searched))
+}
+
+fn measure(level: &LevelRecord, seed: Seed) -> Measured<'_> {
+    Measured::of(level, seed.of_repeat(level.planned.repeat))
+}
+
+/// Whether a level may be called saturated only if the client was proven for more.
+fn needs_proof(header: &RunHeader) -> bool {
+    match (header.mode, header.tier) {
+        (Mode::Floodmark, Tier::Thorough) => true,
+        (Mode::Floodmark, Tier::Quick | Tier::Default) | (Mode::Paper, _) => false,
+    }
 }
 
 /// The peak and the saturation point as the paper has them.
@@ -129,8 +149,10 @@ fn damaged(record: &RunRecord, damage: &Damage) -> String {
     let mut levels = record.levels.iter();
     match levels.find(|level| level.id == damage.level) {
         Some(LevelRecord { planned, .. }) => format!(
-            "the stored seal of agent {} for {} {}: {}",
-            damage.agent, planned.phase, planned.label, damage.reason
+            "the stored seal of agent {} for {}: {}",
+            damage.agent,
+            planned.title(),
+            damage.reason
         ),
         None => damage.to_string(),
     }

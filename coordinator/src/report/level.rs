@@ -187,6 +187,7 @@ fn rates(level: &Measured<'_>, hardware: Hardware) -> Rates {
     });
     Rates {
         requests_per_s: real(rates.requests),
+        events_per_s: real(level.events_per_s()),
         output_tok_s: real(rates.output),
         output_tok_s_ci95: interval,
         prompt_tok_s: real(rates.prompt),

@@ -10,6 +10,7 @@ mod imported;
 mod level;
 mod model;
 mod plain;
+mod proof;
 mod repeats;
 mod searched;
 mod server_history;
@@ -28,6 +29,7 @@ pub use model::{
     RateMax, Rates, Real, ReportModel, Requests, Saturation, Sketch, TargetIdentity, TokenSource,
     TokenSums, Usl, Window, WithFailures,
 };
+pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub(crate) use searched::{Next, Searched};
 pub use summary::summary_json;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
+use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use crate::classify::Verdict;
 use crate::record::{RunHeader, UnixMs};
@@ -39,6 +40,8 @@ pub struct ReportModel {
     pub peak: Option<Peak>,
     /// Where the target saturates.
     pub saturation: Saturation,
+    /// What was proven of the client.
+    pub client_proof: Vec<ClientProof>,
     /// Levels that were run more than once, over their repeats.
     pub repeats: Vec<RepeatedLevel>,
     /// What the target said it is.
@@ -259,6 +262,8 @@ pub struct MeasuredRequests {
 pub struct Rates {
     /// Requests that ended well.
     pub requests_per_s: Option<Real>,
+    /// Token-bearing events.
+    pub events_per_s: Option<Real>,
     /// Completion tokens.
     pub output_tok_s: Option<Real>,
     /// The interval of that rate, of a level that is measured in a window.

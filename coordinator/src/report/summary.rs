@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, Saturation, TargetIdentity};
+use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use crate::classify::LIMITS_VERSION;
 use crate::record::UnixMs;
@@ -48,6 +49,7 @@ struct Summary<'a> {
     target: &'a TargetIdentity,
     ended_because: &'a str,
     damage: &'a [String],
+    client_proof: &'a [ClientProof],
 }
 
 #[derive(Serialize)]
@@ -87,6 +89,7 @@ impl<'a> Summary<'a> {
             target: &model.target,
             ended_because: &model.ended_because,
             damage: &model.damage,
+            client_proof: &model.client_proof,
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use common::assignment::Pace;
 use common::outcome::Failure;
 use common::phase::Phase;
 use common::slo::Slo;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::*;
-use crate::campaign::Mode;
+use crate::campaign::{Mode, Tier};
 use crate::record::{LevelFate, LevelRecord, RunOutcome, RunRecord};
 use crate::store::Damage;
 use crate::testdata::{Shape, Windowed, killed_run, level, run, seal_of};
@@ -79,6 +80,66 @@ fn a_windowed_level_as_json() {
     let mut level = json(&windowed_run())["levels"][1].take();
     level.as_object_mut().unwrap().remove("per_agent");
     insta::assert_snapshot!(serde_json::to_string_pretty(&level).unwrap());
+}
+
+/// The same run with a proof before it that passed, and one after it that did not.
+fn proven_run() -> RunRecord {
+    let mut record = windowed_run();
+    let proof = |when: &str, ttft_us: u64| {
+        let mut level = Windowed { users: 40, ..Windowed::USUAL }.level();
+        for share in &mut level.shares {
+            let tally = &mut share.seal.as_mut().unwrap().snapshot.tally;
+            let count = tally.latencies.ttft.count();
+            tally.latencies.ttft = Default::default();
+            (0..count).for_each(|_| tally.latencies.ttft.record_ns(ttft_us * 1000));
+            (0..70u64).for_each(|second| tally.events(second * 1_000_000_000, 700));
+        }
+        let pace = Pace { ttft: Duration::from_millis(200), itl: Duration::from_millis(20) };
+        level.planned.proof = Some(pace);
+        level.planned.label = format!("client proof {when}");
+        level
+    };
+    record.levels.insert(0, proof("before", 200_000));
+    record.levels.push(proof("after", 206_000));
+    record
+}
+
+#[test]
+fn proofs_of_the_client_are_no_levels() {
+    let (without, with) = (windowed_run(), proven_run());
+    let plain = model(&without);
+    let proven = model(&with);
+    assert_eq!(plain.client_proof, []);
+    let client_proof = proven.client_proof.clone();
+    assert_eq!(ReportModel { client_proof: Vec::new(), ..proven.clone() }, plain);
+    let passed: Vec<(&str, bool)> =
+        client_proof.iter().map(|proof| (proof.when.as_str(), proof.passed())).collect();
+    assert_eq!(passed, [("before", true), ("after", false)], "{client_proof:#?}");
+    let shown = shown(&with);
+    let section = &shown[shown.find("client proof").unwrap()..shown.find("files").unwrap()];
+    insta::assert_snapshot!(section);
+    let mut json = json(&with)["client_proof"][1].take();
+    json["per_agent"].as_array_mut().unwrap().truncate(1);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
+}
+
+#[test]
+fn a_thorough_run_says_saturated_of_a_proven_client_only() {
+    let loads = |record: &RunRecord| {
+        let levels = model(record).levels;
+        levels.iter().map(|level| level.axes.load).collect::<Vec<_>>()
+    };
+    let mut record = proven_run();
+    // Twice the users at hardly more than half the pace.
+    let shape = Shape { ttft_us: 390_000, itl_us: 39_000, ..Windowed::USUAL.shape };
+    record.levels[5] =
+        Windowed { phase: Phase::Saturation, users: 40, shape, ..Windowed::USUAL }.level();
+    assert!(loads(&record).contains(&Some("SATURATED")), "{:?}", loads(&record));
+    record.header.tier = Tier::Thorough;
+    assert!(!loads(&record).contains(&Some("SATURATED")), "{:?}", loads(&record));
+    assert!(shown(&record).contains("UNPROVEN (WARN): the client is proven for 40 in flight"));
+    record.levels.retain(|level| level.planned.proof.is_none());
+    assert!(shown(&record).contains("UNPROVEN (WARN): the run has no client proof"));
 }
 
 #[test]

@@ -8,13 +8,14 @@ use super::model::{
     Capacity, Distribution, LevelReport, LevelState, Real, ReportModel, Saturation, TokenSource,
 };
 use super::plain::{CLIP, plain, wrap};
+use super::proof::proofs_text;
 use super::repeats::Spread;
 use super::summary::timestamp;
 use crate::campaign::Mode;
 use crate::classify::{Headline, REPEATS_COV_MAX};
 use crate::store::{CAMPAIGN_FILE, FILE, mode_word, tier_word};
 
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 
 /// Things said by the target that are shown.
 const DETAILS_SHOWN: usize = 12;
@@ -27,7 +28,7 @@ const FORCED_LENGTH: &str = "ignore_eos and min_tokens force the length of answe
      default)";
 
 /// Longest evidence that is shown: it is floodmark's own text, with names from outside in it.
-const EVIDENCE_CLIP: usize = 600;
+pub(super) const EVIDENCE_CLIP: usize = 600;
 
 /// Answers that the table tells enough of.
 const QUIET: [&str; 2] = ["OK", "SCALING"];
@@ -38,8 +39,14 @@ const AGENTS_SHOWN: usize = 16;
 /// The report of the run in the result directory `dir`.
 pub fn text(model: &ReportModel, dir: &Path) -> String {
     let mut out = header(model);
-    let sections =
-        [table(model), repeats(model), failures(model), findings(model), headline(model)];
+    let sections = [
+        table(model),
+        repeats(model),
+        failures(model),
+        findings(model),
+        headline(model),
+        proofs_text(&model.client_proof),
+    ];
     for section in sections {
         if !section.is_empty() {
             out.push('\n');

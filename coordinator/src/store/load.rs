@@ -229,6 +229,7 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
             },
             before: optional(row, "before", states::before_of)?.unwrap_or_default(),
             cooldown: Duration::from_nanos(row.get("cooldown_ns")?),
+            proof: optional(row, "proof", states::proof_of)?,
         },
         shares: Vec::new(),
         fired_at: row.get::<_, Option<u64>>("fired_at_ms")?.map(UnixMs),

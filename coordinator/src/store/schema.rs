@@ -39,7 +39,7 @@ impl Schema {
     pub(super) fn levels(self) -> &'static str {
         match self {
             Self::One => {
-                "SELECT *, NULL AS arrivals, NULL AS window, NULL AS before FROM levels \
+                "SELECT *, NULL AS arrivals, NULL AS window, NULL AS before, NULL AS proof FROM levels \
                  ORDER BY begun"
             }
             Self::Two => "SELECT * FROM levels ORDER BY begun",
@@ -131,6 +131,7 @@ CREATE TABLE levels (
     fired_at_ms   INTEGER,
     fate          TEXT,
     fate_because  TEXT,
+    proof         TEXT,
     UNIQUE (ordinal, attempt)
 ) STRICT;
 

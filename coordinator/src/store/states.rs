@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
+use common::assignment::Pace;
 use common::slo::Slo;
 use common::time::duration_ns;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,17 @@ pub(super) fn window_of(text: &str) -> Option<WindowPlan> {
     Some(WindowPlan { least, most, turns, requests, precise })
 }
 
+/// The text of a proof's pace.
+pub(super) fn proof_text(Pace { ttft, itl }: Pace) -> String {
+    text(&StoredPace { ttft_ns: duration_ns(ttft), itl_ns: duration_ns(itl) })
+}
+
+/// The pace that a text stands for.
+pub(super) fn proof_of(text: &str) -> Option<Pace> {
+    let StoredPace { ttft_ns, itl_ns } = serde_json::from_str(text).ok()?;
+    Some(Pace { ttft: Duration::from_nanos(ttft_ns), itl: Duration::from_nanos(itl_ns) })
+}
+
 /// The text of what is done before a level: words, none for nothing.
 pub(super) fn before_text(before: Preparation) -> Option<String> {
     let Preparation { restart_server, reset_cache } = before;
@@ -151,6 +163,7 @@ pub(crate) fn planned_json(planned: &PlannedLevel) -> Value {
         "cache": workload.cache.name(),
         "before": before_text(planned.before),
         "cooldown_ns": duration_ns(planned.cooldown),
+        "proof": planned.proof.map(|pace| value(proof_text(pace))),
     })
 }
 
@@ -204,6 +217,13 @@ struct StoredWindow {
     turns: u32,
     requests: u64,
     precise: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPace {
+    ttft_ns: u64,
+    itl_ns: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
-use common::assignment::{End, Load};
+use common::assignment::{End, Load, Pace};
 use common::slo::Slo;
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -66,6 +66,7 @@ fn windows_rates_and_what_levels_are_judged_by_load_as_they_were_stored() {
     run.levels[2].planned.load =
         Load { users: 4000, arrivals: Arrivals::Open(Schedule { law, rate }), end: End::Window };
     run.levels[2].planned.window = Some(window);
+    run.levels[4].planned.proof = Some(Pace { ttft: ms(200), itl: Duration::from_nanos(1) });
     run.levels[3].planned.load.arrivals = Arrivals::Closed { ramp: ms(2500) };
     let dir = TempDir::new().unwrap();
     drop(stored(dir.path(), &run));
@@ -76,6 +77,7 @@ fn windows_rates_and_what_levels_are_judged_by_load_as_they_were_stored() {
     insta::assert_snapshot!(shown("SELECT arrivals FROM levels WHERE ordinal = 2"), @r#"{"loop":"open","law":"gamma","shape_milli":250,"rate_micro":12500000,"ramp":{"from_micro":1,"over_ns":30000000000,"curve":"step","steps":5}}"#);
     insta::assert_snapshot!(shown("SELECT arrivals FROM levels WHERE ordinal = 3"), @r#"{"loop":"closed","ramp_ns":2500000000}"#);
     insta::assert_snapshot!(shown("SELECT window FROM levels WHERE ordinal = 2"), @r#"{"least_ns":1000000,"most_ns":2000000,"turns":5,"requests":662,"precise":true}"#);
+    insta::assert_snapshot!(shown("SELECT proof FROM levels WHERE ordinal = 4"), @r#"{"ttft_ns":200000000,"itl_ns":1}"#);
 }
 
 #[test]
@@ -336,6 +338,7 @@ proptest! {
     fn any_stored_text_is_answered(text in "[{}\\[\\]\":,a-z_0-9]{0,40}") {
         prop_assert_eq!(states::arrivals_of(&text), None);
         prop_assert_eq!(states::window_of(&text), None);
+        prop_assert_eq!(states::proof_of(&text), None);
         prop_assert_eq!(states::judging_of(&text), None);
     }
 }

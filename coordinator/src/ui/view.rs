@@ -52,7 +52,7 @@ impl LevelView {
     /// A level that has just been ordered to fire.
     pub fn new(planned: &PlannedLevel, fired: Tick) -> Self {
         Self {
-            title: format!("{} {}", planned.phase, planned.label),
+            title: planned.title(),
             users: planned.load.users,
             requests: planned.load.requests(),
             progress: None,

@@ -22,8 +22,9 @@ mod work;
 
 use common::phase::Phase;
 
+use super::proof::{self, Proof};
 use super::status::Found;
-use super::{Axis, Headline, Reliability, Verdict};
+use super::{Axis, Code, Headline, Reliability, Verdict};
 use crate::campaign::{Judging, Mode};
 use crate::measure::Measured;
 use crate::record::{AgentRecord, IdentityRecord, LevelFate};
@@ -44,6 +45,8 @@ pub(crate) struct Context<'a> {
     pub(crate) agents: &'a [AgentRecord],
     /// What the target said it is.
     pub(crate) identities: &'a [IdentityRecord],
+    /// The proofs of the client, where one is needed before a level may be called saturated.
+    pub(crate) proofs: Option<&'a [Proof]>,
 }
 
 /// A level judged. An answer is `None` where the level is no result, or where there is nothing to
@@ -112,10 +115,23 @@ pub(crate) fn judge(levels: &[Measured<'_>], context: &Context<'_>) -> Vec<Judge
             let lower = standing.lower(level);
             judgement.elasticity = load::elasticity(level, &lower);
             judgement.load = load::load(level, &lower, judgement.elasticity);
+            doubt(judgement, level, context);
         }
         judgement.headline = Some(headline(judgement));
     }
     judged
+}
+
+/// Without a client that is proven for more, nobody knows whose limit was reached.
+fn doubt(judgement: &mut Judgement, level: &Measured<'_>, context: &Context<'_>) {
+    if let (Some(load), Some(proofs)) = (&mut judgement.load, context.proofs)
+        && load.status == LoadStatus::Saturated
+        && let Some(why) = proof::uncovered(level, proofs)
+    {
+        load.status = LoadStatus::Undecided;
+        load.evidence.push_str("; UNPROVEN");
+        judgement.verdicts.push(Verdict::warn(Code::Unproven, why));
+    }
 }
 
 /// Whether a level ended as planned.

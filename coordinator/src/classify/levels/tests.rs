@@ -21,6 +21,7 @@ fn context(run: &RunRecord) -> Context<'_> {
         judging: run.header.judging,
         agents: &run.agents,
         identities: &run.identities,
+        proofs: None,
     }
 }
 
@@ -412,6 +413,43 @@ fn more_load_scales_saturates_or_straddles_by_its_interval() {
     assert_eq!(pair(10_720, 0.01), Some(LoadStatus::Undecided));
     assert_eq!(pair(10_900, 0.30), Some(LoadStatus::Undecided));
     assert_eq!(load_of(&[with_rate(10, 10_000, 0.01)]), None, "nothing to compare with");
+}
+
+#[test]
+fn a_client_that_is_not_proven_leaves_saturation_open() {
+    let run = testdata::run();
+    let seed = common::seed::Seed(run.header.seed);
+    let levels = [with_rate(10, 10_000, 0.01), with_rate(20, 10_500, 0.01)];
+    let measured: Vec<_> = levels.iter().map(|level| Measured::of(level, seed)).collect();
+    let with = |proofs: Option<&[Proof]>| {
+        let last = judge(&measured, &Context { proofs, ..context(&run) }).pop().unwrap();
+        let is_told = last.verdicts.iter().any(|verdict| {
+            assert!(!verdict.strikes());
+            verdict.code == Code::Unproven
+        });
+        (last.load.map(|axis| axis.status), last.headline, is_told)
+    };
+    let proof = |passed| Proof {
+        passed,
+        asked: 40,
+        in_flight: Some(40.0),
+        requests_per_s: Some(1e6),
+        events_per_s: Some(1e6),
+        checks: Vec::new(),
+    };
+    let saturated = (Some(LoadStatus::Saturated), Some(Headline::Saturated), false);
+    let open = (Some(LoadStatus::Undecided), Some(Headline::Ok), true);
+    assert_eq!(with(None), saturated);
+    assert_eq!(with(Some(&[])), open);
+    assert_eq!(with(Some(&[proof(false)])), open);
+    assert_eq!(with(Some(&[proof(false), proof(true)])), saturated);
+    let half = Proof { in_flight: Some(20.0), ..proof(true) };
+    assert_eq!(with(Some(&[half])), open);
+    // What does not claim saturation needs no proof.
+    let rising = [with_rate(10, 10_000, 0.01), with_rate(20, 15_000, 0.01)];
+    let measured: Vec<_> = rising.iter().map(|level| Measured::of(level, seed)).collect();
+    let judged = judge(&measured, &Context { proofs: Some(&[]), ..context(&run) });
+    assert!(judged.iter().all(|j| j.verdicts.iter().all(|v| v.code != Code::Unproven)));
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn every_flag_reaches_the_campaign() {
     let line = "--target http://h/v1 --model m --users 3 --input-tokens 9 --output-tokens 8 \
                 --requests 40 --name night --mode paper --tier thorough --seed 7 \
                 --endpoint completions --streaming off --ready-timeout 20m \
-                --set workloads.default.cache=cold";
+                --client-proof on --set workloads.default.cache=cold";
     insta::assert_snapshot!(resolved(line, &Environment::default()).unwrap(), @r#"
     name = "night"
     mode = "paper"
@@ -80,6 +80,11 @@ fn every_flag_reaches_the_campaign() {
     output_tokens = 8
     forced_length = true
     cache = "cold"
+
+    [client_proof]
+    before = true
+    after = true
+    headroom = 2.0
 
     [[phases.scaling]]
     users = [3]
@@ -124,6 +129,11 @@ fn every_flag_of_an_open_loop_reaches_the_campaign() {
     
     [hardware]
     gpus = 8.0
+    
+    [client_proof]
+    before = false
+    after = false
+    headroom = 2.0
     
     [[phases.scaling]]
     rate = [2, 12.5]

@@ -76,7 +76,8 @@ fn validity(level: &LevelReport) -> Validity {
         | Code::WorkNotEqual
         | Code::CacheUndeclared
         | Code::AgentOutlier
-        | Code::ServerChanged => of_others,
+        | Code::ServerChanged
+        | Code::Unproven => of_others,
     };
     let complete = match level.state {
         LevelState::Complete => Validity::Valid,
