@@ -4,6 +4,13 @@
 //! ```text
 //! cargo test --release -p floodmark-tests --test figures -- --nocapture
 //! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests panic, and say why; figures are shown"
+)]
 
 mod search;
 

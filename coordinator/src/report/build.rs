@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use common::phase::Phase;
 use common::seed::Seed;
 
-use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel, Saturation};
+use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel};
 use super::proof::ClientProof;
+use super::saturation::Saturation;
 use super::searched::{self, Searched};
 use super::{level, server_history};
 use crate::campaign::{self, Mode, Overlay, Source, Tier};

@@ -12,6 +12,7 @@ mod model;
 mod plain;
 mod proof;
 mod repeats;
+mod saturation;
 mod searched;
 mod server_history;
 mod summary;
@@ -24,13 +25,13 @@ use crate::store::{StoreError, write_whole};
 pub use compared::{comparison_json, comparison_text};
 pub use imported::{imported_json, imported_text};
 pub use model::{
-    AgentLine, Axes, AxesEvidence, Capacity, Client, Distribution, Ends, Facts, LatencyMs,
-    LevelReport, LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval,
-    RateMax, Rates, Real, ReportModel, Requests, Saturation, Sketch, TargetIdentity, TokenSource,
-    TokenSums, Usl, Window, WithFailures,
+    AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,
+    LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real,
+    ReportModel, Requests, Sketch, TargetIdentity, TokenSource, TokenSums, Window, WithFailures,
 };
 pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
+pub use saturation::{Capacity, RateMax, Saturation, Usl};
 pub(crate) use searched::{Next, Searched};
 pub use summary::summary_json;
 pub use text::text;

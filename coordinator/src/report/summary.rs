@@ -4,9 +4,10 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, Saturation, TargetIdentity};
+use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, TargetIdentity};
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
+use super::saturation::Saturation;
 use crate::classify::LIMITS_VERSION;
 use crate::record::UnixMs;
 use crate::store::{mode_word, tier_word};

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::model::{
-    Capacity, Distribution, LevelReport, LevelState, Real, ReportModel, Saturation, TokenSource,
-};
+use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
 use super::proof::proofs_text;
 use super::repeats::Spread;
+use super::saturation::{Capacity, Saturation};
 use super::summary::timestamp;
 use crate::campaign::Mode;
 use crate::classify::{Headline, REPEATS_COV_MAX};

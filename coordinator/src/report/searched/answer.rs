@@ -4,7 +4,8 @@ use super::Searched;
 use crate::campaign::goal_word;
 use crate::classify::number::number;
 use crate::plan::PlannedSearch;
-use crate::report::model::{Capacity, RateMax, Real, Saturation, Usl};
+use crate::report::model::Real;
+use crate::report::saturation::{Capacity, RateMax, Saturation, Usl};
 use crate::search::{self, Answer, Goal, Step};
 
 /// What the report says of saturation after a search.
