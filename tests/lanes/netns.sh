@@ -3,8 +3,9 @@
 # one bridge, 10.77.0.0/24, with certificates from `floodmark pki`.
 #
 # Checks that a campaign over mutual TLS accounts for what the target saw, that whoever lacks the
-# right certificate or target is refused before anything is sent, and what happens when a cable is
-# cut or an agent suspended. With --figure it measures instead: 1,000 users on 4 agents.
+# right certificate or target is refused before anything is sent, that a starved agent is called the
+# limit, and what happens when a cable is cut or an agent suspended. With --figure it measures
+# instead: 1,000 users on 4 agents.
 #
 #   tests/lanes/netns.sh [--figure] [--skip-ok] [DIR]
 #
@@ -198,6 +199,32 @@ run_ended() {
     same "$1: exit code" 4 "$code"
 }
 
+# A host that gives the generator a fifth of a core, in slices of 100 ms as a CPU quota does: whatever
+# it measures is about itself, and a load that brings no more tokens is not the target's saturation.
+a_starved_agent_is_the_limit() {
+    local process=${PROCESS[h1:7070]} starver
+    (
+        for _ in $(seq 1 900); do
+            kill -s STOP "$process" && sleep 0.08 && kill -s CONT "$process" && sleep 0.02 || exit 0
+        done
+    ) &
+    starver=$!
+    coordinator starved.log run "${TARGET[@]}" --users 20,40,80 --duration 3s --output-tokens 20 \
+        --agents "$AGENTS" --result-dir "$WORK/starved"
+    kill "$starver" 2>/dev/null || true
+    wait "$starver" 2>/dev/null || true
+    kill -s CONT "$process"
+    same "a starved agent: exit code" 0 "$CODE"
+    if ! [ -e "$WORK/starved/summary.json" ]; then return; fi
+    same "a starved agent: levels that are CLIENT_LIMITED" 3 \
+        "$(summary starved '[.levels[] | select(any(.verdicts[]; .code == "CLIENT_LIMITED"))] | length')"
+    same "a starved agent: the evidence names it" 3 \
+        "$(summary starved '[.levels[].verdicts[] | select(.code == "CLIENT_LIMITED" and (.evidence | contains("h1")))] | length')"
+    same "a starved agent: levels called SATURATED" 0 \
+        "$(summary starved '[.levels[] | select(.status == "SATURATED" or .axes.load == "SATURATED")] | length')"
+    same "a starved agent: saturation" null "$(summary starved .saturation.users)"
+}
+
 an_agents_cable_is_cut() {
     local cut
     begin_long agent-cut "$AGENTS"
@@ -279,6 +306,7 @@ checks)
     campaign_accounts_for_everything
     strangers_are_refused
     targets_that_are_not_listed_are_refused
+    a_starved_agent_is_the_limit
     an_agents_cable_is_cut
     the_coordinators_cable_is_cut
     an_agent_is_suspended

@@ -58,7 +58,7 @@ impl ReportModel {
             Mode::Paper => paper_peak(&levels, &rows),
             Mode::Floodmark => own_peak(&levels, &measured, &judged),
         };
-        let saturation = found.unwrap_or(saturation);
+        let saturation = found.map_or(saturation, |found| found.if_proven(&levels));
         let (outcome, exit_code, because) = match &record.end {
             Some(end) => (outcome_word(end.outcome), Some(end.exit_code), end.because.clone()),
             None => (

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::model::Real;
+use super::model::{LevelReport, Real};
+use crate::classify::Code;
 
 /// Where the target saturates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,6 +68,23 @@ pub struct Usl {
 }
 
 impl Saturation {
+    /// What a search has found, without the users if levels that would be saturated lack the proof
+    /// of the client that they need: nobody knows whose limit it was.
+    pub(super) fn if_proven(self, levels: &[LevelReport]) -> Self {
+        let lacks = |level: &LevelReport| {
+            level.verdicts.iter().any(|verdict| verdict.code == Code::Unproven)
+        };
+        if self.users.is_none() || !levels.iter().any(lacks) {
+            return self;
+        }
+        let because = format!(
+            "{}: no proof of the client covers what was measured; {}",
+            Code::Unproven.name(),
+            self.because
+        );
+        Self { users: None, because, ..self }
+    }
+
     /// What levels tell that no search has found.
     pub(super) fn of_levels(users: Option<u32>, method: &'static str, because: String) -> Self {
         Self {
@@ -82,5 +100,28 @@ impl Saturation {
             usl: None,
             n_power: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::{Effect, Verdict};
+    use crate::report::ReportModel;
+    use crate::testdata::run;
+
+    #[test]
+    fn what_a_search_found_is_held_back_where_the_client_is_not_proven() {
+        let found = Saturation {
+            ci: Real::new(5.0).zip(Real::new(7.0)).map(|(low, high)| [low, high]),
+            ..Saturation::of_levels(Some(6), "search", "saturates at 6 users".to_owned())
+        };
+        let mut levels = ReportModel::new(&run(), &[]).levels;
+        assert_eq!(found.clone().if_proven(&levels), found);
+        let (code, effect, evidence) = (Code::Unproven, Effect::Warn, String::new());
+        levels[1].verdicts.push(Verdict { code, effect, evidence });
+        let held = found.clone().if_proven(&levels);
+        assert_eq!((held.users, held.ci), (None, found.ci));
+        assert!(held.because.starts_with("UNPROVEN: ") && held.because.ends_with("at 6 users"));
     }
 }

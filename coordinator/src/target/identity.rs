@@ -38,14 +38,20 @@ pub struct ServedModel {
 }
 
 impl Identity {
-    /// Asks the target. Whatever cannot be had is left out.
+    /// Asks the target. Whatever cannot be had is left out, and a target that cannot be reached is
+    /// not asked again.
     pub async fn ask(target: &Target, key: Option<&SecretString>) -> Self {
         let (base, key) = (target.base_url.to_string(), key.cloned());
         let asked = tokio::task::spawn_blocking(move || {
-            let page = |path: &str| {
+            let mut reached = true;
+            let mut page = |path: &str| {
+                if !reached {
+                    return None;
+                }
                 let url = format!("{base}{path}");
-                let said = ask(Method::Get, &url, key.as_ref(), PAGE_MAX, ANSWER_TIMEOUT).ok()?;
-                (said.status == 200).then_some(said.body)
+                let said = ask(Method::Get, &url, key.as_ref(), PAGE_MAX, ANSWER_TIMEOUT);
+                reached = said.is_ok();
+                said.ok().filter(|said| said.status == 200).map(|said| said.body)
             };
             Self {
                 models: page("/v1/models").and_then(|body| models(&body)),
