@@ -301,9 +301,9 @@ impl<'a> Driver<'a> {
                 Some(Event::Prepared { level })
             }
             JobDone::NotPrepared { level, why } => Some(Event::PrepareFailed { level, why }),
-            JobDone::Measured(levels) => {
+            JobDone::Measured(model) => {
                 let Setup { decider, proof_after, .. } = &mut *self.setup;
-                let (levels, because) = proof_after.follow(decider, &levels?);
+                let (levels, because) = proof_after.follow(decider, &*model?);
                 Some(Event::Decided { levels, because })
             }
             JobDone::Left(identity) => {
@@ -470,12 +470,14 @@ impl<'a> Driver<'a> {
 
     fn prepare(&mut self, level: LevelId, what: Preparation) {
         let Setup { target, api_key, server, identity, .. } = &*self.setup;
+        let arm = self.machine.planned_of(level).and_then(|planned| planned.arm);
         if what.restart_server {
-            self.ui.say("restarting the server");
+            let arm = arm.map_or_else(String::new, |arm| format!(" for {}", arm.title()));
+            self.ui.say(&format!("restarting the server{arm}"));
         }
         let server =
             Server { target: target.clone(), api_key: api_key.clone(), plan: server.clone() };
-        self.job = Some(Job::prepare(level, what, server, identity.clone(), self.clock));
+        self.job = Some(Job::prepare(level, what, arm, server, identity.clone(), self.clock));
     }
 
     fn arm(&mut self, level: LevelId) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use common::ids::{BootId, LevelId, Name, RunId};
 use common::snapshot::Seal;
 
 use crate::campaign::{Judging, Mode, Tier};
-use crate::plan::PlannedLevel;
+use crate::plan::{Arm, PlannedLevel};
 use crate::target::identity::Identity;
 
 /// A wall-clock instant in milliseconds since 1970, used as a label only.
@@ -31,6 +31,50 @@ impl RunRecord {
     /// The levels of the campaign, in order: those that are no proof of the client.
     pub fn measured(&self) -> impl Iterator<Item = &LevelRecord> {
         self.levels.iter().filter(|level| level.planned.proof.is_none())
+    }
+}
+
+/// What the servers of a run said they are, in order. An ablation has two of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Servers<'a> {
+    base: Vec<&'a IdentityRecord>,
+    new: Vec<&'a IdentityRecord>,
+}
+
+impl<'a> Servers<'a> {
+    /// Those of a run. What ran before an ablation started its first is neither of its two.
+    pub fn of(record: &'a RunRecord) -> Self {
+        let arm_at = |ordinal: u32| {
+            let level = record.levels.iter().find(|level| level.id.ordinal == ordinal)?;
+            level.planned.arm
+        };
+        let is_ablation = record.levels.iter().any(|level| level.planned.arm.is_some());
+        let mut servers = Self::default();
+        let mut runs: Option<bool> = (!is_ablation).then_some(false);
+        for said in &record.identities {
+            match said.asked {
+                Asked::Restarted { ordinal } if is_ablation => {
+                    runs = arm_at(ordinal).map(Arm::is_new_configuration);
+                }
+                Asked::Restarted { .. } | Asked::Began | Asked::Ended => {}
+            }
+            match runs {
+                Some(false) => servers.base.push(said),
+                Some(true) => servers.new.push(said),
+                None => {}
+            }
+        }
+        servers
+    }
+
+    /// What the server of an arm said, or that of a run without arms.
+    pub fn of_arm(&self, arm: Option<Arm>) -> &[&'a IdentityRecord] {
+        if arm.is_some_and(Arm::is_new_configuration) { &self.new } else { &self.base }
+    }
+
+    /// Each of them.
+    pub fn each(&self) -> [&[&'a IdentityRecord]; 2] {
+        [&self.base, &self.new]
     }
 }
 

@@ -169,6 +169,7 @@ pub(crate) fn level(
             phase,
             place: 0,
             repeat: 0,
+            arm: None,
             label: users.to_string(),
             load,
             allow_capped: requests < u64::from(users),

@@ -38,9 +38,13 @@ fn an_unknown_flag_or_command_is_bad_usage() {
 #[test]
 fn the_sample_campaigns_have_plans() {
     let root = binaries::root();
-    for (file, levels) in
-        [("paper-text.toml", 18), ("quick.toml", 4), ("windows.toml", 12), ("rates.toml", 9)]
-    {
+    for (file, levels) in [
+        ("paper-text.toml", 18),
+        ("quick.toml", 4),
+        ("windows.toml", 12),
+        ("rates.toml", 9),
+        ("ablation.toml", 70),
+    ] {
         let path = format!("deploy/campaigns/{file}");
         let text = floodmark(&root, &["plan", &path]);
         assert_eq!(text.code, Some(0), "{}", text.stderr);

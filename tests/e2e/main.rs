@@ -7,6 +7,7 @@
     reason = "tests panic, and say why"
 )]
 
+mod ablation;
 mod cli;
 mod demo;
 mod lease;

@@ -5,12 +5,13 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `repeats`, `proof` | know every key, its default and its limits |
+//! | `parse`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
 //! Nothing here reads a file, the environment or a key.
 
+mod ablation;
 mod ends;
 mod judging;
 mod offered;
@@ -41,6 +42,7 @@ use common::slo::Slo;
 use common::target::Target;
 use common::workload::Workload;
 
+pub use ablation::Ablation;
 pub(crate) use judging::quantile_name;
 pub(crate) use offered::{law_word, rate_text};
 pub use overlay::{FlagValue, Overlay};
@@ -50,7 +52,7 @@ pub use raw::Source;
 pub use repeats::{Order, Repeats, ResetCache, Until};
 pub use search::SearchPlan;
 pub(crate) use search::{goal_word, rate_text as searched_rate_text};
-pub use server::{CacheReset, ServerPlan};
+pub use server::{CacheReset, Restarts, ServerPlan};
 
 /// The campaign that a file and an overlay describe, or everything that is wrong with them.
 ///
@@ -87,6 +89,8 @@ pub struct Campaign {
     pub server: ServerPlan,
     /// How often the levels are run.
     pub repeats: Repeats,
+    /// The two configurations of the server that are compared, if it is an ablation.
+    pub ablation: Option<Ablation>,
     /// What levels are judged by.
     pub judging: Judging,
     /// What is proven of the client.

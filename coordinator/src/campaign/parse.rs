@@ -8,6 +8,7 @@ use common::seed::Seed;
 use common::target::{BaseUrl, Endpoint, Target, Timeouts, UrlError};
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
+use super::ablation::read_ablation;
 use super::judging::read_judging;
 use super::phases::{Given, Phases, read_phases};
 use super::proof::read_client_proof;
@@ -46,6 +47,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         "hardware",
         "server",
         "repeats",
+        "ablation",
     ];
     let top = Section::open(&root, &valid, c)?;
     let name = match top.get("name") {
@@ -82,8 +84,9 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         floor: judging.and_then(|(_, floor)| floor),
         objectives: judging.map(|(judging, _)| !judging.slo.is_empty()),
     };
-    let server = read_server(top.get("server"), c);
-    let repeats = read_repeats(top.get("repeats"), server.as_ref(), c);
+    let mut server = read_server(top.get("server"), c);
+    let repeats =
+        read_repeats(top.get("repeats"), server.as_ref(), top.get("ablation").is_some(), c);
     let phases = read_phases(top.get("phases"), &given, c);
     if let (Some(field), Some(phases)) = (top.get("window"), &phases) {
         refuse_unused(&field, phases, c);
@@ -96,6 +99,12 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
                     leave repeats.count out";
         field.refuse::<()>(c, what);
     }
+    let ablation = match top.get("ablation") {
+        Some(field) => {
+            read_ablation(&field, server.as_mut(), repeats, phases.as_ref(), c).map(Some)
+        }
+        None => Some(None),
+    };
     let (target, api_key, ready_timeout) = target?;
     let Phases { phases, search } = phases?;
     Some(Campaign {
@@ -108,6 +117,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         ready_timeout,
         server: server?,
         repeats: repeats?,
+        ablation: ablation?,
         judging: judging?.0,
         client_proof: client_proof?,
         phases,

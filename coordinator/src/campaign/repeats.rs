@@ -1,8 +1,8 @@
 //! How often the levels are run: the table `repeats`.
 
-use super::ServerPlan;
 use super::raw::Collector;
 use super::read::{Field, Section};
+use super::{Restarts, ServerPlan};
 
 /// Repeats, at most.
 const COUNT_MAX: u32 = 100;
@@ -97,10 +97,12 @@ impl Order {
     }
 }
 
-/// The table `repeats`; `None` if there was any problem with it, alone or with `server`.
+/// The table `repeats`; `None` if there was any problem with it, alone or with `server`. In an
+/// ablation every start of the server is a repeat.
 pub(super) fn read_repeats(
     field: Option<Field<'_>>,
     server: Option<&ServerPlan>,
+    is_ablation: bool,
     c: &mut Collector<'_>,
 ) -> Option<Repeats> {
     let default = Repeats::default();
@@ -122,7 +124,7 @@ pub(super) fn read_repeats(
         None => Some(default.reset_cache),
     };
     let order = match section.get("order") {
-        Some(field) => read_order(&field, count, c),
+        Some(field) => read_order(&field, count.filter(|_| !is_ablation), c),
         None => Some(default.order),
     };
     let until = match section.get("until") {
@@ -144,7 +146,7 @@ fn read_restart(
     c: &mut Collector<'_>,
 ) -> Option<bool> {
     let wanted = field.boolean(c)?;
-    if wanted && server.is_some_and(|server| server.restart.is_none()) {
+    if wanted && server.is_some_and(|server| server.restart == Restarts::Never) {
         let what = "needs server.restart, the command that restarts the server, such as \
                     restart = [\"ssh\", \"gpu1\", \"systemctl\", \"restart\", \"vllm\"]";
         return field.refuse(c, what);

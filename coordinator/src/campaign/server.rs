@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::raw::{Collector, Value};
 use super::read::{Field, Section};
+use crate::plan::Arm;
 use crate::target::hook::CommandLine;
 
 /// Words of a command, and bytes of each, at most.
@@ -17,8 +18,8 @@ const HOOK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// What may be done to the server, and how long it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerPlan {
-    /// The command that restarts it.
-    pub restart: Option<CommandLine>,
+    /// How it is restarted.
+    pub restart: Restarts,
     /// What empties its cache of prompts.
     pub reset_cache: Option<CacheReset>,
     /// The page whose success says that it is ready; `None` for the list of models.
@@ -27,6 +28,22 @@ pub struct ServerPlan {
     pub ready_timeout: Duration,
     /// How long a command may take.
     pub hook_timeout: Duration,
+}
+
+/// How the server is restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restarts {
+    /// Not at all.
+    Never,
+    /// By one command.
+    Same(CommandLine),
+    /// By a command for each configuration of an ablation.
+    Arms {
+        /// What starts the base.
+        base: CommandLine,
+        /// What starts what is judged.
+        new: CommandLine,
+    },
 }
 
 /// What empties the server's cache of prompts.
@@ -38,10 +55,23 @@ pub enum CacheReset {
     Page(String),
 }
 
+impl Restarts {
+    /// What restarts the server for an arm of an ablation, or at all.
+    pub fn command(&self, arm: Option<Arm>) -> Option<&CommandLine> {
+        match self {
+            Self::Never => None,
+            Self::Same(command) => Some(command),
+            Self::Arms { base, new } => {
+                Some(if arm.is_some_and(Arm::is_new_configuration) { new } else { base })
+            }
+        }
+    }
+}
+
 impl Default for ServerPlan {
     fn default() -> Self {
         Self {
-            restart: None,
+            restart: Restarts::Never,
             reset_cache: None,
             ready_page: None,
             ready_timeout: READY_TIMEOUT,
@@ -67,8 +97,8 @@ pub(super) fn read_server(field: Option<Field<'_>>, c: &mut Collector<'_>) -> Op
     };
     let section = Section::open(&field, &["restart", "reset_cache", "ready", "hook_timeout"], c)?;
     let restart = match section.get("restart") {
-        Some(field) => read_command(&field, c).map(Some),
-        None => Some(None),
+        Some(field) => read_command(&field, c).map(Restarts::Same),
+        None => Some(Restarts::Never),
     };
     let reset_cache = match section.get("reset_cache") {
         Some(field) => read_reset(&field, c).map(Some),
@@ -92,7 +122,8 @@ pub(super) fn read_server(field: Option<Field<'_>>, c: &mut Collector<'_>) -> Op
     })
 }
 
-fn read_command(field: &Field<'_>, c: &mut Collector<'_>) -> Option<CommandLine> {
+/// A program and its arguments.
+pub(super) fn read_command(field: &Field<'_>, c: &mut Collector<'_>) -> Option<CommandLine> {
     let Value::List(_) = &field.node.value else {
         let what = "must be a list of a program and its arguments, such as \
                     [\"systemctl\", \"restart\", \"vllm\"]; it is started without a shell";

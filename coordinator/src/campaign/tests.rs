@@ -254,15 +254,15 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "nmae = \"x\"\n{HEAD}{LEVEL}",
-        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
+        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats, ablation",
     ),
     (
         "[gate]\nttft = \"2s\"\n{HEAD}{LEVEL}",
-        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
+        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats, ablation",
     ),
     (
         "\"a\\u001bb\" = 1\n{HEAD}{LEVEL}",
-        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats",
+        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats, ablation",
     ),
     (
         "name = \"a b\"\n{HEAD}{LEVEL}",
@@ -498,6 +498,28 @@ const REFUSALS: &[(&str, &str)] = &[
          2 problems",
     ),
     (
+        "{HEAD}[server]\nrestart = [\"r\"]\n[repeats]\ncount = 3\n[ablation]\nbase = { name = \"a\", restart = [\"a\"] }\nnew = { name = \"b c\" }\nrestarts = 2\naa_restarts = 51\n{LEVEL}",
+        "c.toml:11:1: ablation: each configuration has a command of its own; leave server.restart out\n\
+         c.toml:11:1: ablation: every start of the server is a repeat, and ablation.restarts says how many there are; of repeats only order and reset_cache remain\n\
+         c.toml:13:7: ablation.new.restart: missing; give the command that starts the server so\n\
+         c.toml:13:16: ablation.new.name = \"b c\": a name has 1 to 64 characters of A-Z a-z 0-9 . _ - and starts with a letter or a digit\n\
+         c.toml:14:12: ablation.restarts = 2: must be an integer from 3 to 50\n\
+         c.toml:15:15: ablation.aa_restarts = 51: must be an integer from 3 to 50\n\
+         6 problems",
+    ),
+    (
+        "{HEAD}[ablation]\nbase = { name = \"a\", restart = [\"a\"] }\nnew = { name = \"a\", restart = [\"b\"] }\n[phases]\nwarmup = { workload = \"chat\" }\n",
+        "c.toml:7:1: ablation: a warm-up is compared with nothing; add a level to another phase\n\
+         c.toml:7:1: ablation: both configurations are named a; name them apart\n\
+         2 problems",
+    ),
+    (
+        "{HEAD}[ablation]\nbase = { name = \"a\", restart = [\"r\"] }\nnew = { name = \"b\", restart = [\"r\"] }\n[phases]\nsaturation = { search = { max_users = 50, budget = \"1h\" }, workload = \"chat\" }\n",
+        "c.toml:7:1: ablation: a search finds other levels on each configuration; state the levels\n\
+         c.toml:7:1: ablation: both configurations are started by the same command, so they are one; aa_restarts compares a configuration with itself\n\
+         2 problems",
+    ),
+    (
         "name = \"a\"\nname = \"b\"\n[target",
         "c.toml:2:1: not TOML: duplicate key\n\
          c.toml:3:8: not TOML: unclosed table, expected `]`\n\
@@ -666,7 +688,7 @@ fn a_problem_names_the_flag_or_variable_it_came_from() {
     assert_eq!(
         read_with(&text, &overlay).unwrap_err().to_string(),
         r#"--seed: seed = x: must be an integer from 0 to 18446744073709551615, not a string
---set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats
+--set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats, ablation
 --set number 4: is not of the form key.path=value
 --set number 5: is not of the form key.path=value
 --set phases.baseline.requests: phases.baseline.requests = 1,2: must be an integer from 1 to 1000000000, not a string
@@ -938,13 +960,29 @@ fn arb_repeats() -> impl Strategy<Value = String> {
     ]);
     let order = proptest::sample::select(vec!["as-written", "mirrored", "random"]);
     let reset = proptest::sample::select(vec!["never", "repeat", "level"]);
+    let ablation = proptest::option::of((3u32..=50, 3u32..=50, any::<bool>())).prop_map(|starts| {
+        starts.map(|(restarts, aa, has_aa)| {
+            let aa = if has_aa { aa } else { 0 };
+            format!(
+                "[ablation]\nbase = {{ name = \"a\", restart = [\"sh\", \"a b\"] }}\n\
+                 new = {{ name = \"b.1\", restart = [\"c\"] }}\nrestarts = {restarts}\n\
+                 aa_restarts = {aa}\n"
+            )
+        })
+    });
     let until = proptest::sample::select(vec![
         "",
         "until = { half_width = \"2.5%\", least = 4 }\n",
         "until = { half_width = \"10%\" }\n",
     ]);
-    (server, ready, order, reset, until, any::<bool>(), 5u32..=100).prop_map(
-        |(server, ready, order, reset, until, restart, count)| {
+    (server, ready, order, reset, until, any::<bool>(), 5u32..=100, ablation).prop_map(
+        |(server, ready, order, reset, until, restart, count, ablation)| {
+            if let Some(ablation) = ablation {
+                return format!(
+                    "[server]\n{server}{ready}[repeats]\norder = \"{order}\"\n\
+                     reset_cache = \"{reset}\"\n{ablation}"
+                );
+            }
             format!(
                 "[server]\nrestart = [\"a\"]\n{server}{ready}[repeats]\ncount = {count}\n\
                  order = \"{order}\"\nreset_cache = \"{reset}\"\nrestart_server = {restart}\n{until}"
@@ -1032,6 +1070,11 @@ fn arb_campaign() -> impl Strategy<Value = String> {
                 let paper = mode == Some(Mode::Paper);
                 let names: Vec<&String> = names.iter().collect();
                 let mut bounded = false;
+                if phases.iter().all(|phase| *phase == Phase::Warmup) {
+                    // A warm-up alone is compared with nothing.
+                    text += "[[phases.stress]]\nusers = 1\nrequests = 20000\n";
+                    text += &format!("workload = \"{}\"\n", names[0]);
+                }
                 for (phase, entries) in phases.iter().zip(per_phase) {
                     for entry in entries {
                         bounded |= *phase != Phase::Warmup && entry.end(paper) == ArbEnd::Window;

@@ -13,8 +13,8 @@ use toml::Value;
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::window::Bounds;
 use super::{
-    CacheReset, Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan, Repeats,
-    SearchPlan, ServerPlan, Tier, Until, phases,
+    Ablation, CacheReset, Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan,
+    Repeats, Restarts, SearchPlan, ServerPlan, Tier, Until, phases,
 };
 use crate::target::hook::CommandLine;
 
@@ -46,6 +46,11 @@ impl Campaign {
         lines.push(format!("ready_timeout = {}", lasting(self.ready_timeout)));
         lines.extend(server_lines(&self.server));
         lines.extend(repeats_lines(&self.repeats));
+        if let (Some(ablation), Restarts::Arms { base, new }) =
+            (&self.ablation, &self.server.restart)
+        {
+            lines.extend(ablation_lines(ablation, base, new));
+        }
         let workloads: BTreeMap<&str, &Workload> = self
             .phases
             .iter()
@@ -91,12 +96,12 @@ fn server_lines(server: &ServerPlan) -> Vec<String> {
     if *server == ServerPlan::default() {
         return Vec::new();
     }
-    let command = |command: &CommandLine| {
-        let words: Vec<String> = command.words().map(quoted).collect();
-        format!("[{}]", words.join(", "))
-    };
     let mut lines = vec![String::new(), "[server]".to_owned()];
-    lines.extend(server.restart.as_ref().map(|restart| format!("restart = {}", command(restart))));
+    match &server.restart {
+        Restarts::Same(restart) => lines.push(format!("restart = {}", command(restart))),
+        // Those of an ablation stand in its own table.
+        Restarts::Never | Restarts::Arms { .. } => {}
+    }
     lines.extend(server.reset_cache.as_ref().map(|reset| match reset {
         CacheReset::Command(reset) => format!("reset_cache = {}", command(reset)),
         CacheReset::Page(page) => format!("reset_cache = {{ url = {} }}", quoted(page)),
@@ -106,6 +111,26 @@ fn server_lines(server: &ServerPlan) -> Vec<String> {
     lines.push(format!("ready = {{ {}timeout = {timeout} }}", page.unwrap_or_default()));
     lines.push(format!("hook_timeout = {}", lasting(server.hook_timeout)));
     lines
+}
+
+fn command(command: &CommandLine) -> String {
+    let words: Vec<String> = command.words().map(quoted).collect();
+    format!("[{}]", words.join(", "))
+}
+
+fn ablation_lines(ablation: &Ablation, base: &CommandLine, new: &CommandLine) -> Vec<String> {
+    let Ablation { base: base_name, new: new_name, restarts, aa_restarts } = ablation;
+    let configuration = |key: &str, name: &str, restart: &CommandLine| {
+        format!("{key} = {{ name = {}, restart = {} }}", quoted(name), command(restart))
+    };
+    vec![
+        String::new(),
+        "[ablation]".to_owned(),
+        configuration("base", base_name.as_str(), base),
+        configuration("new", new_name.as_str(), new),
+        format!("restarts = {restarts}"),
+        format!("aa_restarts = {aa_restarts}"),
+    ]
 }
 
 fn repeats_lines(repeats: &Repeats) -> Vec<String> {

@@ -9,12 +9,12 @@ use clap::{Args, ValueEnum};
 use common::ids::RunId;
 
 use super::{Done, Failure};
-use crate::campaign::{Place, Problem, Problems};
+use crate::campaign::{self, Overlay, Place, Problem, Problems, Source};
 use crate::causes::with_causes;
-use crate::compare::{self, Answer, Metric, Options, Run, Side, Sides};
+use crate::compare::{self, Ablated, Answer, Comparison, Metric, Options, Run, Side, Sides};
 use crate::exit::Exit;
-use crate::report;
-use crate::store::{FILE, Store};
+use crate::report::{self, ReportModel};
+use crate::store::{CAMPAIGN_FILE, FILE, Store};
 
 /// The most runs of a side.
 const RUNS_MAX: usize = 1_000;
@@ -22,7 +22,7 @@ const RUNS_MAX: usize = 1_000;
 /// What the exit codes of this command say.
 const EXIT_HELP: &str = "Exit codes:
   0    NEW is not shown to be worse
-  2    a directory holds no run or cannot be read, or nothing can be compared
+  2    a directory holds no run or cannot be read, nothing can be compared, or A/A differs
   99   NEW is worse in a metric that decides";
 
 #[derive(Args)]
@@ -31,8 +31,9 @@ pub(super) struct CompareArgs {
     /// Result directory of a run, or a directory of them, each a repeat (one for each start of the
     /// server)
     base: PathBuf,
-    /// The same of what is judged; exit code 99 if it is worse
-    new: PathBuf,
+    /// The same of what is judged; exit code 99 if it is worse. Without it BASE is a run that is an
+    /// ablation, whose two configurations are compared
+    new: Option<PathBuf>,
     /// How the comparison is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -61,9 +62,8 @@ impl CompareArgs {
                 deciding.push(*metric);
             }
         }
-        if deciding.is_empty() {
-            deciding = Metric::DECIDING.to_vec();
-        }
+        let default = Options::default();
+        let deciding = if deciding.is_empty() { default.deciding } else { deciding };
         Options { margin: self.margin, deciding }
     }
 }
@@ -85,21 +85,59 @@ fn metrics() -> impl clap::builder::TypedValueParser<Value = Metric> {
 }
 
 pub(super) fn run(args: &CompareArgs) -> Result<Done, Failure> {
+    let Some(new) = &args.new else {
+        return ablation(args);
+    };
     let base = side("BASE", &args.base);
-    let new = side("NEW", &args.new);
+    let new = side("NEW", new);
     let (base, new) = Problems::both(base, new).map_err(Failure::usage)?;
     let comparison = compare::compare(&Sides { base, new }, &args.options());
     let text = match args.format {
         Format::Text => report::comparison_text(&comparison),
         Format::Json => report::comparison_json(&comparison),
     };
-    let exit = match comparison.answer {
+    Ok(Done { text, code: exit(&comparison).code() })
+}
+
+fn exit(comparison: &Comparison) -> Exit {
+    match comparison.answer {
         Answer::Worse => Exit::Gate,
         // A gate must not pass because nothing was looked at.
         Answer::NothingComparable => Exit::Usage,
         Answer::Better | Answer::Equivalent | Answer::NoDifferenceShown | Answer::NotTested => {
             Exit::Done
         }
+    }
+}
+
+/// Compares the two configurations of a run that is an ablation.
+fn ablation(args: &CompareArgs) -> Result<Done, Failure> {
+    let refuse = |text: String| {
+        let mut problems = Problems::default();
+        problems.add(problem("BASE", text));
+        Failure::usage(problems)
+    };
+    let dir = &args.base;
+    let loaded = Store::open(dir).and_then(|store| store.load());
+    let loaded = loaded.map_err(|error| refuse(with_causes(&error)))?;
+    let source = Source { name: CAMPAIGN_FILE, text: &loaded.record.header.campaign_toml };
+    let campaign = campaign::resolve(Some(source), &Overlay::default()).ok();
+    let Some(plan) = campaign.and_then(|campaign| campaign.ablation) else {
+        let text = format!(
+            "{} is not an ablation: its campaign states no two configurations; give NEW as well",
+            dir.display()
+        );
+        return Err(refuse(text));
+    };
+    let levels = ReportModel::new(&loaded.record, &loaded.damage).levels;
+    let ablated = Ablated::with(&loaded.record, &levels, &plan, &args.options());
+    let text = match args.format {
+        Format::Text => report::ablation_text(&ablated),
+        Format::Json => report::ablation_json(&ablated),
+    };
+    let exit = match (report::trust(&ablated), &ablated.comparison) {
+        (Ok(()), Some(comparison)) => exit(comparison),
+        (Err(_), _) | (Ok(()), None) => Exit::Usage,
     };
     Ok(Done { text, code: exit.code() })
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use super::group::{Group, LevelKey, Repeat, title};
 use super::side::{Delivered, Facts, Observed, Side};
-use super::{Obstacle, Sides};
+use super::{Obstacle, Sides, Which};
 use crate::classify::{Code, OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
 use crate::stats;
 
@@ -17,6 +17,8 @@ pub(super) fn of_sides(sides: &Sides<Side>) -> (Option<Obstacle>, Vec<String>) {
     let mut notes: Vec<String> = [
         difference(sides, "target", |facts| facts.target.clone()),
         difference(sides, "model", |facts| facts.model.clone()),
+        difference(sides, "served model", |facts| told(facts.served.as_ref())),
+        difference(sides, "version of the server", |facts| told(facts.server_version.as_ref())),
         difference(sides, "endpoint", |facts| {
             facts.endpoint.map_or("not stated", |endpoint| endpoint.name()).to_owned()
         }),
@@ -30,7 +32,9 @@ pub(super) fn of_sides(sides: &Sides<Side>) -> (Option<Obstacle>, Vec<String>) {
     .into_iter()
     .flatten()
     .collect();
-    let runs = sides.map(|side| side.runs.iter().map(|run| run.facts.run).collect::<BTreeSet<_>>());
+    let runs = sides.map(|side| {
+        side.runs.iter().map(|run| (run.facts.run, run.facts.arm)).collect::<BTreeSet<_>>()
+    });
     if runs.base.intersection(&runs.new).next().is_some() {
         notes.push("both sides hold the same run: it is compared with itself".to_owned());
     }
@@ -46,20 +50,30 @@ pub(super) fn streams(sides: &Sides<Side>) -> Option<Obstacle> {
     })
 }
 
-/// A comparison is between two servers: within a side there may be one only. Of the server a record
-/// holds the name of the model that was asked for.
+fn told(what: Option<&String>) -> String {
+    what.map_or_else(|| "not told".to_owned(), Clone::clone)
+}
+
+/// A comparison is between two servers: within a side there may be one only. A server that does not
+/// say what it is proves nothing.
 fn server_changed(sides: &Sides<Side>) -> Option<Obstacle> {
-    sides.each().into_iter().find_map(|(which, side)| {
-        let models = values(side, |facts| facts.model.clone());
-        (models.len() > 1).then(|| Obstacle {
-            code: Some(Code::ServerChanged),
-            evidence: format!(
-                "the runs of {} asked for different models: {}",
-                which.name(),
-                list(&models)
-            ),
-        })
-    })
+    let changed = |(which, side): (Which, &Side)| {
+        let different = |what: &str, of: &dyn Fn(&Facts) -> Option<String>| {
+            let found: BTreeSet<String> =
+                side.runs.iter().filter_map(|run| of(&run.facts)).collect();
+            (found.len() > 1)
+                .then(|| format!("the runs of {} {what}: {}", which.name(), list(&found)))
+        };
+        different("asked for different models", &|facts| Some(facts.model.clone()))
+            .or_else(|| different("were served different models", &|facts| facts.served.clone()))
+            .or_else(|| {
+                different("met different versions of the server", &|facts| {
+                    facts.server_version.clone()
+                })
+            })
+    };
+    let evidence = sides.each().into_iter().find_map(changed)?;
+    Some(Obstacle { code: Some(Code::ServerChanged), evidence })
 }
 
 fn modes(sides: &Sides<Side>) -> Option<Obstacle> {

@@ -19,7 +19,7 @@ pub struct MetricComparison {
     /// The metric.
     pub metric: Metric,
     /// The repeats of both sides.
-    pub arms: Sides<Arm>,
+    pub arms: Sides<ArmValues>,
     /// From BASE to NEW, in [`MetricComparison::unit`]; `None` where a side has no value.
     pub difference: Option<f64>,
     /// The tests; `None` below two repeats on a side, or if the sides are not comparable.
@@ -30,7 +30,7 @@ pub struct MetricComparison {
 
 /// The values of one side, one for each repeat, in rising order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Arm {
+pub struct ArmValues {
     /// The values.
     pub values: Vec<f64>,
     /// Their description; `None` if there are none.
@@ -200,16 +200,16 @@ fn no_value(metric: Metric, which: Which) -> Obstacle {
     Obstacle { code: None, evidence: format!("{} has no {}", which.name(), metric.title()) }
 }
 
-fn arm(metric: Metric, repeats: &[Repeat]) -> Arm {
+fn arm(metric: Metric, repeats: &[Repeat]) -> ArmValues {
     let mut values: Vec<f64> =
         repeats.iter().filter_map(|repeat| repeat.values.get(metric)).collect();
     // A sum depends on its order; repeats have none.
     values.sort_unstable_by(f64::total_cmp);
-    Arm { summary: describe(&values), values }
+    ArmValues { summary: describe(&values), values }
 }
 
 /// Between the means.
-fn difference(metric: Metric, arms: &Sides<Arm>) -> Option<f64> {
+fn difference(metric: Metric, arms: &Sides<ArmValues>) -> Option<f64> {
     let (base, new) = (arms.base.summary?.mean, arms.new.summary?.mean);
     match Unit::of(metric) {
         Unit::Share => ratio(new - base, base),
@@ -227,7 +227,7 @@ fn repeats_needed(metric: Metric, difference: Option<f64>) -> Option<u32> {
 fn test(
     metric: Metric,
     repeats: &Sides<Vec<Repeat>>,
-    arms: &Sides<Arm>,
+    arms: &Sides<ArmValues>,
     options: &Options,
 ) -> Option<Test> {
     let scale = scale(metric, arms);
@@ -264,14 +264,14 @@ fn test(
 }
 
 impl Test {
-    fn difference(&self, metric: Metric, arms: &Sides<Arm>) -> Option<f64> {
+    fn difference(&self, metric: Metric, arms: &Sides<ArmValues>) -> Option<f64> {
         shown(metric, self.scale, self.shift, arms)
     }
 }
 
 /// Logarithms, unless the metric is a share or a value has none.
-fn scale(metric: Metric, arms: &Sides<Arm>) -> Scale {
-    let positive = |arm: &Arm| arm.values.iter().all(|value| *value > 0.0);
+fn scale(metric: Metric, arms: &Sides<ArmValues>) -> Scale {
+    let positive = |arm: &ArmValues| arm.values.iter().all(|value| *value > 0.0);
     let logs = arms.each().into_iter().all(|(_, arm)| positive(arm));
     match Unit::of(metric) {
         Unit::Share if logs => Scale::Log,
@@ -287,7 +287,7 @@ fn on(scale: Scale, values: &[f64]) -> Vec<f64> {
 }
 
 /// A difference on the scale of the test, as it is shown.
-fn shown(metric: Metric, scale: Scale, shift: f64, arms: &Sides<Arm>) -> Option<f64> {
+fn shown(metric: Metric, scale: Scale, shift: f64, arms: &Sides<ArmValues>) -> Option<f64> {
     match (Unit::of(metric), scale) {
         (Unit::Share, Scale::Log) => Some(shift.exp_m1()).filter(|share| share.is_finite()),
         (Unit::Share, Scale::Plain) => ratio(shift, arms.base.summary?.mean),
@@ -296,7 +296,7 @@ fn shown(metric: Metric, scale: Scale, shift: f64, arms: &Sides<Arm>) -> Option<
 }
 
 /// The margin on the scale of the test; as logarithms it is the same in both directions.
-fn margin(metric: Metric, scale: Scale, arms: &Sides<Arm>, share: f64) -> Option<f64> {
+fn margin(metric: Metric, scale: Scale, arms: &Sides<ArmValues>, share: f64) -> Option<f64> {
     match (Unit::of(metric), scale) {
         (Unit::Share, Scale::Log) => Some(share.ln_1p()),
         (Unit::Share, Scale::Plain) => Some(share * arms.base.summary?.mean),

@@ -10,8 +10,10 @@
 //! | `metric` | what is compared, and which way is better |
 //! | `group` | which levels belong together, which repeats are left out |
 //! | `fitness` | what stands in the way of a comparison |
+//! | `ablation` | the comparisons of one run with two configurations |
 //! | `judge` | one metric over all levels: tests and conclusions |
 
+mod ablation;
 mod fitness;
 mod group;
 mod judge;
@@ -23,8 +25,9 @@ mod tests;
 
 use crate::classify::Code;
 
+pub use ablation::Ablated;
 pub use group::{LeftOut, LevelKey};
-pub use judge::{Arm, COV_ASSUMED, Conclusion, MetricComparison, Test, Unit};
+pub use judge::{ArmValues, COV_ASSUMED, Conclusion, MetricComparison, Test, Unit};
 pub use metric::{Metric, Values};
 pub use side::{Delivered, Facts, Observed, Run, Side, Standing};
 
@@ -38,6 +41,12 @@ pub struct Options {
     pub margin: f64,
     /// The metrics that decide, in the order in which they are shown.
     pub deciding: Vec<Metric>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { margin: 0.02, deciding: Metric::DECIDING.to_vec() }
+    }
 }
 
 /// The scale on which values are tested: rates and latencies as ratios, unless one of them is 0.

@@ -1,5 +1,7 @@
 //! A run as the comparison sees it.
 
+use std::collections::BTreeMap;
+
 use common::ids::{Name, RunId};
 use common::target::Endpoint;
 use common::workload::Workload;
@@ -8,9 +10,11 @@ use super::group::LevelKey;
 use super::metric::Values;
 use crate::campaign::{self, Mode, Overlay, Source, Tier};
 use crate::classify::{Code, Verdict};
-use crate::record::{LevelRecord, RunHeader, RunRecord};
+use crate::plan::Arm;
+use crate::record::{Asked, LevelRecord, RunRecord};
 use crate::report::{LevelReport, LevelState, Real, ReportModel, TokenSource};
 use crate::store::Loaded;
+use crate::target::identity::Identity;
 
 /// The runs of one side.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,10 +41,16 @@ pub struct Run {
 pub struct Facts {
     /// The run.
     pub run: RunId,
+    /// The arm of an ablation.
+    pub arm: Option<Arm>,
     /// The base URL of the target.
     pub target: String,
     /// The model asked for.
     pub model: String,
+    /// The models that the server said it serves.
+    pub served: Option<String>,
+    /// The version that it said it is.
+    pub server_version: Option<String>,
     /// The API that was called; `None` if the stored campaign cannot be read.
     pub endpoint: Option<Endpoint>,
     /// Whether answers were streamed.
@@ -109,27 +119,63 @@ pub struct Delivered {
 impl Run {
     /// The run in a store.
     pub fn of(name: String, loaded: &Loaded) -> Self {
-        let RunRecord { header, agents, .. } = &loaded.record;
-        let model = ReportModel::new(&loaded.record, &loaded.damage);
-        let levels = loaded.record.measured().zip(&model.levels).map(observed).collect();
-        Self { name, facts: facts(header, agents.len()), levels }
+        let record = &loaded.record;
+        let model = ReportModel::new(record, &loaded.damage);
+        let levels = record.measured().zip(&model.levels).map(observed).collect();
+        // Levels that ran on another server than the first are struck.
+        let said = record.identities.iter().map(|said| &said.identity);
+        Self { name, facts: facts(record, said), levels }
     }
 }
 
-fn facts(header: &RunHeader, agents: usize) -> Facts {
+impl Side {
+    /// An arm of an ablation called `name`, of whose levels these are the reports: each start of the
+    /// server is a run of its own. `None` if it was not begun.
+    pub(super) fn of_arm(
+        arm: Arm,
+        name: String,
+        record: &RunRecord,
+        levels: &[LevelReport],
+    ) -> Option<Self> {
+        let mut starts: BTreeMap<u32, (u32, Vec<Observed>)> = BTreeMap::new();
+        for (level, report) in record.measured().zip(levels) {
+            if level.planned.arm == Some(arm) {
+                let start = starts.entry(level.planned.repeat);
+                let (_, seen) = start.or_insert_with(|| (level.id.ordinal, Vec::new()));
+                seen.push(observed((level, report)));
+            }
+        }
+        let run = |(repeat, (ordinal, levels)): (u32, (u32, Vec<Observed>))| {
+            let restarted = Asked::Restarted { ordinal };
+            let said = record.identities.iter().filter(|said| said.asked == restarted);
+            let facts = facts(record, said.map(|said| &said.identity));
+            let facts = Facts { arm: Some(arm), ..facts };
+            Run { name: format!("start {}", repeat + 1), facts, levels }
+        };
+        let runs: Vec<Run> = starts.into_iter().map(run).collect();
+        (!runs.is_empty()).then_some(Self { name, runs })
+    }
+}
+
+/// What is the same for all levels. Of what the server `said`, in order, the first word counts.
+fn facts<'a>(record: &RunRecord, said: impl Iterator<Item = &'a Identity> + Clone) -> Facts {
+    let RunRecord { header, agents, .. } = record;
     let source = Source { name: "campaign.toml", text: &header.campaign_toml };
     let campaign = campaign::resolve(Some(source), &Overlay::default()).ok();
     Facts {
         run: header.run,
+        arm: None,
         target: header.target.clone(),
         model: header.model.clone(),
+        served: said.clone().find_map(Identity::served),
+        server_version: said.clone().find_map(|identity| identity.version.clone()),
         endpoint: campaign.map(|campaign| campaign.target.endpoint),
         stream: header.stream,
         seed: header.seed,
         mode: header.mode,
         tier: header.tier,
         version: header.tool_version.clone(),
-        agents,
+        agents: agents.len(),
     }
 }
 

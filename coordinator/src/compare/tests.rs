@@ -58,8 +58,11 @@ fn level(users: u32, total_tok_s: f64) -> Observed {
 fn run(number: u32, levels: Vec<Observed>) -> Run {
     let facts = Facts {
         run: RunId(Uuid::from_u128(number.into())),
+        arm: None,
         target: "http://10.0.0.5:8000".into(),
         model: "llama".into(),
+        served: None,
+        server_version: None,
         endpoint: Some(Endpoint::Chat),
         stream: true,
         seed: 42,

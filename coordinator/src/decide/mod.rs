@@ -4,15 +4,20 @@
 //! next. It reads no clock and draws nothing at random that its seed does not give, and what it
 //! answers is stored in full, so a run that is taken up again decides nothing anew.
 
+mod ablation;
 mod proof;
 mod repeats;
 
 use crate::campaign::Campaign;
 use crate::plan::{Plan, PlannedLevel, PlannedSearch};
-use crate::report::{LevelReport, Next, Searched};
+use crate::report::{Next, ReportModel, Searched};
 
+pub use ablation::AfterAa;
 pub use proof::ProofAfter;
 pub use repeats::MoreRepeats;
+
+/// Why a run ends that has done all there was to do.
+const EVERY_LEVEL: &str = "every level was run";
 
 /// Who decides what follows.
 #[derive(Debug)]
@@ -21,14 +26,18 @@ pub enum Decider {
     Nobody,
     /// Repeats, until the interval of the mean is narrow enough.
     Repeats(MoreRepeats),
+    /// The comparison of two configurations, once A/A has shown no difference.
+    Ablation(AfterAa),
     /// A search, until it has its answer.
     Search(Box<PlannedSearch>),
 }
 
 impl Decider {
-    /// Who decides what follows the levels of a campaign's plan. A search repeats by itself, so
-    /// no campaign has both.
+    /// Who decides what follows the levels of a campaign's plan: a campaign has one of them at most.
     pub fn of(campaign: &Campaign) -> Self {
+        if let Some(levels) = Plan::after_aa(campaign) {
+            return Self::Ablation(AfterAa::new(levels));
+        }
         match (Plan::of(campaign).search, campaign.repeats.until) {
             (Some(search), _) => Self::Search(Box::new(search)),
             (None, Some(until)) => {
@@ -38,13 +47,14 @@ impl Decider {
         }
     }
 
-    /// What follows the `levels` that were begun so far, in order, and why. Nothing ends the run.
-    pub fn decide(&mut self, levels: &[LevelReport]) -> (Vec<PlannedLevel>, String) {
+    /// What follows what was measured so far, and why. Nothing ends the run.
+    pub fn decide(&mut self, so_far: &ReportModel) -> (Vec<PlannedLevel>, String) {
         match self {
-            Self::Nobody => (Vec::new(), "every level was run".to_owned()),
-            Self::Repeats(repeats) => repeats.decide(levels),
+            Self::Nobody => (Vec::new(), EVERY_LEVEL.to_owned()),
+            Self::Repeats(repeats) => repeats.decide(&so_far.levels),
+            Self::Ablation(after) => after.decide(so_far.ablation.as_ref()),
             Self::Search(search) => {
-                let searched = Searched::of(search, levels);
+                let searched = Searched::of(search, &so_far.levels);
                 let next = match searched.next() {
                     Next::Level(level) => vec![*level],
                     Next::Over => Vec::new(),

@@ -5,7 +5,7 @@ use super::Decider;
 use crate::campaign::Campaign;
 use crate::plan::proof::{self, Demand};
 use crate::plan::{Plan, PlannedLevel};
-use crate::report::{LevelReport, LevelState, Real};
+use crate::report::{LevelReport, LevelState, Real, ReportModel};
 
 /// The proof that follows, if one is wanted.
 #[derive(Debug, Default)]
@@ -24,17 +24,17 @@ impl ProofAfter {
         Self { planned: Plan::proof_after(campaign), headroom, ended: None }
     }
 
-    /// What follows the `levels` that were begun so far, and why: what `decider` says; once it says
-    /// that nothing does, the proof; then nothing.
+    /// What follows what was measured so far, and why: what `decider` says; once it says that
+    /// nothing does, the proof; then nothing.
     pub fn follow(
         &mut self,
         decider: &mut Decider,
-        levels: &[LevelReport],
+        so_far: &ReportModel,
     ) -> (Vec<PlannedLevel>, String) {
         if let Some(because) = &self.ended {
             return (Vec::new(), because.clone());
         }
-        let (next, because) = decider.decide(levels);
+        let (next, because) = decider.decide(so_far);
         if !next.is_empty() {
             return (next, because);
         }
@@ -42,7 +42,7 @@ impl ProofAfter {
             return (next, because);
         };
         self.ended = Some(because.clone());
-        (vec![proof::after(&planned, reached(levels), self.headroom)], because)
+        (vec![proof::after(&planned, reached(&so_far.levels), self.headroom)], because)
     }
 }
 
@@ -76,10 +76,10 @@ mod tests {
         campaign::resolve(Some(source), &Overlay::default()).unwrap()
     }
 
-    fn levels() -> Vec<LevelReport> {
+    fn so_far() -> ReportModel {
         let levels = vec![Windowed { phase: Phase::Scaling, ..Windowed::USUAL }.level()];
         let record = crate::record::RunRecord { levels, ..testdata::run() };
-        ReportModel::new(&record, &[]).levels
+        ReportModel::new(&record, &[])
     }
 
     #[test]
@@ -88,15 +88,15 @@ mod tests {
         assert!(Plan::of(&campaign).open, "something follows the levels that are known");
         let mut decider = Decider::of(&campaign);
         let mut after = ProofAfter::of(&campaign);
-        let levels = levels();
-        let (next, because) = after.follow(&mut decider, &levels);
+        let so_far = so_far();
+        let (next, because) = after.follow(&mut decider, &so_far);
         let [proof] = next.as_slice() else { panic!("{next:?}") };
         assert_eq!(proof.title(), "client proof after");
         assert!(proof.load.users >= 30, "{proof:?}");
         let answer = proof::answer(proof.proof.unwrap(), proof.workload.output_tokens);
         let requests_per_s = f64::from(proof.load.users) / answer.as_secs_f64();
-        assert!(requests_per_s >= 3.0 * levels[0].rates.requests_per_s.unwrap().value());
-        assert_eq!(after.follow(&mut decider, &levels), (Vec::new(), because));
+        assert!(requests_per_s >= 3.0 * so_far.levels[0].rates.requests_per_s.unwrap().value());
+        assert_eq!(after.follow(&mut decider, &so_far), (Vec::new(), because));
     }
 
     #[test]
@@ -104,8 +104,8 @@ mod tests {
         let campaign = campaign("");
         assert!(!Plan::of(&campaign).open);
         let mut decider = Decider::of(&campaign);
-        let decided = decider.decide(&levels());
-        assert_eq!(ProofAfter::of(&campaign).follow(&mut decider, &levels()), decided);
+        let decided = decider.decide(&so_far());
+        assert_eq!(ProofAfter::of(&campaign).follow(&mut decider, &so_far()), decided);
         assert_eq!(decided.0, []);
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let campaign = campaign(more);
         assert_eq!(Plan::of(&campaign).levels.len(), 4, "a proof and three repeats");
         let (mut decider, mut after) = (Decider::of(&campaign), ProofAfter::of(&campaign));
-        let proofs = std::iter::from_fn(|| Some(after.follow(&mut decider, &levels()).0));
+        let proofs = std::iter::from_fn(|| Some(after.follow(&mut decider, &so_far()).0));
         let is_proof = |next: Vec<PlannedLevel>| -> Vec<bool> {
             next.iter().map(|level| level.proof.is_some()).collect()
         };

@@ -10,8 +10,8 @@ use common::target::Target;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::plan::Preparation;
-use crate::report::{LevelReport, ReportModel};
+use crate::plan::{Arm, Preparation};
+use crate::report::ReportModel;
 use crate::store::{Store, StoreError};
 use crate::target::identity::Identity;
 use crate::target::prepare::Server;
@@ -35,8 +35,8 @@ pub(super) enum JobDone {
         /// What failed, and what it printed.
         why: String,
     },
-    /// The levels that were begun so far.
-    Measured(Result<Vec<LevelReport>, StoreError>),
+    /// What was measured so far.
+    Measured(Result<Box<ReportModel>, StoreError>),
     /// What the server said it is when the run ended.
     Left(Identity),
 }
@@ -56,16 +56,17 @@ impl Job {
         Self(Box::pin(work))
     }
 
-    /// Does what is to be done before a level. `known` is what the server last said it is.
+    /// Does what is to be done before a level of `arm`. `known` is what the server last said it is.
     pub(super) fn prepare(
         level: LevelId,
         what: Preparation,
+        arm: Option<Arm>,
         server: Server,
         known: Identity,
         clock: Clock,
     ) -> Self {
         Self::new(async move {
-            match server.prepare(what, &known, clock).await {
+            match server.prepare(what, arm, &known, clock).await {
                 Ok(restarted) => JobDone::Prepared { level, restarted },
                 Err(error) => JobDone::NotPrepared { level, why: error.to_string() },
             }
@@ -79,7 +80,7 @@ impl Job {
         Self::new(async move {
             let read = move || {
                 let loaded = Store::open(&dir)?.load()?;
-                Ok(ReportModel::new(&loaded.record, &loaded.damage).levels)
+                Ok(Box::new(ReportModel::new(&loaded.record, &loaded.damage)))
             };
             let read = tokio::task::spawn_blocking(read).await;
             // A reader that panics has read nothing: its panic goes on.

@@ -12,6 +12,7 @@ fn plan(levels: u32) -> Plan {
         phase: Phase::Scaling,
         place: n,
         repeat: 0,
+        arm: None,
         label: n.to_string(),
         load: Load::counted(4, 8),
         window: None,

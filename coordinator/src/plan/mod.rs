@@ -1,6 +1,7 @@
 //! The plan: a campaign unrolled into the levels of a run, in order. Nothing here can fail on what a
 //! user wrote: the campaign has been parsed.
 
+mod ablation;
 pub mod proof;
 pub mod render;
 mod repeat;
@@ -19,6 +20,7 @@ use common::phase::Phase;
 use common::workload::Workload;
 
 use crate::campaign::{LevelPlan, PhasePlan, WindowPlan, rate_text};
+pub use ablation::Arm;
 pub use search::PlannedSearch;
 
 /// The levels of a run, in order.
@@ -58,6 +60,9 @@ pub struct PlannedLevel {
     pub place: u32,
     /// Which repeat of the level this is, from 0.
     pub repeat: u32,
+    /// What the start of the server is for that it is measured on; `None` unless the run is an
+    /// ablation.
+    pub arm: Option<Arm>,
     /// Its name in reports: unique within the phase, for example `100`, `25 long-context-8k`
     /// or `12.5/s`.
     pub label: String,
@@ -99,6 +104,11 @@ impl PlannedLevel {
         }
     }
 
+    /// What levels have in common that tell something of each other: the arm and the repeat.
+    pub fn series(&self) -> (Option<Arm>, u32) {
+        (self.arm, self.repeat)
+    }
+
     /// Why the level can never hold its users in flight; `None` if it can.
     pub fn capped(&self) -> Option<String> {
         match self.load.arrivals {
@@ -130,6 +140,7 @@ fn planned(phase: Phase, place: u32, level: &LevelPlan, one_workload: bool) -> P
         phase,
         place,
         repeat: 0,
+        arm: None,
         label: if one_workload { offered } else { format!("{offered} {}", level.workload.name) },
         load: level.load,
         window: level.window,

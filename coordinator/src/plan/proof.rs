@@ -70,6 +70,7 @@ pub fn level(when: &str, ask: Ask) -> PlannedLevel {
         phase: Phase::Warmup,
         place: 0,
         repeat: 0,
+        arm: None,
         label: format!("{LABEL}{when}"),
         load: Load {
             users,

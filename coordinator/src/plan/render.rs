@@ -9,7 +9,7 @@ use common::workload::CHARS_PER_TOKEN;
 use super::table::{Side, Table};
 use super::view::{LevelView, SearchView, Searched, View, WindowView, longest, windows_total};
 use super::{Plan, PlannedSearch};
-use crate::campaign::{Campaign, KeyRef, Order, ResetCache, clip, quantile_name};
+use crate::campaign::{Ablation, Campaign, KeyRef, Order, ResetCache, clip, quantile_name};
 use crate::search::Goal;
 use crate::stats::samples_min;
 
@@ -86,7 +86,28 @@ fn heading(campaign: &Campaign) -> Vec<String> {
         lines.push(format!("hardware  {}", facts.join(", ")));
     }
     lines.extend(repeats_line(campaign));
+    lines.extend(ablation_lines(campaign));
     lines
+}
+
+/// Which configurations are compared, and in which order they are started.
+fn ablation_lines(campaign: &Campaign) -> Vec<String> {
+    let Some(Ablation { base, new, restarts, aa_restarts }) = &campaign.ablation else {
+        return Vec::new();
+    };
+    let what = format!("ablation  {new} (NEW) against {base} (BASE)");
+    let starts = format!("{restarts} starts of each, in turn");
+    match Plan::after_aa(campaign) {
+        None => vec![what, format!("starts    {starts}; no A/A")],
+        Some(follow) => vec![
+            what,
+            format!(
+                "starts    {aa_restarts} and {aa_restarts} of {base} as A/A, below; if those show \
+                 no difference,"
+            ),
+            format!("          {starts}: {} levels more", follow.len()),
+        ],
+    }
 }
 
 /// How often the levels are run; nothing where that is once.
@@ -117,9 +138,11 @@ fn repeats_line(campaign: &Campaign) -> Option<String> {
 }
 
 fn level_name(level: &LevelView<'_>) -> String {
-    match level.repeat {
-        0 => short(level.label),
-        repeat => format!("{} #{}", short(level.label), repeat + 1),
+    let label = short(level.label);
+    match (level.arm, level.repeat) {
+        (Some(arm), repeat) => format!("{label} {} {}", arm.title(), repeat + 1),
+        (None, 0) => label,
+        (None, repeat) => format!("{label} #{}", repeat + 1),
     }
 }
 

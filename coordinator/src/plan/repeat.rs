@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::ids::UserId;
 use common::phase::Phase;
 
-use super::{Plan, PlannedLevel, PlannedSearch, Preparation, proof, unroll};
+use super::{Arm, Plan, PlannedLevel, PlannedSearch, Preparation, ablation, proof, unroll};
 use crate::campaign::{Campaign, Order, PhasePlan, ResetCache};
 
 impl Plan {
@@ -14,12 +14,19 @@ impl Plan {
     /// the first has ended, and a proof of the client before them. Without more of them to follow
     /// there is no pause after the last.
     pub fn of(campaign: &Campaign) -> Self {
-        let repeats = campaign.repeats;
-        let known = repeats.until.map_or(repeats.count, |until| until.least.min(repeats.count));
-        let more = known < repeats.count;
-        let mut levels: Vec<PlannedLevel> =
-            (0..known).flat_map(|number| repeat(campaign, number)).collect();
-        let more = more || campaign.search.is_some();
+        let (mut levels, more) = match &campaign.ablation {
+            Some(ablation) => match ablation::control(campaign, ablation) {
+                control if control.is_empty() => (ablation::comparison(campaign, ablation), false),
+                control => (control, true),
+            },
+            None => {
+                let repeats = campaign.repeats;
+                let until = repeats.until;
+                let known = until.map_or(repeats.count, |until| until.least.min(repeats.count));
+                let known_levels = (0..known).flat_map(|number| levels(campaign, number, None));
+                (known_levels.collect(), known < repeats.count || campaign.search.is_some())
+            }
+        };
         if let Some(last) = levels.last_mut().filter(|_| !more) {
             last.cooldown = Duration::ZERO;
         }
@@ -34,20 +41,32 @@ impl Plan {
     pub fn spare_repeats(campaign: &Campaign) -> Vec<Vec<PlannedLevel>> {
         let repeats = campaign.repeats;
         let least = repeats.until.map_or(repeats.count, |until| until.least);
-        (least..repeats.count).map(|number| repeat(campaign, number)).collect()
+        (least..repeats.count).map(|number| levels(campaign, number, None)).collect()
+    }
+
+    /// The levels that compare two configurations, which follow those of [`Plan::of`] once A/A has
+    /// shown no difference; `None` where nothing is to follow.
+    pub fn after_aa(campaign: &Campaign) -> Option<Vec<PlannedLevel>> {
+        let ablation = campaign.ablation.as_ref().filter(|ablation| ablation.aa_restarts > 0)?;
+        let mut levels = ablation::comparison(campaign, ablation);
+        if let Some(last) = levels.last_mut() {
+            last.cooldown = Duration::ZERO;
+        }
+        Some(levels)
     }
 }
 
-/// All levels of repeat `number`, from 0.
-fn repeat(campaign: &Campaign, number: u32) -> Vec<PlannedLevel> {
+/// All levels of repeat `number`, from 0, of an arm of an ablation if it is one.
+pub(super) fn levels(campaign: &Campaign, number: u32, arm: Option<Arm>) -> Vec<PlannedLevel> {
     let repeats = campaign.repeats;
     let mut levels: Vec<PlannedLevel> =
         campaign.phases.iter().flat_map(|phase| ordered(campaign, phase, number)).collect();
     for (place, level) in levels.iter_mut().enumerate() {
         let first = place == 0;
         level.repeat = number;
+        level.arm = arm;
         level.before = Preparation {
-            restart_server: first && repeats.restart_server,
+            restart_server: first && (repeats.restart_server || arm.is_some()),
             reset_cache: match repeats.reset_cache {
                 ResetCache::Never => false,
                 ResetCache::Repeat => first,

@@ -200,6 +200,7 @@ fn the_quick_campaign_is_shown() {
           "window": null,
           "requests_expected": null,
           "repeat": 0,
+          "arm": null,
           "restart_server": false,
           "reset_cache": false
         },
@@ -234,6 +235,7 @@ fn the_quick_campaign_is_shown() {
           "window": null,
           "requests_expected": null,
           "repeat": 0,
+          "arm": null,
           "restart_server": false,
           "reset_cache": false
         },
@@ -268,6 +270,7 @@ fn the_quick_campaign_is_shown() {
           "window": null,
           "requests_expected": null,
           "repeat": 0,
+          "arm": null,
           "restart_server": false,
           "reset_cache": false
         },
@@ -302,6 +305,7 @@ fn the_quick_campaign_is_shown() {
           "window": null,
           "requests_expected": null,
           "repeat": 0,
+          "arm": null,
           "restart_server": false,
           "reset_cache": false
         }
@@ -340,7 +344,8 @@ fn the_quick_campaign_is_shown() {
         "order": "as-written",
         "restart_server": false,
         "reset_cache": "never"
-      }
+      },
+      "ablation": null
     }
     "#);
 }
@@ -429,9 +434,9 @@ fn json_has_null_for_what_only_a_run_can_tell() {
         let levels = shown["levels"].as_array().unwrap().iter();
         levels.clone().find(|level| level["phase"] == phase).unwrap()
     };
-    insta::assert_snapshot!(serde_json::to_string(level("BASELINE")).unwrap(), @r#"{"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"BASELINE","ramp_s":0.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":130,"turns":5},"workload":"chat"}"#);
-    insta::assert_snapshot!(serde_json::to_string(level("SCALING")).unwrap(), @r#"{"arrivals":"poisson","burstiness":1.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1500,"input_tokens":500,"label":"5/s","last_wave_fill":null,"output_tokens":200,"phase":"SCALING","ramp_s":0.0,"rate_per_s":5.0,"repeat":0,"requests":null,"requests_expected":{"least":665,"most":6000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":750},{"requests":null,"users":750}],"users":null,"waves":null,"window":{"least_s":133.0,"most_s":1200.0,"precise":false,"requests":662,"turns":5},"workload":"chat"}"#);
-    insta::assert_snapshot!(serde_json::to_string(level("STRESS")).unwrap(), @r#"{"arrivals":"gamma","burstiness":2.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":3000,"input_tokens":500,"label":"10/s","last_wave_fill":null,"output_tokens":200,"phase":"STRESS","ramp_s":0.0,"rate_per_s":10.0,"repeat":0,"requests":null,"requests_expected":{"least":3000,"most":3000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1500},{"requests":null,"users":1500}],"users":null,"waves":null,"window":{"least_s":300.0,"most_s":300.0,"precise":false,"requests":null,"turns":null},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("BASELINE")).unwrap(), @r#"{"arm":null,"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"BASELINE","ramp_s":0.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":130,"turns":5},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("SCALING")).unwrap(), @r#"{"arm":null,"arrivals":"poisson","burstiness":1.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1500,"input_tokens":500,"label":"5/s","last_wave_fill":null,"output_tokens":200,"phase":"SCALING","ramp_s":0.0,"rate_per_s":5.0,"repeat":0,"requests":null,"requests_expected":{"least":665,"most":6000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":750},{"requests":null,"users":750}],"users":null,"waves":null,"window":{"least_s":133.0,"most_s":1200.0,"precise":false,"requests":662,"turns":5},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("STRESS")).unwrap(), @r#"{"arm":null,"arrivals":"gamma","burstiness":2.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":3000,"input_tokens":500,"label":"10/s","last_wave_fill":null,"output_tokens":200,"phase":"STRESS","ramp_s":0.0,"rate_per_s":10.0,"repeat":0,"requests":null,"requests_expected":{"least":3000,"most":3000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1500},{"requests":null,"users":1500}],"users":null,"waves":null,"window":{"least_s":300.0,"most_s":300.0,"precise":false,"requests":null,"turns":null},"workload":"chat"}"#);
     insta::assert_snapshot!(serde_json::to_string(&shown["totals"]).unwrap(), @r#"{"capped_levels":0,"cooldown_s":20.0,"counted_requests":0,"input_tokens":null,"levels":6,"longest_s":null,"output_tokens":null,"requests":null,"uncertified_levels":0,"windows":6,"windows_least_s":1103.0,"windows_most_s":3600.0}"#);
     insta::assert_snapshot!(serde_json::to_string(&shown["slo"]).unwrap(), @r#"{"e2e_s":null,"quantile":0.99,"tpot_s":0.08,"ttft_s":2.0}"#);
 }
@@ -544,7 +549,7 @@ fn a_search_is_shown_by_its_bounds() {
               each with 500 tokens in, 200 out, pause 5s, window 1m to 20m for 662 requests
     "#);
     let shown: Value = serde_json::from_str(&render::json(&saturation, &plan, Some(2))).unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&shown["search"]).unwrap(), @r#"{"budget_s":7200.0,"first":{"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"SATURATION","ramp_s":2.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":3,"turns":3},"workload":"chat"},"goal":"saturation","last_window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":12000,"turns":3},"levels_max":128,"max_rate_per_s":null,"max_users":4000,"repeats":3,"start_rate_per_s":null,"start_users":1}"#);
+    insta::assert_snapshot!(serde_json::to_string(&shown["search"]).unwrap(), @r#"{"budget_s":7200.0,"first":{"arm":null,"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"SATURATION","ramp_s":2.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":3,"turns":3},"workload":"chat"},"goal":"saturation","last_window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":12000,"turns":3},"levels_max":128,"max_rate_per_s":null,"max_users":4000,"repeats":3,"start_rate_per_s":null,"start_users":1}"#);
     assert!(shown["totals"]["longest_s"].is_null());
 }
 
@@ -639,4 +644,96 @@ fn repeats_that_may_stop_early_leave_the_plan_open() {
         line,
         "repeats   3 to 6, until the 95 % interval of total tok/s is within 2 % of its mean"
     );
+}
+
+const ABLATION: [&str; 3] = [
+    "ablation.base={ name = \"off\", restart = [\"serve\", \"--off\"] }",
+    "ablation.new={ name = \"on\", restart = [\"serve\", \"--on\"] }",
+    "ablation.restarts=4",
+];
+
+/// The starts of the server among these levels, in order.
+fn starts(levels: &[PlannedLevel]) -> Vec<(Arm, u32)> {
+    let started = levels.iter().filter(|level| level.before.restart_server);
+    started.map(|level| (level.arm.unwrap(), level.repeat)).collect()
+}
+
+#[test]
+fn configurations_are_started_in_turn_after_the_base_was_compared_with_itself() {
+    let mut begun_with_base = [0, 0];
+    for seed in 0..40 {
+        let seed = format!("seed={seed}");
+        let sets = [&ABLATION[..], &["ablation.aa_restarts=3", &seed]].concat();
+        let campaign = campaign(QUICK, &sets);
+        let (plan, follow) = (Plan::of(&campaign), Plan::after_aa(&campaign).unwrap());
+        assert!(plan.open);
+        let parts = [(&plan.levels, Arm::AaBase, Arm::AaNew, 3), (&follow, Arm::Base, Arm::New, 4)];
+        for (place, (levels, base, new, pairs)) in parts.into_iter().enumerate() {
+            let starts = starts(levels);
+            assert_eq!(starts.len(), 2 * pairs);
+            let first = starts[0].0;
+            begun_with_base[place] += usize::from(first == base);
+            for (number, pair) in starts.chunks(2).enumerate() {
+                // One, the other, the other, the one.
+                let begins = if (first == base) == (number % 2 == 0) { base } else { new };
+                let other = if begins == base { new } else { base };
+                let number = u32::try_from(number).unwrap();
+                assert_eq!(pair, [(begins, number), (other, number)], "{seed}");
+            }
+        }
+        assert_eq!(follow.last().unwrap().cooldown, Duration::ZERO);
+        assert!(plan.levels.last().unwrap().cooldown > Duration::ZERO);
+    }
+    assert!(begun_with_base.iter().all(|times| (8..=32).contains(times)), "{begun_with_base:?}");
+}
+
+#[test]
+fn both_configurations_meet_the_same_levels_in_the_same_order() {
+    let sets = [&ABLATION[..], &["ablation.aa_restarts=0", "repeats.order=random"]].concat();
+    let campaign = campaign(QUICK, &sets);
+    assert_eq!(Plan::after_aa(&campaign), None);
+    let plan = Plan::of(&campaign);
+    assert!(!plan.open);
+    let of = |arm: Arm, repeat: u32| -> Vec<PlannedLevel> {
+        let series = plan.levels.iter().filter(|level| level.series() == (Some(arm), repeat));
+        let alike = |level: &PlannedLevel| PlannedLevel {
+            arm: None,
+            cooldown: Duration::ZERO,
+            ..level.clone()
+        };
+        series.map(alike).collect()
+    };
+    for repeat in 0..4 {
+        assert_eq!(of(Arm::Base, repeat), of(Arm::New, repeat));
+        assert!(!of(Arm::Base, repeat).is_empty());
+    }
+    let orders: std::collections::BTreeSet<Vec<u32>> = (0..4)
+        .map(|repeat| of(Arm::New, repeat).iter().map(|level| level.place).collect())
+        .collect();
+    assert!(orders.len() > 1);
+    let shown = render::text(&campaign, &plan, Some(1));
+    assert!(shown.contains("starts    4 starts of each, in turn; no A/A\n"), "{shown}");
+}
+
+#[test]
+fn a_plan_says_what_follows_a_a() {
+    let campaign = campaign(QUICK, &ABLATION);
+    let plan = Plan::of(&campaign);
+    let shown = render::text(&campaign, &plan, Some(1));
+    let lines: Vec<&str> =
+        shown.lines().skip_while(|l| !l.starts_with("ablation")).take(3).collect();
+    let levels = plan.levels.len();
+    assert_eq!(lines[0], "ablation  on (NEW) against off (BASE)");
+    assert!(lines[1].starts_with("starts    4 and 4 of off as A/A, below"), "{shown}");
+    assert_eq!(lines[2], format!("          4 starts of each, in turn: {levels} levels more"));
+    let json: Value = serde_json::from_str(&render::json(&campaign, &plan, None)).unwrap();
+    assert_eq!(json["ablation"]["levels_after_aa"], levels);
+    let arms = json["levels"].as_array().unwrap().iter().map(|level| level["arm"].as_str());
+    assert!(
+        arms.clone().any(|arm| arm == Some("aa_base"))
+            && arms.flatten().all(|arm| arm.starts_with("aa_"))
+    );
+    for arm in Arm::ALL {
+        assert_eq!(serde_json::to_value(arm).unwrap(), arm.name());
+    }
 }

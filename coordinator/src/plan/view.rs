@@ -8,8 +8,8 @@ use common::assignment::{Load, Pace};
 use common::phase::Phase;
 use serde::Serialize;
 
-use super::{Plan, PlannedLevel, PlannedSearch};
-use crate::campaign::{Campaign, Judging, Repeats, WindowPlan, goal_word, law_word};
+use super::{Arm, Plan, PlannedLevel, PlannedSearch};
+use crate::campaign::{Ablation, Campaign, Judging, Repeats, WindowPlan, goal_word, law_word};
 use crate::search::{LEVELS_MAX, SearchSpec};
 use crate::stats::samples_min;
 
@@ -30,6 +30,31 @@ pub(super) struct View<'a> {
     pub(super) search: Option<SearchView<'a>>,
     pub(super) client_proof: Vec<ProofView>,
     repeats: RepeatsView,
+    ablation: Option<AblationView<'a>>,
+}
+
+/// Two configurations in turn; the levels listed are those of A/A if there is one.
+#[derive(Serialize)]
+struct AblationView<'a> {
+    base: &'a str,
+    new: &'a str,
+    restarts: u32,
+    aa_restarts: u32,
+    /// Levels that follow A/A.
+    levels_after_aa: usize,
+}
+
+impl<'a> AblationView<'a> {
+    fn of(campaign: &'a Campaign) -> Option<Self> {
+        let Ablation { base, new, restarts, aa_restarts } = campaign.ablation.as_ref()?;
+        Some(Self {
+            base: base.as_str(),
+            new: new.as_str(),
+            restarts: *restarts,
+            aa_restarts: *aa_restarts,
+            levels_after_aa: Plan::after_aa(campaign).map_or(0, |levels| levels.len()),
+        })
+    }
 }
 
 /// A search: how many levels it runs, and which, is known only by running.
@@ -114,6 +139,7 @@ pub(super) struct LevelView<'a> {
     /// What arrives in the window of an open loop.
     pub(super) requests_expected: Option<Expected>,
     pub(super) repeat: u32,
+    pub(super) arm: Option<Arm>,
     restart_server: bool,
     reset_cache: bool,
 }
@@ -230,6 +256,7 @@ impl<'a> View<'a> {
                 quantile,
             },
             repeats: RepeatsView::of(&campaign.repeats),
+            ablation: AblationView::of(campaign),
             hardware: HardwareView {
                 gpus: hardware.gpus,
                 active_params_b: hardware.active_params_b,
@@ -332,6 +359,7 @@ impl<'a> LevelView<'a> {
             ramp_s: load.arrivals.ramp().as_secs_f64(),
             window: level.window.map(|window| WindowView::of(window, load)),
             repeat: level.repeat,
+            arm: level.arm,
             restart_server: level.before.restart_server,
             reset_cache: level.before.reset_cache,
             requests_expected: level.window.and_then(expected),

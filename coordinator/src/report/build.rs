@@ -10,13 +10,14 @@ use super::proof::ClientProof;
 use super::saturation::Saturation;
 use super::searched::{self, Searched};
 use super::{level, server_history};
-use crate::campaign::{self, Mode, Overlay, Source, Tier};
+use crate::campaign::{self, Campaign, Mode, Overlay, Source, Tier};
 use crate::classify::levels::{self, Context, Judgement};
 use crate::classify::paper::{self, PaperRow};
 use crate::classify::proof;
+use crate::compare::Ablated;
 use crate::measure::Measured;
 use crate::plan::Plan;
-use crate::record::{AgentRecord, LevelRecord, RunHeader, RunRecord};
+use crate::record::{AgentRecord, LevelRecord, RunHeader, RunRecord, Servers};
 use crate::search::Purpose;
 use crate::store::{CAMPAIGN_FILE, Damage, outcome_word};
 
@@ -34,11 +35,13 @@ impl ReportModel {
             Some((proof, report))
         });
         let (proofs, client_proof): (Vec<_>, Vec<_>) = proofs.unzip();
+        let servers = Servers::of(record);
+        let target = server_history::target(record, &servers);
         let context = Context {
             mode: header.mode,
             judging: header.judging,
             agents: &record.agents,
-            identities: &record.identities,
+            servers,
             proofs: needs_proof(header).then_some(&proofs),
         };
         let judged = levels::judge(&measured, &context);
@@ -52,13 +55,19 @@ impl ReportModel {
                 Mode::Floodmark => level.axes.headline,
             };
         }
-        let found = search(&header.campaign_toml, &mut levels);
+        let campaign = campaign_of(&header.campaign_toml);
+        let found = campaign.as_ref().and_then(|campaign| search(campaign, &mut levels));
+        let ablation = campaign.as_ref().and_then(|campaign| campaign.ablation.as_ref());
+        let ablation = ablation.map(|plan| Ablated::of(record, &levels, plan));
         let baseline = levels.iter().rfind(|level| level.phase == Phase::Baseline);
         let (peak, saturation) = match header.mode {
             Mode::Paper => paper_peak(&levels, &rows),
             Mode::Floodmark => own_peak(&levels, &measured, &judged),
         };
-        let saturation = found.map_or(saturation, |found| found.if_proven(&levels));
+        let saturation = match &ablation {
+            Some(_) => saturation.of_neither(),
+            None => found.map_or(saturation, |found| found.if_proven(&levels)),
+        };
         let (outcome, exit_code, because) = match &record.end {
             Some(end) => (outcome_word(end.outcome), Some(end.exit_code), end.because.clone()),
             None => (
@@ -79,7 +88,8 @@ impl ReportModel {
                 .and_then(|p99_s| Real::new(p99_s.value() * 1e3)),
             saturation,
             repeats: super::repeats(&levels),
-            target: server_history::target(&record.identities),
+            ablation,
+            target,
             levels,
             peak,
             client_proof,
@@ -88,11 +98,15 @@ impl ReportModel {
     }
 }
 
+/// The campaign that a run stored; `None` if this version cannot read it.
+fn campaign_of(text: &str) -> Option<Campaign> {
+    let source = Source { name: CAMPAIGN_FILE, text };
+    campaign::resolve(Some(source), &Overlay::default()).ok()
+}
+
 /// What the campaign's search has found, if it has one; levels learn what it ran them for.
-fn search(campaign: &str, levels: &mut [LevelReport]) -> Option<Saturation> {
-    let source = Source { name: CAMPAIGN_FILE, text: campaign };
-    let campaign = campaign::resolve(Some(source), &Overlay::default()).ok()?;
-    let search = Plan::of(&campaign).search?;
+fn search(campaign: &Campaign, levels: &mut [LevelReport]) -> Option<Saturation> {
+    let search = Plan::of(campaign).search?;
     let searched = Searched::of(&search, levels);
     for level in levels.iter_mut() {
         level.purpose = searched.purpose(level.facts.ordinal).map(Purpose::name);
@@ -175,12 +189,12 @@ fn agent(agent: &AgentRecord) -> AgentLine {
 /// with its place. The levels of one repeat are compared with each other only.
 fn classify(levels: &mut [LevelReport]) -> Vec<(usize, PaperRow)> {
     let mut all = Vec::new();
-    let repeats: BTreeSet<u32> = levels.iter().map(|level| level.repeat).collect();
-    for repeat in repeats {
+    let series: BTreeSet<_> = levels.iter().map(LevelReport::series).collect();
+    for series in series {
         let rows: Vec<(usize, PaperRow)> = levels
             .iter()
             .enumerate()
-            .filter(|(_, level)| level.repeat == repeat && level.state == LevelState::Complete)
+            .filter(|(_, level)| level.series() == series && level.state == LevelState::Complete)
             .filter_map(|(place, level)| Some((place, row(level)?)))
             .collect();
         let only_rows: Vec<PaperRow> = rows.iter().map(|(_, row)| *row).collect();

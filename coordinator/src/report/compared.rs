@@ -1,5 +1,6 @@
 //! The report of a comparison: its answer in a sentence, and the numbers behind it.
 
+mod ablated;
 mod json;
 mod text;
 
@@ -8,6 +9,8 @@ use crate::compare::{
     Unit,
 };
 
+pub(super) use ablated::{ablated_json, ablated_text};
+pub use ablated::{ablation_json, ablation_text, trust};
 pub use json::comparison_json;
 pub use text::comparison_text;
 

@@ -31,6 +31,7 @@ pub(super) fn report(
         phase: record.planned.phase,
         label: label(level, judgement),
         repeat: record.planned.repeat,
+        arm: record.planned.arm,
         attempt: record.id.attempt,
         workload: record.planned.workload.name.to_string(),
         users_asked: level.load().users,

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use crate::store::{StoreError, write_whole};
 
-pub use compared::{comparison_json, comparison_text};
+pub use compared::{ablation_json, ablation_text, comparison_json, comparison_text, trust};
 pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,

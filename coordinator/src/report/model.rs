@@ -10,6 +10,8 @@ use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
 use crate::classify::Verdict;
+use crate::compare::Ablated;
+use crate::plan::Arm;
 use crate::record::{RunHeader, UnixMs};
 use crate::stats::Objective;
 use crate::target::identity::ServedModel;
@@ -45,6 +47,8 @@ pub struct ReportModel {
     pub client_proof: Vec<ClientProof>,
     /// Levels that were run more than once, over their repeats.
     pub repeats: Vec<RepeatedLevel>,
+    /// The comparisons of an ablation.
+    pub ablation: Option<Ablated>,
     /// What the target said it is.
     pub target: TargetIdentity,
     /// What is damaged in the result directory.
@@ -93,6 +97,9 @@ pub struct LevelReport {
     pub label: String,
     /// Which repeat of the level this is, from 0.
     pub repeat: u32,
+    /// What the start of the server is for that it was measured on; `None` unless the run is an
+    /// ablation.
+    pub arm: Option<Arm>,
     /// Which try of the repeat, from 0.
     pub attempt: u32,
     /// The name of its workload.
@@ -564,6 +571,11 @@ impl Serialize for MaybeInfinite {
 }
 
 impl LevelReport {
+    /// What levels have in common that tell something of each other: the arm and the repeat.
+    pub fn series(&self) -> (Option<Arm>, u32) {
+        (self.arm, self.repeat)
+    }
+
     /// Whether the level is a result for the load asked for.
     pub fn is_valid(&self) -> bool {
         self.status.is_some() && self.verdicts.iter().all(|verdict| !verdict.strikes())

@@ -4,6 +4,7 @@ use common::phase::Phase;
 use serde::Serialize;
 
 use super::model::{LevelReport, LevelState, Real, phase_name};
+use crate::plan::Arm;
 use crate::stats;
 
 /// A level that was run more than once.
@@ -16,6 +17,8 @@ pub struct RepeatedLevel {
     pub label: String,
     /// The name of its workload.
     pub workload: String,
+    /// The arm of an ablation.
+    pub arm: Option<Arm>,
     /// Repeats that count.
     pub n: usize,
     /// Repeats that do not, each with the reason.
@@ -63,7 +66,7 @@ pub struct Spread {
 /// The levels that were run more than once, in the order in which they first ran. The warm-up is
 /// none: it is not measured for its own sake.
 pub fn repeats(levels: &[LevelReport]) -> Vec<RepeatedLevel> {
-    let mut seen: Vec<(Phase, &str, &str)> = Vec::new();
+    let mut seen: Vec<Key<'_>> = Vec::new();
     for level in levels {
         let key = key(level);
         if level.phase != Phase::Warmup && !seen.contains(&key) {
@@ -74,11 +77,14 @@ pub fn repeats(levels: &[LevelReport]) -> Vec<RepeatedLevel> {
     all.filter(|level| level.n + level.left_out.len() > 1).collect()
 }
 
-fn key(level: &LevelReport) -> (Phase, &str, &str) {
-    (level.phase, &level.planned_label, &level.workload)
+/// Phase, label, workload and arm.
+type Key<'a> = (Phase, &'a str, &'a str, Option<Arm>);
+
+fn key(level: &LevelReport) -> Key<'_> {
+    (level.phase, &level.planned_label, &level.workload, level.arm)
 }
 
-fn of(wanted: (Phase, &str, &str), levels: &[LevelReport]) -> RepeatedLevel {
+fn of(wanted: Key<'_>, levels: &[LevelReport]) -> RepeatedLevel {
     let mut left_out = Vec::new();
     let mut good: Vec<&LevelReport> = Vec::new();
     for level in levels.iter().filter(|level| key(level) == wanted) {
@@ -96,11 +102,12 @@ fn of(wanted: (Phase, &str, &str), levels: &[LevelReport]) -> RepeatedLevel {
         let values: Option<Vec<Real>> = good.iter().map(|level| value(level)).collect();
         describe(values?)
     };
-    let (phase, label, workload) = wanted;
+    let (phase, label, workload, arm) = wanted;
     RepeatedLevel {
         phase,
         label: label.to_owned(),
         workload: workload.to_owned(),
+        arm,
         n: good.len(),
         total_tok_s: spread(&|level| level.rates.total_tok_s),
         output_tok_s: spread(&|level| level.rates.output_tok_s),

@@ -85,6 +85,12 @@ impl Saturation {
         Self { users: None, because, ..self }
     }
 
+    /// That of an ablation, whose two servers each have their own.
+    pub(super) fn of_neither(self) -> Self {
+        let because = "an ablation compares two servers, and each saturates by itself".to_owned();
+        Self { users: None, because, ..self }
+    }
+
     /// What levels tell that no search has found.
     pub(super) fn of_levels(users: Option<u32>, method: &'static str, because: String) -> Self {
         Self {

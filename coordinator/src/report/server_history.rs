@@ -1,16 +1,17 @@
 //! Whether the target stayed the same server over a run.
 
 use super::model::TargetIdentity;
-use crate::record::{Asked, IdentityRecord};
+use crate::record::{Asked, RunRecord, Servers};
 
-/// What the target said it is.
-pub(super) fn target(identities: &[IdentityRecord]) -> TargetIdentity {
+/// What the target said it is. That the two servers of an ablation differ is no change.
+pub(super) fn target(record: &RunRecord, servers: &Servers<'_>) -> TargetIdentity {
+    let identities = &record.identities;
     let Some(first) = identities.first() else {
         return TargetIdentity::default();
     };
     let restarts = identities.iter().filter(|record| is_restart(record.asked)).count();
     let mut changes: Vec<String> = Vec::new();
-    for pair in identities.windows(2) {
+    for pair in servers.each().into_iter().flat_map(|said| said.windows(2)) {
         let [before, after] = pair else { continue };
         changes.extend(before.identity.differences(&after.identity));
         if !is_restart(after.asked) && before.identity.restarted(&after.identity) == Some(true) {
@@ -36,7 +37,7 @@ fn is_restart(asked: Asked) -> bool {
 mod tests {
     use super::*;
     use crate::classify::Code;
-    use crate::record::{RunRecord, UnixMs};
+    use crate::record::{IdentityRecord, RunRecord, UnixMs};
     use crate::report::{LevelReport, ReportModel};
     use crate::target::identity::{Identity, ServedModel};
     use crate::testdata::run;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::compared::ablated_json;
 use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, TargetIdentity};
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
@@ -21,13 +22,14 @@ const SCHEMA_VERSION: u32 = 1;
     reason = "the keys are texts and the numbers are finite: there is nothing to refuse"
 )]
 pub fn summary_json(model: &ReportModel) -> String {
-    let mut text = serde_json::to_string_pretty(&Summary::of(model)).expect("a summary is JSON");
+    let summary = Summary::of(model, model.ablation.as_ref().map(ablated_json));
+    let mut text = serde_json::to_string_pretty(&summary).expect("a summary is JSON");
     text.push('\n');
     text
 }
 
 #[derive(Serialize)]
-struct Summary<'a> {
+struct Summary<'a, A> {
     schema_version: u32,
     tool: Tool<'a>,
     run_id: String,
@@ -51,6 +53,7 @@ struct Summary<'a> {
     ended_because: &'a str,
     damage: &'a [String],
     client_proof: &'a [ClientProof],
+    ablation: Option<A>,
 }
 
 #[derive(Serialize)]
@@ -64,8 +67,8 @@ struct Baseline {
     p99_ms: Option<Real>,
 }
 
-impl<'a> Summary<'a> {
-    fn of(model: &'a ReportModel) -> Self {
+impl<'a, A> Summary<'a, A> {
+    fn of(model: &'a ReportModel, ablation: Option<A>) -> Self {
         let header = &model.header;
         Self {
             schema_version: SCHEMA_VERSION,
@@ -91,6 +94,7 @@ impl<'a> Summary<'a> {
             ended_because: &model.ended_because,
             damage: &model.damage,
             client_proof: &model.client_proof,
+            ablation,
         }
     }
 }

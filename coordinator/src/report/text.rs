@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::compared::{ablated_text, comparison_text};
 use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
 use super::proof::proofs_text;
@@ -38,13 +39,16 @@ const AGENTS_SHOWN: usize = 16;
 /// The report of the run in the result directory `dir`.
 pub fn text(model: &ReportModel, dir: &Path) -> String {
     let mut out = header(model);
+    let comparison = model.ablation.as_ref().and_then(|ablated| ablated.comparison.as_ref());
     let sections = [
         table(model),
         repeats(model),
+        model.ablation.as_ref().map_or_else(String::new, ablated_text),
         failures(model),
         findings(model),
         headline(model),
         proofs_text(&model.client_proof),
+        comparison.map_or_else(String::new, comparison_text),
     ];
     for section in sections {
         if !section.is_empty() {
@@ -287,8 +291,10 @@ fn name_beyond_users(level: &LevelReport) -> Option<String> {
     if ![users, asked(level)].contains(&level.planned_label) {
         parts.push(plain(&level.planned_label, CLIP));
     }
-    if level.repeat > 0 {
-        parts.push(format!("repeat {}", level.repeat + 1));
+    match level.arm {
+        Some(arm) => parts.push(format!("{}, start {}", arm.title(), level.repeat + 1)),
+        None if level.repeat > 0 => parts.push(format!("repeat {}", level.repeat + 1)),
+        None => {}
     }
     parts.extend(level.purpose.map(|purpose| format!("search: {purpose}")));
     if level.attempt > 0 {
@@ -299,8 +305,14 @@ fn name_beyond_users(level: &LevelReport) -> Option<String> {
 
 fn name(level: &LevelReport) -> String {
     let mut name = format!("{} {}", level.phase, plain(&level.planned_label, CLIP));
-    if level.repeat > 0 {
-        let _written = write!(name, " repeat {}", level.repeat + 1);
+    match level.arm {
+        Some(arm) => {
+            let _written = write!(name, " ({}, start {})", arm.title(), level.repeat + 1);
+        }
+        None if level.repeat > 0 => {
+            let _written = write!(name, " repeat {}", level.repeat + 1);
+        }
+        None => {}
     }
     if level.attempt > 0 {
         let _written = write!(name, " attempt {}", level.attempt + 1);
@@ -336,7 +348,8 @@ fn failures(model: &ReportModel) -> String {
 
 /// Levels over their repeats: what another run may be expected to give.
 fn repeats(model: &ReportModel) -> String {
-    if model.repeats.is_empty() {
+    // The tables of an ablation tell its repeats apart.
+    if model.repeats.is_empty() || model.ablation.is_some() {
         return String::new();
     }
     let mut out = String::from(

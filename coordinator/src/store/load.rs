@@ -16,7 +16,7 @@ use rusqlite::{Params, Row};
 use uuid::Uuid;
 
 use super::{Store, StoreError, StoredInput, states, words};
-use crate::plan::PlannedLevel;
+use crate::plan::{Arm, PlannedLevel};
 use crate::record::{
     AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunRecord, ShareRecord,
     UnixMs,
@@ -209,6 +209,7 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
             phase: parsed(row, "phase", |text| text.parse().ok())?,
             place: row.get("place")?,
             repeat: row.get("repeat")?,
+            arm: optional(row, "arm", |name| Arm::ALL.into_iter().find(|arm| arm.name() == name))?,
             label: row.get("label")?,
             load: Load {
                 users: row.get("users")?,

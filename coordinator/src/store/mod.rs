@@ -22,6 +22,7 @@ use common::snapshot::Seal;
 use common::time::Tick;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
+use crate::plan::Arm;
 use crate::record::{
     AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, UnixMs,
 };
@@ -82,7 +83,7 @@ impl Store {
             Ok(db)
         });
         let db = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
-        let mut store = Self { db, path, schema: Schema::Two, ended: false };
+        let mut store = Self { db, path, schema: Schema::Three, ended: false };
         store.write("the run's header", |tx| {
             schema::create(tx)?;
             put_header(tx, header)
@@ -276,9 +277,9 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
     tx.execute(
         "INSERT INTO levels (ordinal, attempt, phase, place, repeat, label, users, requests, \
          allow_capped, workload, input_tokens, output_tokens, forced_length, cache, cooldown_ns, \
-         arrivals, window, before, proof) \
+         arrivals, window, before, proof, arm) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-         ?18, ?19)",
+         ?18, ?19, ?20)",
         params![
             level.id.ordinal,
             level.id.attempt,
@@ -299,6 +300,7 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
             planned.window.map(states::window_text),
             states::before_text(planned.before),
             planned.proof.map(states::proof_text),
+            planned.arm.map(Arm::name),
         ],
     )?;
     let mut insert = tx.prepare("INSERT INTO shares VALUES (?1, ?2, ?3, ?4, ?5)")?;

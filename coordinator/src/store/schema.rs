@@ -6,15 +6,17 @@ use rusqlite::{Connection, Transaction};
 pub(super) const APPLICATION: i32 = 0x666c_6d6b;
 
 /// The `user_version` of the tables below. It rises with every change to them.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 
 /// A schema that this build reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Schema {
     /// Every level was a closed loop that ended by a count, and no objective was known.
     One,
-    /// The tables below.
+    /// No level belonged to an arm of an ablation.
     Two,
+    /// The tables below.
+    Three,
 }
 
 impl Schema {
@@ -22,7 +24,8 @@ impl Schema {
     pub(super) fn of(version: i32) -> Option<Self> {
         match version {
             1 => Some(Self::One),
-            VERSION => Some(Self::Two),
+            2 => Some(Self::Two),
+            VERSION => Some(Self::Three),
             _ => None,
         }
     }
@@ -31,7 +34,7 @@ impl Schema {
     pub(super) fn run(self) -> &'static str {
         match self {
             Self::One => "SELECT *, NULL AS judging FROM run",
-            Self::Two => "SELECT * FROM run",
+            Self::Two | Self::Three => "SELECT * FROM run",
         }
     }
 
@@ -39,10 +42,11 @@ impl Schema {
     pub(super) fn levels(self) -> &'static str {
         match self {
             Self::One => {
-                "SELECT *, NULL AS arrivals, NULL AS window, NULL AS before, NULL AS proof FROM levels \
-                 ORDER BY begun"
+                "SELECT *, NULL AS arrivals, NULL AS window, NULL AS before, NULL AS proof, \
+                 NULL AS arm FROM levels ORDER BY begun"
             }
-            Self::Two => "SELECT * FROM levels ORDER BY begun",
+            Self::Two => "SELECT *, NULL AS arm FROM levels ORDER BY begun",
+            Self::Three => "SELECT * FROM levels ORDER BY begun",
         }
     }
 
@@ -50,7 +54,7 @@ impl Schema {
     pub(super) fn identities(self) -> Option<&'static str> {
         match self {
             Self::One => None,
-            Self::Two => Some("SELECT * FROM target_identities ORDER BY position"),
+            Self::Two | Self::Three => Some("SELECT * FROM target_identities ORDER BY position"),
         }
     }
 }
@@ -115,6 +119,7 @@ CREATE TABLE levels (
     phase         TEXT    NOT NULL,
     place         INTEGER NOT NULL,
     repeat        INTEGER NOT NULL,
+    arm           TEXT,
     label         TEXT    NOT NULL,
     users         INTEGER NOT NULL,
     arrivals      TEXT    NOT NULL,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::campaign::{Hardware, Judging, WindowPlan};
-use crate::plan::{PlannedLevel, Preparation};
+use crate::plan::{Arm, PlannedLevel, Preparation};
 
 /// The text of a level's arrivals.
 pub(super) fn arrivals_text(arrivals: Arrivals) -> String {
@@ -144,12 +144,13 @@ pub(super) fn judging_of(text: &str) -> Option<Judging> {
 /// A planned level whole, by the names of the columns of `levels`.
 pub(crate) fn planned_json(planned: &PlannedLevel) -> Value {
     let value = |text: String| serde_json::from_str::<Value>(&text).unwrap_or_default();
-    let PlannedLevel { phase, place, repeat, label, load, window, .. } = planned;
+    let PlannedLevel { phase, place, repeat, arm, label, load, window, .. } = planned;
     let workload = &planned.workload;
     json!({
         "phase": phase.name(),
         "place": place,
         "repeat": repeat,
+        "arm": arm.map(Arm::name),
         "label": label,
         "users": load.users,
         "arrivals": value(arrivals_text(load.arrivals)),

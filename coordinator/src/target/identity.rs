@@ -66,14 +66,10 @@ impl Identity {
     /// sentence for each difference. A restart alone is none.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
-        if let (Some(mine), Some(theirs)) = (&self.models, &other.models)
-            && mine != theirs
+        if let (Some(mine), Some(theirs)) = (self.served(), other.served())
+            && self.models != other.models
         {
-            let list = |models: &[ServedModel]| {
-                let named: Vec<String> = models.iter().map(ServedModel::to_string).collect();
-                if named.is_empty() { "no model".to_owned() } else { named.join(", ") }
-            };
-            found.push(format!("it served {}, then {}", list(mine), list(theirs)));
+            found.push(format!("it served {mine}, then {theirs}"));
         }
         if let (Some(mine), Some(theirs)) = (&self.version, &other.version)
             && mine != theirs
@@ -81,6 +77,13 @@ impl Identity {
             found.push(format!("its version was {mine}, then {theirs}"));
         }
         found
+    }
+
+    /// The models that it serves, in words.
+    pub fn served(&self) -> Option<String> {
+        let models: Vec<String> =
+            self.models.as_ref()?.iter().map(ServedModel::to_string).collect();
+        Some(if models.is_empty() { "no model".to_owned() } else { models.join(", ") })
     }
 
     /// Whether the process is another one; `None` if the target does not say.

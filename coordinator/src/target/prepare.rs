@@ -13,7 +13,7 @@ use super::identity::Identity;
 use super::ready::{self, NotReady, Question};
 use crate::campaign::{CacheReset, ServerPlan};
 use crate::clock::Clock;
-use crate::plan::Preparation;
+use crate::plan::{Arm, Preparation};
 
 /// How long a server that answers may still be the one that is about to be stopped: some commands
 /// only ask for a restart.
@@ -55,19 +55,20 @@ pub enum PrepareError {
 }
 
 impl Server {
-    /// Does what is to be done. `known` is what the server said it is before; gives what it says
-    /// after a restart.
+    /// Does what is to be done before a level of `arm`. `known` is what the server said it is
+    /// before; gives what it says after a restart.
     ///
     /// # Errors
     /// As [`PrepareError`] says, with what a command printed.
     pub async fn prepare(
         &self,
         what: Preparation,
+        arm: Option<Arm>,
         known: &Identity,
         clock: Clock,
     ) -> Result<Option<Identity>, PrepareError> {
         let mut identity = None;
-        if let Some(command) = self.plan.restart.as_ref().filter(|_| what.restart_server) {
+        if let Some(command) = self.plan.restart.command(arm).filter(|_| what.restart_server) {
             identity = Some(self.restart(command, known, clock).await?);
         }
         if let Some(reset) = self.plan.reset_cache.as_ref().filter(|_| what.reset_cache) {

@@ -27,7 +27,7 @@ use super::status::Found;
 use super::{Axis, Code, Headline, Reliability, Verdict};
 use crate::campaign::{Judging, Mode};
 use crate::measure::Measured;
-use crate::record::{AgentRecord, IdentityRecord, LevelFate};
+use crate::record::{AgentRecord, LevelFate, Servers};
 use crate::stats::{self, Objective};
 
 pub(crate) use axes::{Latency, objective_name};
@@ -35,7 +35,7 @@ pub(crate) use load::{Elasticity, LoadStatus, piles_up};
 pub(crate) use peak::{Saturation, peak, saturation};
 
 /// What levels are judged by, beside their numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Context<'a> {
     /// The run's mode.
     pub(crate) mode: Mode,
@@ -44,7 +44,7 @@ pub(crate) struct Context<'a> {
     /// The fleet.
     pub(crate) agents: &'a [AgentRecord],
     /// What the target said it is.
-    pub(crate) identities: &'a [IdentityRecord],
+    pub(crate) servers: Servers<'a>,
     /// The proofs of the client, where one is needed before a level may be called saturated.
     pub(crate) proofs: Option<&'a [Proof]>,
 }
@@ -251,9 +251,9 @@ fn is_same_work(level: &Measured<'_>, other: &Measured<'_>) -> bool {
     other.record.planned.workload == level.record.planned.workload
 }
 
-/// Whether two levels ask for the same work in the same repeat.
+/// Whether two levels ask for the same work in the same repeat, of one arm if it is an ablation.
 fn is_alike(level: &Measured<'_>, other: &Measured<'_>) -> bool {
-    is_same_work(level, other) && other.record.planned.repeat == level.record.planned.repeat
+    is_same_work(level, other) && other.record.planned.series() == level.record.planned.series()
 }
 
 /// Whether a level belongs to a series of rising loads or stands beside one.

@@ -20,7 +20,7 @@ fn context(run: &RunRecord) -> Context<'_> {
         mode: Mode::Floodmark,
         judging: run.header.judging,
         agents: &run.agents,
-        identities: &run.identities,
+        servers: Servers::of(run),
         proofs: None,
     }
 }

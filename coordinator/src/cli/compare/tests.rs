@@ -137,6 +137,16 @@ fn everything_wrong_with_both_directories_is_told_at_once() {
 }
 
 #[test]
+fn a_run_alone_is_compared_only_if_it_is_an_ablation() {
+    let root = TempDir::new().unwrap();
+    let old = side(&root, "old", 20_000);
+    let text = refused(&[&format!("{old}/0")]);
+    assert!(text.contains("is not an ablation") && text.contains("give NEW as well"), "{text}");
+    let text = refused(&[&format!("{old}/none")]);
+    assert!(text.contains("none"), "{text}");
+}
+
+#[test]
 fn margins_are_percentages_and_metrics_have_names() {
     for (text, share) in [("2%", 0.02), ("0.5 %", 0.005), ("50%", 0.5)] {
         assert_eq!(margin(text), Ok(share), "{text}");
@@ -149,5 +159,5 @@ fn margins_are_percentages_and_metrics_have_names() {
     let two = options(&["--metric", "success,e2e_p50_ms", "--metric", "success"]).unwrap();
     assert_eq!(two.deciding, [Metric::Success, Metric::E2eP50]);
     assert!(options(&["--metric", "speed"]).is_err());
-    assert!(line(&["a"]).is_err());
+    assert!(line(&[]).is_err());
 }

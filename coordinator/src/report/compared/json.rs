@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::sentence;
 use crate::compare::{
-    ALPHA, Arm, Comparison, Conclusion, LeftOut, LevelComparison, MetricComparison, Obstacle,
+    ALPHA, ArmValues, Comparison, Conclusion, LeftOut, LevelComparison, MetricComparison, Obstacle,
     Scale, Sides, Test, Unit,
 };
 use crate::report::model::Real;
@@ -20,29 +20,43 @@ const SCHEMA_VERSION: u32 = 1;
     reason = "the keys are texts and the numbers are finite: there is nothing to refuse"
 )]
 pub fn comparison_json(comparison: &Comparison) -> String {
-    let options = &comparison.options;
-    let report = Json {
-        schema_version: SCHEMA_VERSION,
-        kind: "comparison",
-        tool: Tool { name: "floodmark", version: crate::VERSION },
-        answer: comparison.answer.name(),
-        sentence: sentence(comparison),
-        base: JsonSide { name: &comparison.names.base, runs: &comparison.runs.base },
-        new: JsonSide { name: &comparison.names.new, runs: &comparison.runs.new },
-        margin: real(Some(options.margin)),
-        alpha: real(Some(ALPHA)),
-        deciding: options.deciding.iter().map(|metric| metric.name()).collect(),
-        levels: comparison.levels.iter().map(|level| json_level(level, comparison)).collect(),
-        left_out: comparison.left_out.iter().map(json_left_out).collect(),
-        notes: &comparison.notes,
-    };
+    let report = Json::of(comparison);
     let mut text = serde_json::to_string_pretty(&report).expect("a report is JSON");
     text.push('\n');
     text
 }
 
+impl<'a> Json<'a> {
+    /// The values of a comparison.
+    pub(super) fn of(comparison: &'a Comparison) -> Self {
+        let options = &comparison.options;
+        Self {
+            schema_version: SCHEMA_VERSION,
+            kind: "comparison",
+            tool: Tool::this(),
+            answer: comparison.answer.name(),
+            sentence: sentence(comparison),
+            base: JsonSide { name: &comparison.names.base, runs: &comparison.runs.base },
+            new: JsonSide { name: &comparison.names.new, runs: &comparison.runs.new },
+            margin: real(Some(options.margin)),
+            alpha: real(Some(ALPHA)),
+            deciding: options.deciding.iter().map(|metric| metric.name()).collect(),
+            levels: comparison.levels.iter().map(|level| json_level(level, comparison)).collect(),
+            left_out: comparison.left_out.iter().map(json_left_out).collect(),
+            notes: &comparison.notes,
+        }
+    }
+}
+
+impl Tool {
+    /// This build.
+    pub(super) fn this() -> Self {
+        Self { name: "floodmark", version: crate::VERSION }
+    }
+}
+
 #[derive(Serialize)]
-struct Json<'a> {
+pub(super) struct Json<'a> {
     schema_version: u32,
     kind: &'static str,
     tool: Tool,
@@ -59,7 +73,7 @@ struct Json<'a> {
 }
 
 #[derive(Serialize)]
-struct Tool {
+pub(super) struct Tool {
     name: &'static str,
     version: &'static str,
 }
@@ -97,8 +111,8 @@ struct JsonObstacle<'a> {
 struct JsonMetric<'a> {
     decides: bool,
     higher_is_better: bool,
-    base: JsonArm,
-    new: JsonArm,
+    base: JsonArmValues,
+    new: JsonArmValues,
     unit: &'static str,
     difference: Option<Real>,
     ci95: Option<[Option<Real>; 2]>,
@@ -116,7 +130,7 @@ struct JsonMetric<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonArm {
+struct JsonArmValues {
     values: Vec<Option<Real>>,
     n: usize,
     mean: Option<Real>,
@@ -228,9 +242,9 @@ fn json_metric(metric: &MetricComparison, decides: bool) -> JsonMetric<'_> {
     }
 }
 
-fn json_arm(arm: &Arm) -> JsonArm {
+fn json_arm(arm: &ArmValues) -> JsonArmValues {
     let summary = arm.summary;
-    JsonArm {
+    JsonArmValues {
         values: arm.values.iter().map(|value| real(Some(*value))).collect(),
         n: arm.values.len(),
         mean: real(summary.map(|summary| summary.mean)),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{Finding, chance, change, limit, percent, sentence};
 use crate::compare::{
-    ALPHA, Arm, Comparison, Conclusion, LeftOut, Metric, MetricComparison, Obstacle, Unit,
+    ALPHA, ArmValues, Comparison, Conclusion, LeftOut, Metric, MetricComparison, Obstacle, Unit,
 };
 use crate::report::plain::{CLIP, plain, wrap};
 use crate::report::text::short;
@@ -172,8 +172,9 @@ fn cells(metric: &MetricComparison) -> [String; COLUMNS.len()] {
         Unit::Points => 100.0,
     };
     let dash = || "-".to_owned();
-    let mean = |arm: &Arm| short(arm.summary.map(|summary| summary.mean * factor));
-    let cov = |arm: &Arm| arm.summary.and_then(|summary| summary.cov).map_or_else(dash, percent);
+    let mean = |arm: &ArmValues| short(arm.summary.map(|summary| summary.mean * factor));
+    let cov =
+        |arm: &ArmValues| arm.summary.and_then(|summary| summary.cov).map_or_else(dash, percent);
     let signed = |share: f64| {
         let text = percent(share);
         if share > 0.0 && text != "0.0" { format!("+{text}") } else { text }
