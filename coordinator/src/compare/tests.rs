@@ -381,6 +381,29 @@ fn one_side_is_one_server() {
     let comparison = compare(&sides, &options());
     assert_eq!(comparison.answer, Answer::Better);
     assert_eq!(comparison.notes, ["model: llama in BASE, llama-fp8 in NEW"]);
+
+    // A server that says what it is, too. One that does not proves nothing.
+    let mut sides = table_26();
+    sides.new.runs[0].facts.served = Some("llama".into());
+    sides.new.runs[1].facts.served = Some("llama".into());
+    sides.base.runs[0].facts.server_version = Some("0.14.1".into());
+    sides.new.runs[2].facts.server_version = Some("0.15.0".into());
+    let comparison = compare(&sides, &options());
+    assert_ne!(comparison.answer, Answer::NothingComparable);
+    for note in [
+        "served model: not told in BASE, llama, not told in NEW",
+        "version of the server: 0.14.1, not told in BASE, 0.15.0, not told in NEW",
+    ] {
+        assert!(comparison.notes.iter().any(|told| told == note), "{:?}", comparison.notes);
+    }
+    sides.new.runs[3].facts.server_version = Some("0.14.1".into());
+    let comparison = compare(&sides, &options());
+    let text = "the runs of NEW met different versions of the server: 0.14.1, 0.15.0";
+    let changed = Obstacle { code: Some(Code::ServerChanged), evidence: text.into() };
+    assert_eq!(obstacle(&comparison), &changed);
+    sides.new.runs[3].facts.served = Some("llama from /q4".into());
+    let text = obstacle(&compare(&sides, &options())).evidence.clone();
+    assert_eq!(text, "the runs of NEW were served different models: llama, llama from /q4");
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl AfterAa {
 
 #[cfg(test)]
 mod tests {
+    use common::digest::Digest;
     use common::phase::Phase;
 
     use super::*;
@@ -57,6 +58,7 @@ mod tests {
     fn run(arms: &[(Arm, [u64; 4])]) -> RunRecord {
         let mut run = testdata::run();
         run.header.campaign_toml = campaign().to_toml();
+        run.header.campaign_sha256 = Digest::of(run.header.campaign_toml.as_bytes());
         run.levels.clear();
         for (arm, starts) in arms {
             for (repeat, ttft_ms) in (0..).zip(starts) {
@@ -115,6 +117,10 @@ mod tests {
     fn a_report_tells_the_two_configurations_apart() {
         let arms = [(Arm::Base, [20, 21, 22, 20]), (Arm::New, [31, 30, 32, 31])];
         let record = run(&[&ALIKE[..], &arms[..]].concat());
+        let dir = tempfile::tempdir().unwrap();
+        testdata::stored(dir.path(), &record);
+        let loaded = crate::store::Store::open(dir.path()).unwrap().load().unwrap();
+        assert_eq!(loaded.record, record);
         let model = ReportModel::new(&record, &[]);
         assert_eq!(model.saturation.users, None);
         let arms: Vec<Option<Arm>> = model.repeats.iter().map(|level| level.arm).collect();

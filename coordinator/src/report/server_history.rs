@@ -37,6 +37,7 @@ fn is_restart(asked: Asked) -> bool {
 mod tests {
     use super::*;
     use crate::classify::Code;
+    use crate::plan::Arm;
     use crate::record::{IdentityRecord, RunRecord, UnixMs};
     use crate::report::{LevelReport, ReportModel};
     use crate::target::identity::{Identity, ServedModel};
@@ -79,5 +80,33 @@ mod tests {
         assert!(levels.iter().all(|struck| !struck));
         assert_eq!(target.changes, ["its process was started anew, and not by this campaign"]);
         assert_eq!(struck(Vec::new()).1, TargetIdentity::default());
+    }
+
+    #[test]
+    fn a_configuration_may_differ_from_the_other_but_not_from_itself() {
+        let restarted = |ordinal: u32, model: &str| said(Asked::Restarted { ordinal }, model, 0.0);
+        let of = |models: [&str; 4], before: &str, after: &str| {
+            let mut record = run();
+            let level = record.levels[0].clone();
+            record.levels = (0..4).map(|_| level.clone()).collect();
+            for ((place, level), arm) in
+                (0..).zip(&mut record.levels).zip([Arm::Base, Arm::New, Arm::New, Arm::Base])
+            {
+                (level.id.ordinal, level.planned.arm) = (place, Some(arm));
+            }
+            record.identities = vec![said(Asked::Began, before, 1.0)];
+            record.identities.extend((0..).zip(models).map(|(at, model)| restarted(at, model)));
+            record.identities.push(said(Asked::Ended, after, 0.0));
+            let model = ReportModel::new(&record, &[]);
+            let changed = |level: &LevelReport| {
+                level.verdicts.iter().any(|verdict| verdict.code == Code::ServerChanged)
+            };
+            let struck: Vec<bool> = model.levels.iter().map(changed).collect();
+            (struck, model.target.changes.len())
+        };
+        assert_eq!(of(["a", "b", "b", "a"], "x", "a"), (vec![false; 4], 0));
+        assert_eq!(of(["a", "b", "c", "a"], "a", "a"), (vec![false, false, true, false], 1));
+        // Found at the end: of the configuration that ran last.
+        assert_eq!(of(["a", "b", "b", "a"], "a", "b"), (vec![true, false, false, true], 1));
     }
 }
