@@ -304,6 +304,7 @@ impl<'a> Driver<'a> {
             JobDone::Measured(model) => {
                 let Setup { decider, proof_after, .. } = &mut *self.setup;
                 let (levels, because) = proof_after.follow(decider, &*model?);
+                self.view.planned += u32::try_from(levels.len()).unwrap_or(0);
                 Some(Event::Decided { levels, because })
             }
             JobDone::Left(identity) => {

@@ -142,7 +142,8 @@ impl Side {
             if level.planned.arm == Some(arm) {
                 let start = starts.entry(level.planned.repeat);
                 let (_, seen) = start.or_insert_with(|| (level.id.ordinal, Vec::new()));
-                seen.push(observed((level, report)));
+                // Each start is a run of its own.
+                seen.push(Observed { repeat: 0, ..observed((level, report)) });
             }
         }
         let run = |(repeat, (ordinal, levels)): (u32, (u32, Vec<Observed>))| {

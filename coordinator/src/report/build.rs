@@ -64,9 +64,10 @@ impl ReportModel {
             Mode::Paper => paper_peak(&levels, &rows),
             Mode::Floodmark => own_peak(&levels, &measured, &judged),
         };
-        let saturation = match &ablation {
-            Some(_) => saturation.of_neither(),
-            None => found.map_or(saturation, |found| found.if_proven(&levels)),
+        // Of an ablation there is no peak either: its levels are not those of one server.
+        let (peak, saturation) = match &ablation {
+            Some(_) => (None, saturation.of_neither()),
+            None => (peak, found.map_or(saturation, |found| found.if_proven(&levels))),
         };
         let (outcome, exit_code, because) = match &record.end {
             Some(end) => (outcome_word(end.outcome), Some(end.exit_code), end.because.clone()),

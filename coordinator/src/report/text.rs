@@ -33,6 +33,9 @@ pub(super) const EVIDENCE_CLIP: usize = 600;
 /// Answers that the table tells enough of.
 const QUIET: [&str; 2] = ["OK", "SCALING"];
 
+/// Levels that are named where the same is to be known of several.
+const NAMES_SHOWN: usize = 3;
+
 /// Agents that are listed one by one.
 const AGENTS_SHOWN: usize = 16;
 
@@ -390,12 +393,14 @@ fn repeats(model: &ReportModel) -> String {
     out
 }
 
-/// What a reader must know about single levels.
+/// What a reader must know about single levels. What is the same of several is said once.
 fn findings(model: &ReportModel) -> String {
-    let mut out = String::new();
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
     let mut tell = |level: &LevelReport, what: &str| {
-        let text = format!("{}: {what}", name(level));
-        out.push_str(&wrap("- ", &text, WIDTH));
+        match told.iter_mut().find(|(text, _)| text == what) {
+            Some((_, levels)) => levels.push(name(level)),
+            None => told.push((what.to_owned(), vec![name(level)])),
+        };
     };
     for level in &model.levels {
         for verdict in &level.verdicts {
@@ -437,7 +442,15 @@ fn findings(model: &ReportModel) -> String {
             );
         }
     }
-    out
+    let line = |(text, levels): (String, Vec<String>)| {
+        let shown: Vec<&str> = levels.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+        let more = match levels.len() - shown.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        wrap("- ", &format!("{}{more}: {text}", shown.join(", ")), WIDTH)
+    };
+    told.into_iter().map(line).collect()
 }
 
 /// The answers of the axes that a reader must know: what is as it should be is in the table.

@@ -87,19 +87,42 @@ fn tables(comparison: &Comparison) -> String {
         let rows = comparison
             .deciding()
             .filter(|(level, row)| row.metric == *metric && level.obstacle.is_none());
-        let rows: String = rows.map(|row| row_of(&row)).collect();
-        if !rows.is_empty() {
-            if !out.is_empty() {
-                out.push('\n');
+        let rows: Vec<Finding<'_>> = rows.collect();
+        if rows.is_empty() {
+            continue;
+        }
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        match nowhere(&rows) {
+            Some(why) => {
+                let text = format!("{}: at no level {why}", metric.title());
+                out.push_str(&wrap("", &text, WIDTH));
             }
-            out.push_str(&heading(*metric));
-            out.push_str(&rows);
+            None => {
+                out.push_str(&heading(*metric));
+                out.extend(rows.iter().map(row_of));
+            }
         }
     }
     if comparison.deciding().any(|(_, metric)| metric.test.is_some()) {
         out.push_str(&legend(comparison));
     }
     out
+}
+
+/// Why no row has anything to show, where that is the same of all of several.
+fn nowhere(rows: &[Finding<'_>]) -> Option<String> {
+    let why = |(_, metric): &Finding<'_>| match &metric.conclusion {
+        Conclusion::NotComparable(obstacle) => Some(reason(obstacle)),
+        Conclusion::Worse
+        | Conclusion::Better
+        | Conclusion::Equivalent
+        | Conclusion::NoDifferenceShown
+        | Conclusion::OneRun { .. } => None,
+    };
+    let first = why(rows.first()?)?;
+    (rows.len() > 1 && rows.iter().all(|row| why(row).as_ref() == Some(&first))).then_some(first)
 }
 
 fn legend(comparison: &Comparison) -> String {
