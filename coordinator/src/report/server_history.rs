@@ -10,12 +10,22 @@ pub(super) fn target(identities: &[IdentityRecord]) -> TargetIdentity {
     };
     let restarts = identities.iter().filter(|record| is_restart(record.asked)).count();
     let mut changes: Vec<String> = Vec::new();
+    let mut kept = 0;
     for pair in identities.windows(2) {
         let [before, after] = pair else { continue };
         changes.extend(before.identity.differences(&after.identity));
-        if !is_restart(after.asked) && before.identity.restarted(&after.identity) == Some(true) {
-            changes.push("its process was started anew, and not by this campaign".to_owned());
+        match (is_restart(after.asked), before.identity.restarted(&after.identity)) {
+            (false, Some(true)) => {
+                changes.push("its process was started anew, and not by this campaign".to_owned());
+            }
+            (true, Some(false)) => kept += 1,
+            (true, Some(true)) | (false, Some(false)) | (_, None) => {}
         }
+    }
+    if kept > 0 {
+        changes.push(format!(
+            "its process was the same after {kept} of {restarts} restarts by this campaign"
+        ));
     }
     TargetIdentity {
         models: first.identity.models.clone(),
@@ -77,6 +87,14 @@ mod tests {
             struck([said(Asked::Began, "a", 1.0), said(Asked::Ended, "a", 9.0)].to_vec());
         assert!(levels.iter().all(|struck| !struck));
         assert_eq!(target.changes, ["its process was started anew, and not by this campaign"]);
+        // The command ended well, and nothing was restarted.
+        let (levels, target) = struck(
+            [said(Asked::Began, "a", 1.0), said(restarted, "a", 1.0), said(restarted, "a", 9.0)]
+                .to_vec(),
+        );
+        assert!(levels.iter().all(|struck| !struck));
+        let kept = "its process was the same after 1 of 2 restarts by this campaign";
+        assert_eq!((target.restarts, target.changes), (2, vec![kept.to_owned()]));
         assert_eq!(struck(Vec::new()).1, TargetIdentity::default());
     }
 }
