@@ -54,3 +54,6 @@ impl Decider {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

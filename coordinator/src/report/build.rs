@@ -7,7 +7,7 @@ use common::seed::Seed;
 
 use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel};
 use super::proof::ClientProof;
-use super::saturation::Saturation;
+use super::saturation::{self, Saturation};
 use super::searched::{self, Searched};
 use super::{level, server_history};
 use crate::campaign::{self, Mode, Overlay, Source, Tier};
@@ -16,7 +16,7 @@ use crate::classify::paper::{self, PaperRow};
 use crate::classify::proof;
 use crate::measure::Measured;
 use crate::plan::Plan;
-use crate::record::{AgentRecord, LevelRecord, RunHeader, RunRecord};
+use crate::record::{AgentRecord, LevelRecord, RunEnd, RunHeader, RunOutcome, RunRecord};
 use crate::search::Purpose;
 use crate::store::{CAMPAIGN_FILE, Damage, outcome_word};
 
@@ -58,9 +58,12 @@ impl ReportModel {
             Mode::Paper => paper_peak(&levels, &rows),
             Mode::Floodmark => own_peak(&levels, &measured, &judged),
         };
-        let saturation = found.map_or(saturation, |found| found.if_proven(&levels));
+        let saturation =
+            found.map_or(saturation, |found| found.if_proven(&levels).if_same_server(&levels));
         let (outcome, exit_code, because) = match &record.end {
-            Some(end) => (outcome_word(end.outcome), Some(end.exit_code), end.because.clone()),
+            Some(end) => {
+                (outcome_word(end.outcome), Some(end.exit_code), ended_because(end, &levels))
+            }
             None => (
                 "stopped",
                 None,
@@ -85,6 +88,19 @@ impl ReportModel {
             client_proof,
             damage: damage.iter().map(|seal| damaged(record, seal)).collect(),
         }
+    }
+}
+
+/// Why the run ended. A search that came to its answer said it then; one that does not hold is not
+/// repeated.
+fn ended_because(end: &RunEnd, levels: &[LevelReport]) -> String {
+    let withdrawn = match end.outcome {
+        RunOutcome::Completed => saturation::withdrawn(levels),
+        RunOutcome::Stopped | RunOutcome::Failed => None,
+    };
+    match withdrawn {
+        None => end.because.clone(),
+        Some(why) => format!("the search ended, and what it found does not hold: {why}"),
     }
 }
 

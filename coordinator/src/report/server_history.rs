@@ -79,6 +79,18 @@ mod tests {
         assert_eq!(first, Some(2));
         assert!(levels[2..].iter().all(|struck| *struck));
         assert_eq!(target.changes, ["it served a, then b"]);
+        // Found again at the end: the levels before the restart are as good as they were.
+        let (levels, _) = struck(
+            [said(Asked::Began, "a", 1.0), said(restarted, "b", 9.0), said(Asked::Ended, "b", 9.0)]
+                .to_vec(),
+        );
+        assert_eq!(levels.iter().position(|struck| *struck), Some(2));
+        // A third one at the end is another matter.
+        let (levels, _) = struck(
+            [said(Asked::Began, "a", 1.0), said(restarted, "b", 9.0), said(Asked::Ended, "c", 9.0)]
+                .to_vec(),
+        );
+        assert!(levels.iter().all(|struck| *struck));
         // Found at the end: since when is not known.
         let (levels, _) =
             struck([said(Asked::Began, "a", 1.0), said(Asked::Ended, "b", 9.0)].to_vec());
