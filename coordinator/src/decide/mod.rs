@@ -64,3 +64,6 @@ impl Decider {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

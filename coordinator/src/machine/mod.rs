@@ -437,13 +437,22 @@ impl Machine {
     }
 
     fn interrupt(&mut self, now: Tick) {
-        match &self.state {
+        match &mut self.state {
             State::Arming { .. } | State::Going { .. } => self.stop(now, Why::Interrupted),
             State::Deciding { .. } | State::Preparing { .. } | State::Cooling { .. } => {
                 let because = Why::Interrupted.text();
                 self.finish(RunOutcome::Stopped, Exit::Interrupted, &because);
             }
-            State::Stopping { .. } | State::Finished => {}
+            State::Stopping { why, .. } => match why {
+                // The level will not be tried again.
+                Why::TooLate(_) => *why = Why::Interrupted,
+                Why::Interrupted
+                | Why::Lost(_)
+                | Why::Left { .. }
+                | Why::NotArmed(_)
+                | Why::Faulted(_) => {}
+            },
+            State::Finished => {}
         }
     }
 

@@ -7,7 +7,7 @@ use common::seed::Seed;
 
 use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel};
 use super::proof::ClientProof;
-use super::saturation::Saturation;
+use super::saturation::{self, Saturation};
 use super::searched::{self, Searched};
 use super::{level, server_history};
 use crate::campaign::{self, Campaign, Mode, Overlay, Source, Tier};
@@ -17,7 +17,7 @@ use crate::classify::proof;
 use crate::compare::Ablated;
 use crate::measure::Measured;
 use crate::plan::Plan;
-use crate::record::{AgentRecord, LevelRecord, RunHeader, RunRecord, Servers};
+use crate::record::{AgentRecord, LevelRecord, RunEnd, RunHeader, RunOutcome, RunRecord, Servers};
 use crate::search::Purpose;
 use crate::store::{CAMPAIGN_FILE, Damage, outcome_word};
 
@@ -67,10 +67,15 @@ impl ReportModel {
         // Of an ablation there is no peak either: its levels are not those of one server.
         let (peak, saturation) = match &ablation {
             Some(_) => (None, saturation.of_neither()),
-            None => (peak, found.map_or(saturation, |found| found.if_proven(&levels))),
+            None => (
+                peak,
+                found.map_or(saturation, |found| found.if_proven(&levels).if_same_server(&levels)),
+            ),
         };
         let (outcome, exit_code, because) = match &record.end {
-            Some(end) => (outcome_word(end.outcome), Some(end.exit_code), end.because.clone()),
+            Some(end) => {
+                (outcome_word(end.outcome), Some(end.exit_code), ended_because(end, &levels))
+            }
             None => (
                 "stopped",
                 None,
@@ -103,6 +108,19 @@ impl ReportModel {
 fn campaign_of(text: &str) -> Option<Campaign> {
     let source = Source { name: CAMPAIGN_FILE, text };
     campaign::resolve(Some(source), &Overlay::default()).ok()
+}
+
+/// Why the run ended. A search that came to its answer said it then; one that does not hold is not
+/// repeated.
+fn ended_because(end: &RunEnd, levels: &[LevelReport]) -> String {
+    let withdrawn = match end.outcome {
+        RunOutcome::Completed => saturation::withdrawn(levels),
+        RunOutcome::Stopped | RunOutcome::Failed => None,
+    };
+    match withdrawn {
+        None => end.because.clone(),
+        Some(why) => format!("the search ended, and what it found does not hold: {why}"),
+    }
 }
 
 /// What the campaign's search has found, if it has one; levels learn what it ran them for.

@@ -76,6 +76,7 @@ pub(super) fn report(
                 .as_ref()
                 .is_some_and(|axis| axis.status == Reliability::Failing),
             objective: judgement.slo.as_ref().map(|axis| axis.status),
+            changed_later: judgement.changed_later,
             piles_up: levels::piles_up(level).is_some() || judgement.signs.contains(&Sign::Backlog),
         },
     }

@@ -172,6 +172,9 @@ pub struct Facts {
     pub failing: bool,
     /// What became of the objectives.
     pub objective: Option<Objective>,
+    /// SERVER_CHANGED strikes it, and that was found when the run was over: while it ran, nobody
+    /// could know.
+    pub changed_later: bool,
     /// It is an open loop whose requests pile up.
     pub piles_up: bool,
 }

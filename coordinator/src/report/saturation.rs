@@ -91,6 +91,18 @@ impl Saturation {
         Self { users: None, because, ..self }
     }
 
+    /// What a search has found, without any of it if its levels turned out to be none.
+    pub(super) fn if_same_server(self, levels: &[LevelReport]) -> Self {
+        match withdrawn(levels) {
+            None => self,
+            Some(why) => Self {
+                goal: self.goal,
+                answer: Some("struck"),
+                ..Self::of_levels(None, self.method, format!("not found: {why}"))
+            },
+        }
+    }
+
     /// What levels tell that no search has found.
     pub(super) fn of_levels(users: Option<u32>, method: &'static str, because: String) -> Self {
         Self {
@@ -107,6 +119,17 @@ impl Saturation {
             n_power: None,
         }
     }
+}
+
+/// Why no answer of a search holds, whatever it was when the run ended: the search took its levels
+/// for results, and then the server turned out to be another one.
+pub(super) fn withdrawn(levels: &[LevelReport]) -> Option<String> {
+    let searched = levels.iter().filter(|level| level.purpose.is_some());
+    let struck = searched.filter(|level| level.facts.changed_later);
+    let mut verdicts = struck.flat_map(|level| &level.verdicts);
+    let changed = verdicts.find(|verdict| verdict.code == Code::ServerChanged)?;
+    let code = changed.code.name();
+    Some(format!("{code} strikes every level of the search: {}", changed.evidence))
 }
 
 #[cfg(test)]

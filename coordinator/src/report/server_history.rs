@@ -14,9 +14,22 @@ pub(super) fn target(record: &RunRecord, servers: &Servers<'_>) -> TargetIdentit
     for pair in servers.each().into_iter().flat_map(|said| said.windows(2)) {
         let [before, after] = pair else { continue };
         changes.extend(before.identity.differences(&after.identity));
-        if !is_restart(after.asked) && before.identity.restarted(&after.identity) == Some(true) {
-            changes.push("its process was started anew, and not by this campaign".to_owned());
+    }
+    let mut kept = 0;
+    for pair in identities.windows(2) {
+        let [before, after] = pair else { continue };
+        match (is_restart(after.asked), before.identity.restarted(&after.identity)) {
+            (false, Some(true)) => {
+                changes.push("its process was started anew, and not by this campaign".to_owned());
+            }
+            (true, Some(false)) => kept += 1,
+            (true, Some(true)) | (false, Some(false)) | (_, None) => {}
         }
+    }
+    if kept > 0 {
+        changes.push(format!(
+            "its process was the same after {kept} of {restarts} restarts by this campaign"
+        ));
     }
     TargetIdentity {
         models: first.identity.models.clone(),
@@ -71,6 +84,18 @@ mod tests {
         assert_eq!(first, Some(2));
         assert!(levels[2..].iter().all(|struck| *struck));
         assert_eq!(target.changes, ["it served a, then b"]);
+        // Found again at the end: the levels before the restart are as good as they were.
+        let (levels, _) = struck(
+            [said(Asked::Began, "a", 1.0), said(restarted, "b", 9.0), said(Asked::Ended, "b", 9.0)]
+                .to_vec(),
+        );
+        assert_eq!(levels.iter().position(|struck| *struck), Some(2));
+        // A third one at the end is another matter.
+        let (levels, _) = struck(
+            [said(Asked::Began, "a", 1.0), said(restarted, "b", 9.0), said(Asked::Ended, "c", 9.0)]
+                .to_vec(),
+        );
+        assert!(levels.iter().all(|struck| *struck));
         // Found at the end: since when is not known.
         let (levels, _) =
             struck([said(Asked::Began, "a", 1.0), said(Asked::Ended, "b", 9.0)].to_vec());
@@ -79,12 +104,22 @@ mod tests {
             struck([said(Asked::Began, "a", 1.0), said(Asked::Ended, "a", 9.0)].to_vec());
         assert!(levels.iter().all(|struck| !struck));
         assert_eq!(target.changes, ["its process was started anew, and not by this campaign"]);
+        // The command ended well, and nothing was restarted.
+        let (levels, target) = struck(
+            [said(Asked::Began, "a", 1.0), said(restarted, "a", 1.0), said(restarted, "a", 9.0)]
+                .to_vec(),
+        );
+        assert!(levels.iter().all(|struck| !struck));
+        let kept = "its process was the same after 1 of 2 restarts by this campaign";
+        assert_eq!((target.restarts, target.changes), (2, vec![kept.to_owned()]));
         assert_eq!(struck(Vec::new()).1, TargetIdentity::default());
     }
 
     #[test]
     fn a_configuration_may_differ_from_the_other_but_not_from_itself() {
-        let restarted = |ordinal: u32, model: &str| said(Asked::Restarted { ordinal }, model, 0.0);
+        let restarted = |ordinal: u32, model: &str| {
+            said(Asked::Restarted { ordinal }, model, 2.0 + f64::from(ordinal))
+        };
         let of = |models: [&str; 4], before: &str, after: &str| {
             let mut record = run();
             let level = record.levels[0].clone();
@@ -96,7 +131,7 @@ mod tests {
             }
             record.identities = vec![said(Asked::Began, before, 1.0)];
             record.identities.extend((0..).zip(models).map(|(at, model)| restarted(at, model)));
-            record.identities.push(said(Asked::Ended, after, 0.0));
+            record.identities.push(said(Asked::Ended, after, 5.0));
             let model = ReportModel::new(&record, &[]);
             let changed = |level: &LevelReport| {
                 level.verdicts.iter().any(|verdict| verdict.code == Code::ServerChanged)

@@ -124,6 +124,9 @@ fn header(model: &ReportModel) -> String {
         let note = format!("no request succeeded, of {started}; what the target said is below");
         out.push_str(&wrap("note      ", &note, WIDTH));
     }
+    for change in &model.target.changes {
+        out.push_str(&wrap("note      ", &format!("the target: {}", plain(change, CLIP)), WIDTH));
+    }
     for damage in &model.damage {
         out.push_str(&wrap("damaged   ", &plain(damage, CLIP), WIDTH));
     }

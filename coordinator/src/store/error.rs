@@ -49,7 +49,11 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The store cannot be read.
-    #[error("cannot read {table} from {}; the file is damaged", path.display())]
+    #[error(
+        "cannot read {table} from {}; the file is damaged: use a copy of the result directory, or \
+         read what is left of it with an SQLite client",
+        path.display()
+    )]
     Read {
         /// The store's file.
         path: PathBuf,

@@ -1,3 +1,5 @@
+mod target;
+
 use std::error::Error as _;
 use std::fs;
 
@@ -339,6 +341,7 @@ proptest! {
         prop_assert_eq!(states::arrivals_of(&text), None);
         prop_assert_eq!(states::window_of(&text), None);
         prop_assert_eq!(states::proof_of(&text), None);
+        prop_assert_eq!(states::before_of(&text), None);
         prop_assert_eq!(states::judging_of(&text), None);
     }
 }

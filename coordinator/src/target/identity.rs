@@ -16,6 +16,7 @@ const PAGE_MAX: u64 = 4 << 20;
 
 /// What a target says it is. What it does not say is `None`, and proves nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Identity {
     /// The models that it serves, sorted.
     pub models: Option<Vec<ServedModel>>,
@@ -28,6 +29,7 @@ pub struct Identity {
 
 /// A model as `/v1/models` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServedModel {
     /// Its name in requests.
     pub id: String,

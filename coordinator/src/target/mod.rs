@@ -6,3 +6,6 @@ pub mod hook;
 pub mod identity;
 pub mod prepare;
 pub mod ready;
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,17 @@ impl Server {
         clock: Clock,
     ) -> Result<Identity, PrepareError> {
         command.run(self.plan.hook_timeout).await.map_err(PrepareError::Restart)?;
+        self.back(known, OLD_FOR, clock).await
+    }
+
+    /// Waits until the server is there, and is not the one that is `known`; that one is taken for
+    /// the new one if it has not left after `old_for`.
+    pub(super) async fn back(
+        &self,
+        known: &Identity,
+        old_for: Duration,
+        clock: Clock,
+    ) -> Result<Identity, PrepareError> {
         let question = Question::of(&self.target, &self.plan);
         let ended = clock.now();
         loop {
@@ -96,7 +107,7 @@ impl Server {
             ready::wait(&question, self.api_key.as_ref(), timeout, clock, |_| {}).await?;
             let identity = Identity::ask(&self.target, self.api_key.as_ref()).await;
             let is_old = identity.restarted(known) == Some(false);
-            if !is_old || clock.now().since(ended) > OLD_FOR {
+            if !is_old || clock.now().since(ended) > old_for {
                 return Ok(identity);
             }
             tokio::time::sleep(ASK_EVERY).await;

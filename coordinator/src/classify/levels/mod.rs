@@ -57,6 +57,8 @@ pub(crate) struct Judgement {
     pub(crate) headline: Option<Headline>,
     /// What must be known of its numbers.
     pub(crate) verdicts: Vec<Verdict>,
+    /// It is struck because of something that was found when the run was over.
+    pub(crate) changed_later: bool,
     /// Whether the window was steady.
     pub(crate) steady: Option<bool>,
     /// Whether requests succeeded.
@@ -150,6 +152,7 @@ fn validity(level: &Measured<'_>, levels: &[Measured<'_>], context: &Context<'_>
     let faults = level.totals.faults.iter();
     let mut verdicts: Vec<Verdict> = faults.map(|fault| Verdict::of_fault(fault, fate)).collect();
     let mut steady = None;
+    let mut changed_later = false;
     if level.period.is_some() {
         let (is_steady, unsteady) = numbers::steady(level);
         steady = is_steady;
@@ -161,7 +164,10 @@ fn validity(level: &Measured<'_>, levels: &[Measured<'_>], context: &Context<'_>
         verdicts.extend(numbers::little(level));
         verdicts.extend(generator::start_skew(level, context));
         verdicts.extend(generator::clock(level, context));
-        verdicts.extend(server::changed(level, context));
+        if let Some(changed) = server::changed(level, context) {
+            changed_later = changed.found_later;
+            verdicts.push(changed.verdict);
+        }
         verdicts.extend(work::work(level, levels));
         verdicts.extend(work::cache(level));
         verdicts.extend(generator::outliers(level));
@@ -169,6 +175,7 @@ fn validity(level: &Measured<'_>, levels: &[Measured<'_>], context: &Context<'_>
     Judgement {
         headline: None,
         verdicts,
+        changed_later,
         steady,
         reliability: None,
         latency: None,

@@ -1,7 +1,8 @@
 //! A finished level as a search sees it.
 //!
-//! Only what is known of the level by itself counts. What other levels say of it may change with
-//! every level that is run, and the answer of a search must not.
+//! Only what is known of the level by itself counts, and what was known while the run went on. What
+//! other levels say of it may change with every level that is run, and the answer of a search must
+//! not.
 
 use std::time::Duration;
 
@@ -60,7 +61,9 @@ fn rate(level: &LevelReport) -> Estimate {
 /// Users who are not in flight because the server refuses or drops them are the server's failure,
 /// and so is a rate that is not reached because as many requests as may be are waiting for it.
 fn validity(level: &LevelReport) -> Validity {
-    let strikes = level.verdicts.iter().filter(|verdict| verdict.strikes());
+    let was_known =
+        |verdict: &&Verdict| verdict.code != Code::ServerChanged || !level.facts.changed_later;
+    let strikes = level.verdicts.iter().filter(|verdict| verdict.strikes()).filter(was_known);
     let of_others = if level.facts.failing { Validity::Valid } else { Validity::Invalid };
     let of_code = |code: Code| match code {
         Code::ClientLimited | Code::Clock | Code::RecordLoss | Code::LittleViolated => {
