@@ -119,8 +119,8 @@ impl Served {
         tokens as f64 / length_s as f64
     }
 
-    /// Output tokens per second by the server's mean times, if as many requests are served at any
-    /// time and neither each other nor the server's pace changes them.
+    /// Output tokens per second by the server's mean times: exact where answers do not slow each
+    /// other down, the pace does not wander, and the line before the slots is never empty.
     pub(crate) fn rate_by_means(&self) -> f64 {
         let Server { slots, ttft_s, gap_s, crowd, swing, speed, .. } = self.server;
         assert!(crowd.is_none() && swing.is_none());
