@@ -1,5 +1,6 @@
 //! Runs built by hand, for tests: agents, levels and seals as a fleet would have left them.
 
+mod served;
 mod windows;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::record::{
     UnixMs,
 };
 use crate::store::Store;
+pub(crate) use served::{Served, Server, Swing};
 pub(crate) use windows::Windowed;
 
 /// How a made-up server answers.
@@ -163,6 +165,12 @@ pub(crate) fn level(
             }
         })
         .collect();
+    record(phase, load, shape, shares)
+}
+
+/// A completed level of these shares.
+fn record(phase: Phase, load: Load, shape: Shape, shares: Vec<ShareRecord>) -> LevelRecord {
+    let users = load.users;
     LevelRecord {
         id: LevelId { ordinal: 0, attempt: 0 },
         planned: PlannedLevel {
@@ -172,7 +180,7 @@ pub(crate) fn level(
             arm: None,
             label: users.to_string(),
             load,
-            allow_capped: requests < u64::from(users),
+            allow_capped: load.requests().is_some_and(|requests| requests < u64::from(users)),
             workload: workload("default", shape),
             window: None,
             before: Preparation::default(),

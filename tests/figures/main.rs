@@ -12,6 +12,7 @@
     reason = "tests panic, and say why; figures are shown"
 )]
 
+mod alike;
 mod search;
 
 use std::time::Duration;

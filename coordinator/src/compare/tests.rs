@@ -1,3 +1,5 @@
+mod served;
+
 use common::ids::RunId;
 use common::phase::Phase;
 use common::target::Endpoint;

@@ -28,7 +28,10 @@ pub(crate) use series::{Course, events_per_s};
 const WALK_MAX: usize = 5_000_000;
 
 /// Batches behind the interval of a rate, before correlated ones are merged.
-const BATCHES: usize = 40;
+const BATCHES: usize = 20;
+
+/// Batches are at least as long as a request, as long as there are so many of them.
+const WHOLE_REQUESTS: usize = 12;
 
 /// The numbers of a level.
 #[derive(Clone, Debug)]
@@ -260,15 +263,19 @@ impl<'a> Measured<'a> {
         }
     }
 
-    /// The interval of the output rate, from batches of at least half a request's duration: what
-    /// comes within one request depends on itself. More batches than [`BATCHES`] would only be
-    /// noisier: users that run in step make output rise and fall within a request's duration.
+    /// The interval of the output rate, from batches as long as a request, or half as long where
+    /// that leaves too few: what comes within one request depends on itself. More batches than
+    /// [`BATCHES`] would be too wide apart: in a closed loop a piece of an answer that just misses
+    /// one batch is in the next, so neighbours differ by more than chance, the more the shorter
+    /// they are, and the mean is known better than they say.
     fn interval(&self) -> Option<BatchMeans> {
         let course = self.course.as_ref()?;
         self.rates.output?;
-        let half_s = self.e2e_mean_s().unwrap_or(0.0) / 2.0;
-        let slots = ((half_s / course.slot_s).ceil() as usize).max(course.output.len() / BATCHES);
-        BatchMeans::of(&course.output, slots.max(1))
+        let slots = course.output.len();
+        let request = self.e2e_mean_s().unwrap_or(0.0) / course.slot_s;
+        let (whole, half) = (request.ceil() as usize, (request / 2.0).ceil() as usize);
+        let least = if whole.saturating_mul(WHOLE_REQUESTS) <= slots { whole } else { half };
+        BatchMeans::of(&course.output, least.max(slots / BATCHES).max(1))
     }
 
     fn count_intended(&self) -> u64 {

@@ -1,3 +1,5 @@
+mod coverage;
+
 use std::path::Path;
 use std::time::Duration;
 

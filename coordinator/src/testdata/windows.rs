@@ -14,14 +14,14 @@ use common::snapshot::Seal;
 use common::tally::{Previous, Tally};
 use common::time::Tick;
 
-use super::{Shape, level, sealed};
+use super::{Shape, record, sealed};
 use crate::campaign::WindowPlan;
-use crate::record::LevelRecord;
+use crate::record::{LevelRecord, ShareRecord};
 
 /// The seed of the runs of [`super::run`].
 const SEED: Seed = Seed(u64::MAX);
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 /// A level that is measured in a window.
 #[derive(Clone, Copy, Debug)]
@@ -61,23 +61,26 @@ impl Windowed {
 
     pub(crate) fn level(self) -> LevelRecord {
         let (from_s, length_s) = self.window_s;
+        self.level_of(self.outcomes((from_s + length_s) * SECOND))
+    }
+
+    /// The level whose requests are these: all that were begun until those of the window had ended.
+    pub(super) fn level_of(self, outcomes: Vec<Outcome>) -> LevelRecord {
+        let (from_s, length_s) = self.window_s;
         let (from, until) = (from_s * SECOND, (from_s + length_s) * SECOND);
-        let outcomes = self.cut(self.outcomes(until), until);
-        let mut record = level(self.phase, self.users, u64::from(self.users), 1, self.shape);
+        let outcomes = self.cut(outcomes, until);
         let arrivals = match self.rate {
             None => Arrivals::Closed { ramp: Duration::ZERO },
             Some(_) => Arrivals::Open(self.schedule()),
         };
         let load = Load { users: self.users, arrivals, end: End::Window };
-        record.planned.load = load;
-        record.planned.allow_capped = false;
+        let mut record = record(self.phase, load, self.shape, Vec::new());
         let length = Duration::from_secs(length_s);
         record.planned.window =
             Some(WindowPlan { least: length, most: length, turns: 3, requests: 0, precise: false });
         if let Some(rate) = self.rate {
             record.planned.label = format!("{rate}/s");
         }
-        let share = record.shares.remove(0);
         for (agent, index) in super::agents(self.agents).into_iter().zip(0..self.agents) {
             let own = load.share(index, self.agents);
             let mine = |outcome: &&Outcome| match self.rate {
@@ -85,11 +88,8 @@ impl Windowed {
                 Some(_) => own.owns(outcome.request),
             };
             let own_outcomes: Vec<&Outcome> = outcomes.iter().filter(mine).collect();
-            let mut share = share.clone();
-            share.agent = agent.name;
-            share.users = own.count;
-            share.seal = Some(self.seal(&own_outcomes, from, until));
-            record.shares.push(share);
+            let seal = Some(self.seal(&own_outcomes, from, until));
+            record.shares.push(ShareRecord { agent: agent.name, users: own.count, seal });
         }
         record
     }
