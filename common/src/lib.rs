@@ -24,6 +24,7 @@ pub mod digest;
 pub mod duration;
 pub mod hist;
 pub mod ids;
+pub mod length;
 pub mod outcome;
 pub mod phase;
 pub mod seed;

@@ -2,16 +2,17 @@
 
 use crate::digest::DigestWriter;
 use crate::ids::Name;
+use crate::length::Length;
 
 /// The shape of a level's requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Workload {
     /// Its name in the campaign.
     pub name: Name,
-    /// Prompt length asked for, in tokens at [`CHARS_PER_TOKEN`] characters each; at least 1.
-    pub input_tokens: u32,
-    /// Output length asked for, in tokens; at least 1.
-    pub output_tokens: u32,
+    /// Prompt length asked for, in tokens at [`CHARS_PER_TOKEN`] characters each.
+    pub input_tokens: Length,
+    /// Output length asked for, in tokens.
+    pub output_tokens: Length,
     /// Ask the server to produce exactly `output_tokens` (`ignore_eos`, `min_tokens`).
     pub forced_length: bool,
     /// What a server's prefix cache may see.
@@ -24,35 +25,71 @@ pub const CHARS_PER_TOKEN: u32 = 4;
 /// Longest prompt and longest answer that can be asked for, in tokens.
 pub const TOKENS_MAX: u32 = 10_000_000;
 
+/// Most groups of prompts that each share a prefix.
+pub const GROUPS_MAX: u32 = 1_000_000;
+
+/// Tokens that a prompt has at least beside a shared prefix: room for what makes it its own.
+pub const OWN_TOKENS_MIN: u32 = 10;
+
 /// What a server's prefix cache may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheMode {
     /// Every prompt begins with a nonce of its own: no prefix is shared.
     Cold,
-    /// Every prompt of a workload is the same text, as in the paper.
+    /// Prompts begin with a prefix that they share with others, such as a system prompt, and are
+    /// their own after it.
+    SharedPrefix(SharedPrefix),
+    /// Every prompt of a workload is the same text, as in the paper; where lengths differ, the
+    /// shorter one begins the longer one.
     Replay,
 }
 
-impl CacheMode {
-    /// All modes.
-    pub const ALL: [Self; 2] = [Self::Cold, Self::Replay];
+/// A prefix that prompts share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SharedPrefix {
+    /// Its length, in tokens; at least 1, and [`OWN_TOKENS_MIN`] less than the shortest prompt.
+    pub tokens: u32,
+    /// How many different ones there are; each prompt draws one. 1 to [`GROUPS_MAX`].
+    pub groups: u32,
+    /// How many of a thousand prompts have one; 1 to 1,000. The others are cold.
+    pub share_permille: u32,
+}
 
+impl CacheMode {
     /// The name in campaign files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cold => "cold",
+            Self::SharedPrefix(_) => "shared-prefix",
             Self::Replay => "replay",
         }
     }
 }
 
 impl Workload {
+    /// The share of prompt tokens that a cache can hold at most, 0 to 1, as far as the workload
+    /// says; `None` where prompts are repeated whole.
+    pub fn cached_share(&self) -> Option<f64> {
+        match self.cache {
+            CacheMode::Cold => Some(0.0),
+            CacheMode::SharedPrefix(SharedPrefix { tokens, share_permille, .. }) => {
+                let of_all = f64::from(tokens) * f64::from(share_permille) / 1e3;
+                Some(of_all / self.input_tokens.mean())
+            }
+            CacheMode::Replay => None,
+        }
+    }
+
     pub(crate) fn feed(&self, digest: &mut DigestWriter) {
-        digest
-            .text(self.name.as_str())
-            .number(self.input_tokens.into())
-            .number(self.output_tokens.into())
-            .number(self.forced_length.into())
-            .text(self.cache.name());
+        digest.text(self.name.as_str());
+        self.input_tokens.feed(digest);
+        self.output_tokens.feed(digest);
+        digest.number(self.forced_length.into()).text(self.cache.name());
+        match self.cache {
+            CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
+                digest.number(tokens.into()).number(groups.into()).number(share_permille.into());
+            }
+            CacheMode::Cold | CacheMode::Replay => {}
+        }
     }
 }

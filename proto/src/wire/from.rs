@@ -10,7 +10,6 @@ use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::target::{Endpoint, Target, Timeouts};
 use common::time::Tick;
-use common::workload::{CacheMode, TOKENS_MAX, Workload};
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -44,7 +43,7 @@ pub(super) fn text(field: &'static str, text: String) -> Result<String, WireErro
     Ok(text)
 }
 
-fn name(field: &'static str, text: &str) -> Result<Name, WireError> {
+pub(super) fn name(field: &'static str, text: &str) -> Result<Name, WireError> {
     text.parse().map_err(|error| WireError::new(field, error))
 }
 
@@ -214,36 +213,6 @@ fn check_share(share: Share, load: Load) -> Result<(), WireError> {
         return Err(WireError::new("share_count", "the share holds users that the load has not"));
     }
     Ok(())
-}
-
-impl TryFrom<pb::Workload> for Workload {
-    type Error = WireError;
-
-    fn try_from(message: pb::Workload) -> Result<Self, WireError> {
-        if message.input_tokens == 0 || message.output_tokens == 0 {
-            return Err(WireError::new("workload", "no input or no output tokens"));
-        }
-        if message.input_tokens.max(message.output_tokens) > TOKENS_MAX {
-            let reason = format!("more than {TOKENS_MAX} tokens");
-            return Err(WireError::new("workload", reason));
-        }
-        Ok(Self {
-            name: name("workload.name", &message.name)?,
-            input_tokens: message.input_tokens,
-            output_tokens: message.output_tokens,
-            forced_length: message.forced_length,
-            cache: match pb::CacheMode::try_from(message.cache) {
-                Ok(pb::CacheMode::Cold) => CacheMode::Cold,
-                Ok(pb::CacheMode::Replay) => CacheMode::Replay,
-                Ok(pb::CacheMode::Unspecified) | Err(_) => {
-                    return Err(WireError::new(
-                        "workload.cache",
-                        format!("unknown: {}", message.cache),
-                    ));
-                }
-            },
-        })
-    }
 }
 
 impl TryFrom<pb::Target> for Target {

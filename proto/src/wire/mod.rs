@@ -5,6 +5,7 @@ mod from;
 mod load;
 mod tally;
 mod to;
+mod workload;
 
 use common::snapshot::Seal;
 use prost::Message as _;

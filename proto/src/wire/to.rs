@@ -7,7 +7,6 @@ use common::phase::Phase;
 use common::snapshot::{LevelEnd, Seal, Snapshot};
 use common::target::{Endpoint, Target};
 use common::time::duration_ns;
-use common::workload::{CacheMode, Workload};
 use secrecy::ExposeSecret as _;
 
 use crate::generated as pb;
@@ -130,22 +129,6 @@ impl From<&Assignment> for pb::Assignment {
                 ttft_ns: duration_ns(pace.ttft),
                 itl_ns: duration_ns(pace.itl),
             }),
-        }
-    }
-}
-
-impl From<&Workload> for pb::Workload {
-    fn from(workload: &Workload) -> Self {
-        Self {
-            name: workload.name.to_string(),
-            input_tokens: workload.input_tokens,
-            output_tokens: workload.output_tokens,
-            forced_length: workload.forced_length,
-            cache: match workload.cache {
-                CacheMode::Cold => pb::CacheMode::Cold,
-                CacheMode::Replay => pb::CacheMode::Replay,
-            }
-            .into(),
         }
     }
 }
