@@ -121,31 +121,6 @@ fn order_over_the_wire(change: impl FnOnce(&mut pb::Assignment)) -> Result<Order
 
 proptest! {
     #[test]
-fn every_workload_survives_the_way() {
-    let bounds = Bounds { least: 20, most: 900 };
-    let lengths = [
-        Length::Fixed(500),
-        Length::Uniform { least: 20, most: 900 },
-        Length::Normal { mean: 300, sd: 0, bounds },
-        Length::Lognormal { median: 300, sigma_milli: 600, bounds },
-        Length::Values(vec![20, 20, 900]),
-    ];
-    let prefix = SharedPrefix { tokens: 10, groups: 3, share_permille: 250 };
-    let caches = [CacheMode::Cold, CacheMode::SharedPrefix(prefix), CacheMode::Replay];
-    for input_tokens in &lengths {
-        for output_tokens in &lengths {
-            for cache in caches {
-                let (input_tokens, output_tokens) = (input_tokens.clone(), output_tokens.clone());
-                let workload =
-                    Workload { input_tokens, output_tokens, cache, ..assignment().workload };
-                let back = Workload::try_from(pb::Workload::from(&workload));
-                assert_eq!(back, Ok(workload));
-            }
-        }
-    }
-}
-
-#[test]
     fn seals_survive_the_wire(latencies in prop::collection::vec(0u64..4_000_000_000, 0..100)) {
         let seal = seal(&latencies);
         prop_assert_eq!(decode_seal(&encode_seal(&seal)), Ok(seal));
@@ -271,23 +246,23 @@ fn a_bad_field_is_named() {
     );
     assert_eq!(field(|a| a.workload.as_mut().unwrap().name = "../x".to_owned()), "workload.name");
     // A prompt is built in memory: its length is no stranger's choice.
-    let long = pb::Length { law: Some(pb::length::Law::Fixed(u32::MAX)) };
-    assert_eq!(
-        field(|a| a.workload.as_mut().unwrap().input_tokens = Some(long.clone())),
-        "workload.input_tokens"
-    );
-    let lawless = Some(pb::Length { law: None });
-    assert_eq!(
-        field(|a| a.workload.as_mut().unwrap().output_tokens = lawless.clone()),
-        "workload.output_tokens"
-    );
-    assert_eq!(field(|a| a.workload.as_mut().unwrap().cache = None), "workload.cache");
-    let whole = pb::SharedPrefix { tokens: 491, groups: 1, share_permille: 1000 };
-    let whole = Some(pb::workload::Cache::SharedPrefix(whole));
-    assert_eq!(
-        field(|a| a.workload.as_mut().unwrap().cache = whole.clone()),
-        "workload.cache.shared_prefix"
-    );
+    fn workload(assignment: &mut pb::Assignment) -> &mut pb::Workload {
+        assignment.workload.as_mut().unwrap()
+    }
+    let long = |a: &mut pb::Assignment| {
+        let law = Some(pb::length::Law::Fixed(u32::MAX));
+        workload(a).input_tokens = Some(pb::Length { law });
+    };
+    assert_eq!(field(long), "workload.input_tokens");
+    let lawless =
+        |a: &mut pb::Assignment| workload(a).output_tokens = Some(pb::Length { law: None });
+    assert_eq!(field(lawless), "workload.output_tokens");
+    assert_eq!(field(|a| workload(a).cache = None), "workload.cache");
+    let whole = |a: &mut pb::Assignment| {
+        let prefix = pb::SharedPrefix { tokens: 491, groups: 1, share_permille: 1000 };
+        workload(a).cache = Some(pb::workload::Cache::SharedPrefix(prefix));
+    };
+    assert_eq!(field(whole), "workload.cache.shared_prefix");
     assert_eq!(
         field(|a| a.target.as_mut().unwrap().base_url = "file:///".to_owned()),
         "target.base_url"
@@ -351,5 +326,30 @@ fn keys_never_show_in_errors_or_debug_output() {
 impl From<LatencyHist> for pb::Histogram {
     fn from(hist: LatencyHist) -> Self {
         (&hist).into()
+    }
+}
+
+#[test]
+fn every_workload_survives_the_way() {
+    let bounds = Bounds { least: 20, most: 900 };
+    let lengths = [
+        Length::Fixed(500),
+        Length::Uniform { least: 20, most: 900 },
+        Length::Normal { mean: 300, sd: 0, bounds },
+        Length::Lognormal { median: 300, sigma_milli: 600, bounds },
+        Length::Values(vec![20, 20, 900]),
+    ];
+    let prefix = SharedPrefix { tokens: 10, groups: 3, share_permille: 250 };
+    let caches = [CacheMode::Cold, CacheMode::SharedPrefix(prefix), CacheMode::Replay];
+    for input_tokens in &lengths {
+        for output_tokens in &lengths {
+            for cache in caches {
+                let (input_tokens, output_tokens) = (input_tokens.clone(), output_tokens.clone());
+                let workload =
+                    Workload { input_tokens, output_tokens, cache, ..assignment().workload };
+                let back = Workload::try_from(pb::Workload::from(&workload));
+                assert_eq!(back, Ok(workload));
+            }
+        }
     }
 }
