@@ -123,10 +123,23 @@ fn head(target: &Target, length: usize, api_key: Option<&SecretString>) -> Vec<u
         target.base_url.authority(),
         env!("CARGO_PKG_VERSION"),
     );
+    // Of the servers that offer the Messages API some read a key where it puts it and some where the
+    // other APIs do.
+    let (version, keys): (_, &[_]) = match target.endpoint {
+        Endpoint::Messages => {
+            ("anthropic-version: 2023-06-01\r\n", &["authorization: Bearer ", "x-api-key: "])
+        }
+        Endpoint::Chat | Endpoint::Completions | Endpoint::Responses | Endpoint::Embeddings => {
+            ("", &["authorization: Bearer "])
+        }
+    };
+    head.push_str(version);
     if let Some(key) = api_key {
-        head.push_str("authorization: Bearer ");
-        head.push_str(key.expose_secret());
-        head.push_str("\r\n");
+        for field in keys {
+            head.push_str(field);
+            head.push_str(key.expose_secret());
+            head.push_str("\r\n");
+        }
     }
     head.push_str("\r\n");
     head.into_bytes()
@@ -138,33 +151,57 @@ fn body(workload: &Workload, target: &Target, nonce_len: usize) -> (String, Stri
     const MARK: &str = "\u{fdd0}";
     let text = prompt(workload.input_tokens, nonce_len);
     let prompt = if nonce_len > 0 { format!("{MARK} {text}") } else { text };
-    let mut body = json!({
-        "model": target.model,
-        "max_tokens": workload.output_tokens,
-        "temperature": 0,
-        "stream": target.stream,
-    });
+    let text = fields(workload, target, prompt).to_string();
+    match text.split_once(MARK) {
+        Some((before, after)) => (before.to_owned(), after.to_owned()),
+        None => (text, String::new()),
+    }
+}
+
+/// The body's fields. What makes an answer as long as asked for has no place in the APIs: vLLM reads
+/// `min_tokens` beside `ignore_eos` where the endpoint knows it, and other servers the latter.
+fn fields(workload: &Workload, target: &Target, prompt: String) -> Value {
+    let (model, stream, output) = (&target.model, target.stream, workload.output_tokens);
+    let mut body = match target.endpoint {
+        Endpoint::Chat => json!({ "messages": [{ "role": "user", "content": prompt }] }),
+        Endpoint::Completions => json!({ "prompt": prompt }),
+        // A server that is measured is not asked to keep what it said.
+        Endpoint::Responses => json!({ "input": prompt, "store": false }),
+        Endpoint::Messages => json!({ "messages": [{ "role": "user", "content": prompt }] }),
+        Endpoint::Embeddings => json!({ "input": prompt, "encoding_format": "float" }),
+    };
     let mut set = |key: &str, value: Value| {
         if let Some(object) = body.as_object_mut() {
             object.insert(key.to_owned(), value);
         }
     };
+    set("model", model.as_str().into());
+    if !target.endpoint.generates() {
+        return body;
+    }
+    set("temperature", 0.into());
+    set("stream", stream.into());
     match target.endpoint {
-        Endpoint::Chat => set("messages", json!([{ "role": "user", "content": prompt }])),
-        Endpoint::Completions => set("prompt", prompt.into()),
+        Endpoint::Chat | Endpoint::Completions => {
+            set("max_tokens", output.into());
+            if stream {
+                set("stream_options", json!({ "include_usage": true }));
+            }
+            if workload.forced_length {
+                set("ignore_eos", true.into());
+                set("min_tokens", output.into());
+            }
+        }
+        Endpoint::Responses => {
+            set("max_output_tokens", output.into());
+            if workload.forced_length {
+                set("ignore_eos", true.into());
+            }
+        }
+        Endpoint::Messages => set("max_tokens", output.into()),
+        Endpoint::Embeddings => {}
     }
-    if target.stream {
-        set("stream_options", json!({ "include_usage": true }));
-    }
-    if workload.forced_length {
-        set("ignore_eos", true.into());
-        set("min_tokens", workload.output_tokens.into());
-    }
-    let text = body.to_string();
-    match text.split_once(MARK) {
-        Some((before, after)) => (before.to_owned(), after.to_owned()),
-        None => (text, String::new()),
-    }
+    body
 }
 
 /// `input_tokens` times [`CHARS_PER_TOKEN`] characters of passage, nonce and its space included.
@@ -234,7 +271,56 @@ mod tests {
         assert!(head.contains("\r\nauthorization: Bearer sk-x"));
         assert!(body["prompt"].is_string() && body.get("messages").is_none());
         assert!(body.get("ignore_eos").is_none() && body.get("stream_options").is_none());
+        assert!(!head.contains("x-api-key"));
         assert!(!body.to_string().contains("sk-x"));
         assert_eq!(composer.without_key("no sk-x".to_owned()), "no [API key]");
+    }
+
+    #[test]
+    fn every_endpoint_is_asked_in_its_own_words() {
+        let asked = |endpoint: Endpoint, stream: bool, forced_length: bool| {
+            let mut assignment = assignment("http://127.0.0.1:8000");
+            assignment.target = Target { endpoint, stream, ..assignment.target };
+            assignment.workload.forced_length = forced_length;
+            assignment.workload.cache = CacheMode::Cold;
+            assignment.workload.input_tokens = 30;
+            let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+            let (head, mut body) = parse(&bytes(&composer.request(UserId(0), 0)));
+            let text = match endpoint {
+                Endpoint::Chat | Endpoint::Messages => &mut body["messages"][0]["content"],
+                Endpoint::Completions => &mut body["prompt"],
+                Endpoint::Responses | Endpoint::Embeddings => &mut body["input"],
+            };
+            assert_eq!(text.take().as_str().unwrap().chars().count(), 120, "{endpoint:?}");
+            let place = format!("POST {} HTTP/1.1\r\n", endpoint.path());
+            assert!(head.starts_with(&place), "{head}");
+            assert_eq!(head.matches("\r\nauthorization: Bearer sk-x").count(), 1);
+            let messages = endpoint == Endpoint::Messages;
+            assert_eq!(head.contains("\r\nx-api-key: sk-x"), messages);
+            assert_eq!(head.contains("\r\nanthropic-version: 2023-06-01\r\n"), messages);
+            body
+        };
+        assert_eq!(
+            asked(Endpoint::Responses, true, true),
+            json!({
+                "model": "mock", "input": null, "store": false, "max_output_tokens": 4,
+                "temperature": 0, "stream": true, "ignore_eos": true,
+            })
+        );
+        let body = asked(Endpoint::Responses, false, false);
+        assert_eq!((&body["stream"], body.get("ignore_eos")), (&json!(false), None));
+        assert_eq!(
+            asked(Endpoint::Messages, true, false),
+            json!({
+                "model": "mock", "messages": [{ "role": "user", "content": null }],
+                "max_tokens": 4, "temperature": 0, "stream": true,
+            })
+        );
+        assert_eq!(
+            asked(Endpoint::Embeddings, false, true),
+            json!({ "model": "mock", "input": null, "encoding_format": "float" })
+        );
+        assert_eq!(asked(Endpoint::Chat, true, true)["min_tokens"], 4);
+        assert_eq!(asked(Endpoint::Completions, true, true)["min_tokens"], 4);
     }
 }

@@ -10,9 +10,10 @@ pub struct Workload {
     pub name: Name,
     /// Prompt length asked for, in tokens at [`CHARS_PER_TOKEN`] characters each; at least 1.
     pub input_tokens: u32,
-    /// Output length asked for, in tokens; at least 1.
+    /// Output length asked for, in tokens; at least 1 where answers have tokens, else 0.
     pub output_tokens: u32,
-    /// Ask the server to produce exactly `output_tokens` (`ignore_eos`, `min_tokens`).
+    /// Answers have exactly `output_tokens`: the server is asked for that many and no fewer, or the
+    /// endpoint generates none.
     pub forced_length: bool,
     /// What a server's prefix cache may see.
     pub cache: CacheMode,
