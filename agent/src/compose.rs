@@ -1,15 +1,18 @@
 //! Requests as bytes, made before the instant at which they are to be sent.
 //!
-//! All requests of a level share their bytes but for a nonce of fixed length, so a distinct prompt
-//! costs no more than a fixed one: no request is copied, formatted or allocated when it is sent.
+//! All requests of a level share their bytes but for a few: a nonce of fixed length, how much of the
+//! passage the prompt is, and the digits of lengths that are drawn. So a distinct prompt costs no
+//! more than a fixed one: no request is copied, formatted or allocated when it is sent.
+
+use std::io::IoSlice;
 
 use common::assignment::Assignment;
 use common::detail::without_secret;
 use common::ids::UserId;
 use common::phase::Phase;
-use common::seed::Seed;
+use common::seed::{Generator, Seed};
 use common::target::{Endpoint, Target};
-use common::workload::{CHARS_PER_TOKEN, CacheMode, Workload};
+use common::workload::{CHARS_PER_TOKEN, CacheMode, SharedPrefix, Workload};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
@@ -25,57 +28,91 @@ pub const PASSAGE: &str = "A neural network learns by comparing what it predicte
 
 const NONCE_LEN: usize = 16;
 
+/// Digits of a number that is written for one request.
+const DIGITS_MAX: usize = 10;
+
+/// Parts of a request, at most: between any two that differ from request to request lies one that
+/// does not.
+pub const PARTS_MAX: usize = 16;
+
 /// The bytes of a level's requests.
 pub struct Composer {
-    before: Vec<u8>,
-    after: Vec<u8>,
-    nonce: Option<NonceSource>,
+    parts: Vec<Part>,
+    /// As much of the passage as the longest prompt takes.
+    passage: Vec<u8>,
+    /// Bytes of all bodies that are the same.
+    body_fixed: usize,
+    workload: Workload,
+    place: Place,
     api_key: Option<SecretString>,
     /// Makes one user's requests panic, for testing what a bug in a user's task does.
     #[cfg(test)]
     panic_at: Option<UserId>,
 }
 
+/// A piece of every request.
+#[derive(Debug)]
+enum Part {
+    /// The same in all.
+    Bytes(Vec<u8>),
+    /// The length of the body.
+    Length,
+    /// What the prompt begins with.
+    Opening,
+    /// Passage that fills the prompt.
+    Text,
+    /// The tokens that are asked for.
+    Output,
+}
+
+/// Where in a campaign the level is: requests depend on it, and not on the agent.
 #[derive(Clone, Copy)]
-struct NonceSource {
+struct Place {
     seed: Seed,
     phase: Phase,
     place: u32,
 }
 
-/// One request, ready to be written: its bytes are these three in a row.
+/// One request, ready to be written.
 pub struct Request<'a> {
-    /// Head and body up to the nonce.
-    pub before: &'a [u8],
-    /// The nonce; empty where prompts are the same.
-    pub nonce: [u8; NONCE_LEN],
-    /// How much of the nonce is used: all or nothing.
-    pub nonce_len: usize,
-    /// The rest of the body.
-    pub after: &'a [u8],
+    composer: &'a Composer,
+    drawn: Drawn,
+    length: Digits,
+    output: Digits,
+}
+
+/// What is drawn for one request.
+#[derive(Clone, Copy)]
+struct Drawn {
+    /// The nonces, one after the other, each with a space after it; of a prompt with a shared prefix
+    /// the first names its group.
+    nonces: [Option<[u8; NONCE_LEN + 1]>; 2],
+    /// Bytes of passage after the first nonce, before the second.
+    prefix: usize,
+    /// Bytes of passage after the nonces.
+    text: usize,
+    output_tokens: u32,
 }
 
 impl Composer {
     /// Prepares the bytes of a level's requests.
     pub fn new(assignment: &Assignment, api_key: Option<&SecretString>) -> Self {
         let Assignment { workload, target, .. } = assignment;
-        let nonce = match workload.cache {
-            CacheMode::Cold => Some(NonceSource {
-                seed: assignment.seed,
-                phase: assignment.phase,
-                place: assignment.place,
-            }),
-            CacheMode::Replay => None,
-        };
-        let nonce_len = if nonce.is_some() { NONCE_LEN } else { 0 };
-        let (body_before, body_after) = body(workload, target, nonce_len);
-        let length = body_before.len() + nonce_len + body_after.len();
-        let mut before = head(target, length, api_key);
-        before.extend_from_slice(body_before.as_bytes());
+        let longest = chars(workload.input_tokens.most());
+        let parts = parts(workload, target, api_key);
+        let in_body = parts.iter().skip_while(|part| !matches!(part, Part::Length)).skip(1);
+        let body_fixed = in_body.map(|part| match part {
+            Part::Bytes(bytes) => bytes.len(),
+            Part::Length | Part::Opening | Part::Text | Part::Output => 0,
+        });
+        let body_fixed = body_fixed.sum::<usize>() - HEAD_END.len();
+        let Assignment { seed, phase, place, .. } = *assignment;
         Self {
-            before,
-            after: body_after.into_bytes(),
-            nonce,
+            parts,
+            passage: PASSAGE.bytes().cycle().take(longest).collect(),
+            body_fixed,
+            workload: workload.clone(),
+            place: Place { seed, phase, place },
             api_key: api_key.cloned(),
             #[cfg(test)]
             panic_at: crate::testing::panic_at(target),
@@ -86,17 +123,46 @@ impl Composer {
     pub fn request(&self, user: UserId, number: u64) -> Request<'_> {
         #[cfg(test)]
         assert_ne!(self.panic_at, Some(user), "a user's task was made to panic");
-        let mut nonce = [0; NONCE_LEN];
-        let mut nonce_len = 0;
-        if let Some(NonceSource { seed, phase, place }) = self.nonce {
-            let mut bits = seed.request(phase, place, user, number).next_u64();
-            for digit in &mut nonce {
-                *digit = b'a' + (bits & 15) as u8;
-                bits >>= 4;
+        let drawn = self.draw(user, number);
+        let output = Digits::of(u64::from(drawn.output_tokens));
+        let asked = self.parts.iter().filter(|part| matches!(part, Part::Output)).count();
+        let nonces = drawn.nonces.iter().flatten().count() * (NONCE_LEN + 1);
+        let own = nonces + drawn.prefix + drawn.text + asked * output.len;
+        let length = Digits::of((self.body_fixed + own) as u64);
+        Request { composer: self, drawn, length, output }
+    }
+
+    fn draw(&self, user: UserId, number: u64) -> Drawn {
+        let Place { seed, phase, place } = self.place;
+        let mut generator = seed.request(phase, place, user, number);
+        let own = nonce(&mut generator);
+        let Workload { input_tokens, output_tokens, cache, .. } = &self.workload;
+        let input = chars(input_tokens.draw(&mut generator));
+        let output_tokens = output_tokens.draw(&mut generator);
+        let rest = |taken: usize| input.saturating_sub(taken).max(1);
+        let cold =
+            || Drawn { nonces: [Some(own), None], prefix: 0, text: rest(own.len()), output_tokens };
+        match cache {
+            CacheMode::Cold => cold(),
+            CacheMode::Replay => {
+                Drawn { nonces: [None, None], prefix: 0, text: rest(0), output_tokens }
             }
-            nonce_len = NONCE_LEN;
+            CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
+                let shares = generator.unit() * 1e3 < f64::from(*share_permille);
+                let group = (generator.unit() * f64::from(*groups)) as u64;
+                if !shares {
+                    return cold();
+                }
+                let prefix = chars(*tokens);
+                let group = nonce(&mut prefix_generator(seed, group));
+                Drawn {
+                    nonces: [Some(group), Some(own)],
+                    prefix: prefix.saturating_sub(group.len()),
+                    text: rest(prefix.max(group.len()) + own.len()),
+                    output_tokens,
+                }
+            }
         }
-        Request { before: &self.before, nonce, nonce_len, after: &self.after }
     }
 
     /// A server's words without the key that was sent to it.
@@ -109,132 +175,220 @@ impl Composer {
 
     /// Bytes held for the level.
     pub fn size(&self) -> usize {
-        self.before.len() + self.after.len()
+        let same = self.parts.iter().map(|part| match part {
+            Part::Bytes(bytes) => bytes.len(),
+            Part::Length | Part::Opening | Part::Text | Part::Output => 0,
+        });
+        self.passage.len() + same.sum::<usize>()
     }
 }
 
-fn head(target: &Target, length: usize, api_key: Option<&SecretString>) -> Vec<u8> {
+impl Request<'_> {
+    /// Puts its bytes, in order, into slices; gives how many are used.
+    pub fn parts<'s>(&'s self, slices: &mut [IoSlice<'s>; PARTS_MAX]) -> usize {
+        let mut used = 0;
+        let mut put = |bytes: &'s [u8]| {
+            if let Some(place) = slices.get_mut(used).filter(|_| !bytes.is_empty()) {
+                *place = IoSlice::new(bytes);
+                used += 1;
+            }
+        };
+        let passage = |bytes: usize| self.composer.passage.get(..bytes).unwrap_or_default();
+        for part in &self.composer.parts {
+            match part {
+                Part::Bytes(bytes) => put(bytes),
+                Part::Length => put(self.length.bytes()),
+                Part::Opening => {
+                    let [first, second] = &self.drawn.nonces;
+                    put(first.as_ref().map_or(&[], |nonce| nonce));
+                    put(passage(self.drawn.prefix));
+                    put(second.as_ref().map_or(&[], |nonce| nonce));
+                }
+                Part::Text => put(passage(self.drawn.text)),
+                Part::Output => put(self.output.bytes()),
+            }
+        }
+        used
+    }
+
+    /// The tokens that are asked for.
+    pub fn output_tokens(&self) -> u32 {
+        self.drawn.output_tokens
+    }
+}
+
+/// A number written out.
+#[derive(Clone, Copy)]
+struct Digits {
+    digits: [u8; DIGITS_MAX],
+    len: usize,
+}
+
+impl Digits {
+    fn of(number: u64) -> Self {
+        let mut digits = [b'0'; DIGITS_MAX];
+        let (mut rest, mut len) = (number, 0);
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            len += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        Self { digits, len }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.digits.get(DIGITS_MAX - self.len..).unwrap_or_default()
+    }
+}
+
+/// Sixteen letters and a space.
+fn nonce(generator: &mut Generator) -> [u8; NONCE_LEN + 1] {
+    let mut nonce = [b' '; NONCE_LEN + 1];
+    let mut bits = generator.next_u64();
+    for letter in nonce.iter_mut().take(NONCE_LEN) {
+        *letter = b'a' + (bits & 15) as u8;
+        bits >>= 4;
+    }
+    nonce
+}
+
+/// What names a group of prompts: the same at every level of a repeat, as a system prompt is.
+fn prefix_generator(seed: Seed, group: u64) -> Generator {
+    seed.request(Phase::Warmup, u32::MAX, UserId(u32::MAX - 1), group)
+}
+
+fn chars(tokens: u32) -> usize {
+    tokens as usize * CHARS_PER_TOKEN as usize
+}
+
+/// What ends a head.
+const HEAD_END: &str = "\r\n\r\n";
+
+/// The head up to the length of the body, which is its last field.
+fn head(target: &Target, api_key: Option<&SecretString>) -> String {
     let accept = if target.stream { "text/event-stream" } else { "application/json" };
     let mut head = format!(
         "POST {}{} HTTP/1.1\r\nhost: {}\r\nuser-agent: floodmark/{}\r\naccept: {accept}\r\n\
-         accept-encoding: identity\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n",
+         accept-encoding: identity\r\ncontent-type: application/json\r\n",
         target.base_url.path,
         target.endpoint.path(),
         target.base_url.authority(),
         env!("CARGO_PKG_VERSION"),
     );
+    // Of the servers that offer the Messages API some read a key where it puts it and some where the
+    // other APIs do.
+    let (version, keys): (_, &[_]) = match target.endpoint {
+        Endpoint::Messages => {
+            ("anthropic-version: 2023-06-01\r\n", &["authorization: Bearer ", "x-api-key: "])
+        }
+        Endpoint::Chat | Endpoint::Completions | Endpoint::Responses | Endpoint::Embeddings => {
+            ("", &["authorization: Bearer "])
+        }
+    };
+    head.push_str(version);
     if let Some(key) = api_key {
-        head.push_str("authorization: Bearer ");
-        head.push_str(key.expose_secret());
-        head.push_str("\r\n");
+        for field in keys {
+            head.push_str(field);
+            head.push_str(key.expose_secret());
+            head.push_str("\r\n");
+        }
     }
-    head.push_str("\r\n");
-    head.into_bytes()
+    head.push_str("content-length: ");
+    head
 }
 
-/// The body in two parts, a nonce of `nonce_len` letters being put between them.
-fn body(workload: &Workload, target: &Target, nonce_len: usize) -> (String, String) {
-    // A character that JSON leaves alone and that no field holds marks the nonce's place.
-    const MARK: &str = "\u{fdd0}";
-    let text = prompt(workload.input_tokens, nonce_len);
-    let prompt = if nonce_len > 0 { format!("{MARK} {text}") } else { text };
-    let mut body = json!({
-        "model": target.model,
-        "max_tokens": workload.output_tokens,
-        "temperature": 0,
-        "stream": target.stream,
-    });
+/// Marks in a body's text what differs from request to request: characters that JSON leaves alone
+/// and that no field holds.
+const OPENING: char = '\u{fdd0}';
+const OUTPUT: char = '\u{fdd1}';
+
+/// The parts of every request.
+fn parts(workload: &Workload, target: &Target, api_key: Option<&SecretString>) -> Vec<Part> {
+    let mut parts = vec![
+        Part::Bytes(head(target, api_key).into_bytes()),
+        Part::Length,
+        Part::Bytes(HEAD_END.into()),
+    ];
+    // A number that is drawn is marked by a text, whose quotes go with the mark.
+    let output = match workload.output_tokens.fixed() {
+        Some(tokens) => Value::from(tokens),
+        None => OUTPUT.to_string().into(),
+    };
+    let body = fields(workload, target, OPENING.into(), &output).to_string();
+    let body = body.replace(&format!("\"{OUTPUT}\""), &OUTPUT.to_string());
+    let mut rest = body.as_str();
+    while let Some(at) = rest.find([OPENING, OUTPUT]) {
+        let (before, after) = rest.split_at(at);
+        put(&mut parts, before);
+        let mut letters = after.chars();
+        if letters.next() == Some(OPENING) {
+            parts.extend([Part::Opening, Part::Text]);
+        } else {
+            parts.push(Part::Output);
+        }
+        rest = letters.as_str();
+    }
+    put(&mut parts, rest);
+    parts
+}
+
+fn put(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Bytes(bytes)) => bytes.extend_from_slice(text.as_bytes()),
+        Some(Part::Length | Part::Opening | Part::Text | Part::Output) | None => {
+            parts.push(Part::Bytes(text.into()));
+        }
+    }
+}
+
+/// The body's fields. What makes an answer as long as asked for has no place in the APIs: vLLM reads
+/// `min_tokens` beside `ignore_eos` where the endpoint knows it, and other servers the latter.
+fn fields(workload: &Workload, target: &Target, prompt: String, output: &Value) -> Value {
+    let (model, stream) = (&target.model, target.stream);
+    let mut body = match target.endpoint {
+        Endpoint::Chat => json!({ "messages": [{ "role": "user", "content": prompt }] }),
+        Endpoint::Completions => json!({ "prompt": prompt }),
+        // A server that is measured is not asked to keep what it said.
+        Endpoint::Responses => json!({ "input": prompt, "store": false }),
+        Endpoint::Messages => json!({ "messages": [{ "role": "user", "content": prompt }] }),
+        Endpoint::Embeddings => json!({ "input": prompt, "encoding_format": "float" }),
+    };
     let mut set = |key: &str, value: Value| {
         if let Some(object) = body.as_object_mut() {
             object.insert(key.to_owned(), value);
         }
     };
+    set("model", model.as_str().into());
+    if !target.endpoint.generates() {
+        return body;
+    }
+    set("temperature", 0.into());
+    set("stream", stream.into());
     match target.endpoint {
-        Endpoint::Chat => set("messages", json!([{ "role": "user", "content": prompt }])),
-        Endpoint::Completions => set("prompt", prompt.into()),
+        Endpoint::Chat | Endpoint::Completions => {
+            set("max_tokens", output.clone());
+            if stream {
+                set("stream_options", json!({ "include_usage": true }));
+            }
+            if workload.forced_length {
+                set("ignore_eos", true.into());
+                set("min_tokens", output.clone());
+            }
+        }
+        Endpoint::Responses => {
+            set("max_output_tokens", output.clone());
+            if workload.forced_length {
+                set("ignore_eos", true.into());
+            }
+        }
+        Endpoint::Messages => set("max_tokens", output.clone()),
+        Endpoint::Embeddings => {}
     }
-    if target.stream {
-        set("stream_options", json!({ "include_usage": true }));
-    }
-    if workload.forced_length {
-        set("ignore_eos", true.into());
-        set("min_tokens", workload.output_tokens.into());
-    }
-    let text = body.to_string();
-    match text.split_once(MARK) {
-        Some((before, after)) => (before.to_owned(), after.to_owned()),
-        None => (text, String::new()),
-    }
-}
-
-/// `input_tokens` times [`CHARS_PER_TOKEN`] characters of passage, nonce and its space included.
-fn prompt(input_tokens: u32, nonce_len: usize) -> String {
-    let chars = input_tokens as usize * CHARS_PER_TOKEN as usize;
-    let taken = if nonce_len > 0 { nonce_len + 1 } else { 0 };
-    PASSAGE.chars().cycle().take(chars.saturating_sub(taken).max(1)).collect()
+    body
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::testing::assignment;
-
-    fn bytes(request: &Request<'_>) -> Vec<u8> {
-        [request.before, &request.nonce[..request.nonce_len], request.after].concat()
-    }
-
-    fn parse(bytes: &[u8]) -> (String, Value) {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())));
-        (head.to_owned(), serde_json::from_str(body).unwrap())
-    }
-
-    #[test]
-    fn a_cold_prompt_is_its_own_and_has_the_length_asked_for() {
-        let mut assignment = assignment("http://127.0.0.1:8000");
-        assignment.workload.cache = CacheMode::Cold;
-        assignment.workload.input_tokens = 100;
-        let composer = Composer::new(&assignment, None);
-        let mut seen = BTreeSet::new();
-        for user in 0..10 {
-            for number in 0..10 {
-                let (_, body) = parse(&bytes(&composer.request(UserId(user), number)));
-                let prompt = body["messages"][0]["content"].as_str().unwrap().to_owned();
-                assert_eq!(prompt.chars().count(), 400);
-                assert!(seen.insert(prompt[..NONCE_LEN].to_owned()));
-            }
-        }
-    }
-
-    #[test]
-    fn a_replayed_prompt_is_the_same_for_all() {
-        let composer = Composer::new(&assignment("http://127.0.0.1:8000"), None);
-        let one = bytes(&composer.request(UserId(0), 0));
-        assert_eq!(one, bytes(&composer.request(UserId(7), 3)));
-        let (head, body) = parse(&one);
-        assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:8000\r\n"));
-        assert!(!head.contains("authorization"));
-        assert_eq!(body["ignore_eos"], true);
-        assert_eq!(body["stream_options"]["include_usage"], true);
-        assert_eq!(body["max_tokens"], body["min_tokens"]);
-    }
-
-    #[test]
-    fn completions_carry_a_prompt_and_the_key_goes_into_the_head_only() {
-        let mut assignment = assignment("https://example.com/proxy");
-        assignment.target.endpoint = Endpoint::Completions;
-        assignment.target.stream = false;
-        assignment.workload.forced_length = false;
-        let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
-        let (head, body) = parse(&bytes(&composer.request(UserId(0), 0)));
-        assert!(head.starts_with("POST /proxy/v1/completions HTTP/1.1\r\nhost: example.com\r\n"));
-        assert!(head.contains("\r\nauthorization: Bearer sk-x"));
-        assert!(body["prompt"].is_string() && body.get("messages").is_none());
-        assert!(body.get("ignore_eos").is_none() && body.get("stream_options").is_none());
-        assert!(!body.to_string().contains("sk-x"));
-        assert_eq!(composer.without_key("no sk-x".to_owned()), "no [API key]");
-    }
-}
+mod tests;

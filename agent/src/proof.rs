@@ -51,7 +51,7 @@ impl Proof {
         let (host, port) = (Host::V4(Ipv4Addr::LOCALHOST), address.port());
         target.base_url = BaseUrl { tls: false, host, port, path: String::new() };
         let route = Route { addresses: vec![address], tls: None };
-        Ok((route, Self { sim, output_tokens: assignment.workload.output_tokens }))
+        Ok((route, Self { sim, output_tokens: assignment.workload.output_tokens.most() }))
     }
 
     /// Stops the simulator and holds what the agent recorded of the whole level against what the

@@ -27,8 +27,8 @@ pub(crate) fn assignment(base_url: &str) -> Assignment {
         slo: Slo::default(),
         workload: Workload {
             name: "default".parse().unwrap(),
-            input_tokens: 10,
-            output_tokens: 4,
+            input_tokens: 10.into(),
+            output_tokens: 4.into(),
             forced_length: true,
             cache: CacheMode::Replay,
         },

@@ -13,7 +13,7 @@ pub const VALUES_MAX: usize = 10_000;
 /// Draws behind a mean that has no formula.
 const MEAN_DRAWS: u32 = 1 << 14;
 
-/// How long a text is, in tokens; always at least 1.
+/// How long a text is, in tokens; at least 1, but for [`Length::NONE`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Length {
     /// So many.
@@ -57,6 +57,9 @@ pub struct Bounds {
 }
 
 impl Length {
+    /// No text at all, where an endpoint generates none.
+    pub const NONE: Self = Self::Fixed(0);
+
     /// The length of one text.
     pub fn draw(&self, generator: &mut Generator) -> u32 {
         match self {

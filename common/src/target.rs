@@ -30,17 +30,27 @@ pub enum Endpoint {
     Chat,
     /// `/v1/completions`.
     Completions,
+    /// `/v1/responses`, the Responses API of OpenAI.
+    Responses,
+    /// `/v1/messages`, the Messages API of Anthropic.
+    Messages,
+    /// `/v1/embeddings`: an answer is a vector and has no tokens.
+    Embeddings,
 }
 
 impl Endpoint {
     /// All endpoints.
-    pub const ALL: [Self; 2] = [Self::Chat, Self::Completions];
+    pub const ALL: [Self; 5] =
+        [Self::Chat, Self::Completions, Self::Responses, Self::Messages, Self::Embeddings];
 
     /// The name in campaign files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
             Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::Embeddings => "embeddings",
         }
     }
 
@@ -49,6 +59,26 @@ impl Endpoint {
         match self {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
+            Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
+            Self::Embeddings => "/v1/embeddings",
+        }
+    }
+
+    /// Answers are made of tokens, one after the other, and can be streamed.
+    pub fn generates(self) -> bool {
+        match self {
+            Self::Chat | Self::Completions | Self::Responses | Self::Messages => true,
+            Self::Embeddings => false,
+        }
+    }
+
+    /// Servers know a field of its requests that makes an answer as long as it may be. The Messages
+    /// API has none, and the servers that offer it take none beside it.
+    pub fn can_force_length(self) -> bool {
+        match self {
+            Self::Chat | Self::Completions | Self::Responses => true,
+            Self::Messages | Self::Embeddings => false,
         }
     }
 }

@@ -11,9 +11,10 @@ pub struct Workload {
     pub name: Name,
     /// Prompt length asked for, in tokens at [`CHARS_PER_TOKEN`] characters each.
     pub input_tokens: Length,
-    /// Output length asked for, in tokens.
+    /// Output length asked for, in tokens; [`Length::NONE`] where answers have none.
     pub output_tokens: Length,
-    /// Ask the server to produce exactly `output_tokens` (`ignore_eos`, `min_tokens`).
+    /// Answers have exactly `output_tokens`: the server is asked for that many and no fewer, or the
+    /// endpoint generates none.
     pub forced_length: bool,
     /// What a server's prefix cache may see.
     pub cache: CacheMode,

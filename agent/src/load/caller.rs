@@ -22,6 +22,8 @@ pub(super) struct Caller {
     conn: Option<Conn>,
     /// `conn` has carried a request.
     used: bool,
+    /// What is expected of every reply.
+    expect: Expect,
     reply: Reply,
     /// A byte of the current response has come.
     answered: bool,
@@ -33,18 +35,15 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn new(shared: Rc<Shared>) -> Self {
         let assignment = &shared.plan.assignment;
-        let forced = assignment.workload.forced_length;
-        let expect = Expect {
-            endpoint: assignment.target.endpoint,
-            stream: assignment.target.stream,
-            forced_tokens: forced.then_some(assignment.workload.output_tokens.into()),
-        };
+        let (endpoint, stream) = (assignment.target.endpoint, assignment.target.stream);
+        let expect = Expect { endpoint, stream, forced_tokens: None };
         let fire = shared.recorder.borrow().fire();
         let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(fire)));
         Self {
             shared,
             conn: None,
             used: false,
+            expect,
             reply: Reply::new(expect, Limits::default()),
             answered: false,
             previous: None,
@@ -96,7 +95,9 @@ impl Caller {
             // nothing may be.
             return open.abandon();
         }
-        self.reply.begin();
+        let forced = shared.plan.assignment.workload.forced_length;
+        let forced_tokens = forced.then_some(request.output_tokens().into());
+        self.reply.begin(Expect { forced_tokens, ..self.expect });
         self.answered = false;
         let sent = open.sent();
         let limits = Waits::new(&shared.plan.assignment.target.timeouts, sent);

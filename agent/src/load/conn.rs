@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::compose::Request;
+use crate::compose::{PARTS_MAX, Request};
 use crate::load::Tls;
 
 /// A connection to the target.
@@ -58,11 +58,9 @@ impl Conn {
 
     /// Writes a request.
     pub(super) async fn write(&mut self, request: &Request<'_>) -> io::Result<()> {
-        let nonce = request.nonce.get(..request.nonce_len).unwrap_or_default();
-        let mut parts =
-            [IoSlice::new(request.before), IoSlice::new(nonce), IoSlice::new(request.after)];
-        let mut parts = &mut parts[..];
-        IoSlice::advance_slices(&mut parts, 0);
+        let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+        let used = request.parts(&mut slices);
+        let mut parts = slices.get_mut(..used).unwrap_or_default();
         while !parts.is_empty() {
             let written = match self {
                 Self::Plain(stream) => stream.write_vectored(parts).await?,

@@ -61,7 +61,7 @@ impl Rig {
         let mut assignment = assignment(&format!("http://{}", target.address()));
         assignment.load = load;
         assignment.share = load.share(0, 1);
-        assignment.workload.input_tokens = 20;
+        assignment.workload.input_tokens = 20.into();
         assignment.workload.cache = CacheMode::Cold;
         Self::run(target, assignment, workers)
     }

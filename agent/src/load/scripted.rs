@@ -192,7 +192,7 @@ fn an_answer_before_the_whole_request_was_read_is_heard() {
     });
     let mut assignment = one_user(address, 1);
     // More than the buffers of both ends can take.
-    assignment.workload.input_tokens = 1 << 20;
+    assignment.workload.input_tokens = (1 << 20).into();
     let (tally, end) = load(assignment, address, None, None);
     script.join().unwrap();
     assert_eq!(end, LevelEnd::Completed);

@@ -8,7 +8,7 @@ use common::target::Endpoint;
 use common::time::Tick;
 
 use super::Expect;
-use super::decode::{Delta, Finish, decode};
+use super::decode::{Counts, Delta, Finish, decode};
 use super::detail::explain;
 use super::sse::Event;
 use super::timeline::Timeline;
@@ -17,11 +17,11 @@ use super::timeline::Timeline;
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) timeline: Timeline,
-    pub(super) usage: Option<Usage>,
+    counts: Counts,
     finish: Option<Finish>,
-    /// `data: [DONE]` came.
+    /// `data: [DONE]`, or another event after which nothing counts, came.
     terminated: bool,
-    /// Some event or message bore a token.
+    /// Some event or message bore a token, or a vector.
     spoke: bool,
     fault: Option<Fault>,
 }
@@ -76,8 +76,8 @@ impl Answer {
 
     fn delta(&mut self, now: Tick, delta: &Delta<'_>, data: &[u8]) {
         self.absorb(delta, data);
-        if delta.has_choices {
-            self.timeline.choices(now);
+        if delta.output {
+            self.timeline.output(now);
         }
         if delta.bears_token() {
             self.timeline.token(now, delta.content || delta.tool_call || delta.refusal);
@@ -90,7 +90,7 @@ impl Answer {
             Ok(delta) => {
                 self.absorb(&delta, body);
                 // A whole answer where a stream was asked for has no instants to measure.
-                if expect.stream || !delta.has_choices {
+                if expect.stream || !delta.output {
                     self.fail(Failure::BadEvent, body);
                 }
             }
@@ -102,9 +102,8 @@ impl Answer {
         if let Some(error) = delta.error {
             self.fail(Failure::ErrorInStream, error.as_bytes());
         }
-        if delta.usage.is_some() {
-            self.usage = delta.usage;
-        }
+        self.counts = self.counts.then(delta.counts);
+        self.terminated |= delta.last;
         if let Some(finish) = delta.finish {
             self.finish = Some(finish);
             match finish {
@@ -113,6 +112,11 @@ impl Answer {
             }
         }
         self.spoke |= delta.bears_token();
+    }
+
+    /// Token counts as the server has stated them, once it has said how many it generated.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.counts.usage()
     }
 
     /// How the request ended, given that the response was transported to its end.
@@ -124,14 +128,17 @@ impl Answer {
         if self.finish.is_none() && !self.terminated {
             return Failure::Truncated.into();
         }
-        let spoke = self.usage.map_or(self.spoke, |usage| usage.completion > 0);
+        let spoke = match self.usage() {
+            Some(usage) if expect.endpoint.generates() => usage.completion > 0,
+            Some(_) | None => self.spoke,
+        };
         if !spoke {
             return Failure::EmptyOutput.into();
         }
         if self.finish.is_none() {
             return Failure::Truncated.into();
         }
-        match (expect.forced_tokens, self.usage) {
+        match (expect.forced_tokens, self.usage()) {
             (Some(forced), Some(usage)) if usage.completion != forced => {
                 Failure::WrongLength.into()
             }

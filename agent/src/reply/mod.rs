@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `head`, `body` | HTTP/1.1: status, framing, whether the connection lives on |
 //! | `sse` | events of a stream |
-//! | `decode`, `detail` | JSON of an event or an answer; words of an error |
+//! | `decode`, `detail` | JSON of an event or an answer, a file for each API; words of an error |
 //! | `timeline` | instants of tokens |
 //! | `answer` | what is a success |
 //!
@@ -37,7 +37,7 @@ use body::{Framing, Piece};
 use head::{Content, Head};
 use sse::Splitter;
 
-/// What is expected of the replies of a level.
+/// What is expected of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expect {
     /// The API that is called.
@@ -120,7 +120,7 @@ pub struct Conclusion {
     /// When the head had been read.
     pub head: Option<Tick>,
     /// First token-bearing event of a stream. Where the server counted tokens and all text was
-    /// empty, so that `events` is 0, the first event with choices.
+    /// empty, so that `events` is 0, the first event about the output.
     pub first_token: Option<Tick>,
     /// First token-bearing event that is not reasoning.
     pub first_answer: Option<Tick>,
@@ -157,8 +157,9 @@ impl Reply {
         }
     }
 
-    /// Forgets the previous response.
-    pub fn begin(&mut self) {
+    /// Forgets the previous response, and expects this of the next one.
+    pub fn begin(&mut self, expect: Expect) {
+        self.expect = expect;
         self.stage = Stage::Head;
         self.carry.clear();
         self.carry.shrink_to(KEEP);
@@ -235,7 +236,7 @@ impl Reply {
             None if complete => self.answer.ending(&self.expect),
             None => Failure::Truncated.into(),
         };
-        let usage = self.answer.usage;
+        let usage = self.answer.usage();
         let marks = self.answer.timeline.marks(usage.is_some_and(|usage| usage.completion > 0));
         Conclusion {
             ending,

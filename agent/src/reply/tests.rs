@@ -1,5 +1,7 @@
 //! Whole responses, of real servers and made for one rule each, however they are cut into reads.
 
+mod endpoints;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -204,7 +206,7 @@ fn read(reply: &mut Reply, wire: &[u8], sizes: &[usize]) -> (Progress, Conclusio
     }
     assert_ne!(progress, Progress::More);
     let conclusion = reply.conclude();
-    reply.begin();
+    reply.begin(reply.expect);
     (progress, conclusion)
 }
 
@@ -235,7 +237,9 @@ fn render(progress: Progress, conclusion: &Conclusion) -> String {
 fn fixtures() -> impl Iterator<Item = (&'static str, &'static str, Expect, &'static str)> {
     let captures = CAPTURES.iter().map(|(file, expect, want)| ("captures", *file, *expect, *want));
     let replies = REPLIES.iter().map(|(file, expect, want)| ("replies", *file, *expect, *want));
-    captures.chain(replies)
+    let others = endpoints::REPLIES.iter();
+    let others = others.map(|(file, expect, want)| ("replies", *file, *expect, *want));
+    captures.chain(replies).chain(others)
 }
 
 #[test]
@@ -252,12 +256,13 @@ fn every_fixture_ends_as_the_method_says() {
 
 #[test]
 fn every_fixture_is_in_a_table() {
-    for (name, table) in [("captures", &CAPTURES[..]), ("replies", &REPLIES[..])] {
+    for name in ["captures", "replies"] {
         let stored: BTreeSet<String> = std::fs::read_dir(folder(name))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        let named: BTreeSet<String> = table.iter().map(|(file, ..)| (*file).to_owned()).collect();
+        let named = fixtures().filter(|(folder, ..)| *folder == name);
+        let named: BTreeSet<String> = named.map(|(_, file, ..)| file.to_owned()).collect();
         assert_eq!(stored, named);
     }
 }
@@ -324,18 +329,23 @@ proptest! {
                     "data: ", "data: [DONE]\n\n", "\r\n", "\n\n", "1\r\n", "a\r\n", "0\r\n\r\n",
                     "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}", "{\"error\":1}", "event: error\n",
                     "content-length: 3\r\n", "HTTP/1.1 200 OK\r\n", "200 ", "\u{feff}", "40\r\n",
+                    "{\"type\":\"response.output_text.delta\",\"delta\":\"a\"}",
+                    "{\"type\":\"response.completed\"}", "{\"type\":\"message_stop\"}",
+                    "{\"type\":\"content_block_delta\",\"delta\":{\"text\":\"a\"}}",
+                    "{\"data\":[{\"embedding\":[1]}]}",
                 ]).prop_map(|text| text.as_bytes().to_vec()),
             ],
             0..25,
         ),
         stream: bool,
+        endpoint in prop::sample::select(Endpoint::ALL.to_vec()),
         limit in 1usize..400,
         sizes in prop::collection::vec(1usize..40, 1..8),
     ) {
         let wire = [start.as_bytes(), &parts.concat()].concat();
         let small = Limits { line: limit, event: limit, response: limit, head: limit, events: 3 };
         for limits in [Limits::DEFAULT, small] {
-            let mut reply = Reply::new(Expect { stream, ..CHAT }, limits);
+            let mut reply = Reply::new(Expect { endpoint, stream, ..CHAT }, limits);
             let (_, want) = read(&mut reply, &wire, &[usize::MAX]);
             let (_, got) = read(&mut reply, &wire, &sizes);
             prop_assert_eq!(got, want);
@@ -344,8 +354,8 @@ proptest! {
 }
 
 /// Feeds each stored piece as a read of its own, 10 ms apart, and renders the marks in ms.
-fn paced(file: &str) -> String {
-    let mut reply = Reply::new(CHAT, Limits::DEFAULT);
+fn paced(expect: Expect, file: &str) -> String {
+    let mut reply = Reply::new(expect, Limits::DEFAULT);
     let mut now = Tick::ZERO;
     for piece in pieces("replies", file) {
         now = Tick(now.0 + 10 * MS);
@@ -378,7 +388,7 @@ fn instants_are_those_of_tokens() {
         ("only-done.txt", "head 10 first - answer - last - done 30 gaps []"),
         ("event-error.txt", "head 10 first 30 answer 30 last 30 done 60 gaps []"),
     ] {
-        assert_eq!(paced(file), want, "{file}");
+        assert_eq!(paced(CHAT, file), want, "{file}");
     }
 }
 
@@ -461,7 +471,7 @@ fn endless_input_is_cut_and_not_kept() {
         let refused = start.contains("500");
         let want = if refused { Failure::Http5xx } else { Failure::TooLarge };
         assert_eq!(failure, want.into(), "{start}");
-        reply.begin();
+        reply.begin(CHAT);
         assert!(reply.carry.capacity() <= KEEP);
     }
 }

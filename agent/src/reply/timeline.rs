@@ -10,8 +10,8 @@ pub(super) struct Timeline {
     first_token: Option<Tick>,
     first_answer: Option<Tick>,
     last_token: Option<Tick>,
-    first_choice: Option<Tick>,
-    last_choice: Option<Tick>,
+    first_output: Option<Tick>,
+    last_output: Option<Tick>,
     events: u64,
     gaps_us: Vec<u32>,
 }
@@ -33,10 +33,10 @@ impl Timeline {
         *self = Self { gaps_us, ..Self::default() };
     }
 
-    /// An event with choices came, whether or not they bear anything.
-    pub(super) fn choices(&mut self, now: Tick) {
-        self.first_choice.get_or_insert(now);
-        self.last_choice = Some(now);
+    /// An event about the output came, whether or not it bears anything.
+    pub(super) fn output(&mut self, now: Tick) {
+        self.first_output.get_or_insert(now);
+        self.last_output = Some(now);
     }
 
     /// A token-bearing event came; `answer` if it is more than reasoning.
@@ -53,13 +53,13 @@ impl Timeline {
     }
 
     /// The marks. Where tokens were `reported` and no event showed one (all text was empty), the
-    /// first and last events with choices stand in; what was answer then is unknown.
+    /// first and last events about the output stand in; what was answer then is unknown.
     pub(super) fn marks(&self, reported: bool) -> TokenMarks {
         if self.events == 0 && reported {
             TokenMarks {
-                first_token: self.first_choice,
+                first_token: self.first_output,
                 first_answer: None,
-                last_token: self.last_choice,
+                last_token: self.last_output,
             }
         } else {
             TokenMarks {
@@ -111,11 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn empty_text_is_timed_by_its_choices_if_tokens_were_reported() {
+    fn empty_text_is_timed_by_its_events_if_tokens_were_reported() {
         let mut timeline = Timeline::default();
-        timeline.choices(Tick(1));
-        timeline.choices(Tick(2));
-        timeline.choices(Tick(5));
+        timeline.output(Tick(1));
+        timeline.output(Tick(2));
+        timeline.output(Tick(5));
         assert_eq!(timeline.marks(false), TokenMarks::default());
         let marks = timeline.marks(true);
         assert_eq!((marks.first_token, marks.last_token), (Some(Tick(1)), Some(Tick(5))));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use common::phase::Phase;
 use common::slo::Slo;
+use common::target::Endpoint;
 
 use super::raw::Collector;
 use super::read::{Field, Section};
@@ -45,15 +46,16 @@ pub(crate) fn quantile_name(quantile: f64) -> String {
     format!("p{}", (quantile * 1e8).round() / 1e6)
 }
 
-/// What levels are judged by, and the floor of the objectives, if there are any.
+/// What levels are judged by, and the floor of the objectives, if there are any. `answers` are what
+/// is called and whether it streams, if that is known.
 pub(super) fn read_judging(
     slo: Option<Field<'_>>,
     hardware: Option<Field<'_>>,
-    stream: Option<bool>,
+    answers: (Endpoint, Option<bool>),
     c: &mut Collector<'_>,
 ) -> Option<(Judging, Option<Floor>)> {
     let slo = match slo {
-        Some(field) => read_slo(&field, stream, c),
+        Some(field) => read_slo(&field, answers, c),
         None => Some((Slo::default(), None)),
     };
     let hardware = match hardware {
@@ -73,7 +75,7 @@ pub(super) fn read_judging(
 /// The objectives, and their quantile where it is stated.
 fn read_slo(
     field: &Field<'_>,
-    stream: Option<bool>,
+    (endpoint, stream): (Endpoint, Option<bool>),
     c: &mut Collector<'_>,
 ) -> Option<(Slo, Option<f64>)> {
     let section = Section::open(field, &["ttft", "tpot", "e2e", "quantile"], c)?;
@@ -81,6 +83,9 @@ fn read_slo(
         let Some(field) = section.get(key) else {
             return Some(None);
         };
+        if needs_stream && !endpoint.generates() {
+            return field.refuse(c, "an embedding has no tokens to wait for; give e2e instead");
+        }
         if needs_stream && stream == Some(false) {
             let what = "needs a stream: without one no first token is seen; set \
                         target.stream = true, or give e2e instead";

@@ -12,7 +12,7 @@ use super::ablation::read_ablation;
 use super::judging::read_judging;
 use super::phases::{Given, Phases, read_phases};
 use super::proof::read_client_proof;
-use super::raw::{Collector, Node, Value};
+use super::raw::{Collector, Node, Origin, Value};
 use super::read::{Field, Section};
 use super::repeats::read_repeats;
 use super::server::read_server;
@@ -69,10 +69,10 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
     let nothing = Node::implied(Value::Table(BTreeMap::new()));
     let or_empty =
         |key: &str| top.get(key).unwrap_or(Field { key: key.to_owned(), node: &nothing });
-    let target = read_target(&or_empty("target"), c);
-    let workloads = read_workloads(&or_empty("workloads"), c);
+    let (endpoint, target) = read_target(&or_empty("target"), c);
+    let workloads = read_workloads(&or_empty("workloads"), endpoint, c);
     let stream = target.as_ref().map(|(target, _, _)| target.stream);
-    let judging = read_judging(top.get("slo"), top.get("hardware"), stream, c);
+    let judging = read_judging(top.get("slo"), top.get("hardware"), (endpoint, stream), c);
     let client_proof = read_client_proof(top.get("client_proof"), mode, tier, c);
     let given = Given {
         workloads: &workloads,
@@ -142,24 +142,44 @@ fn refuse_unused(field: &Field<'_>, phases: &Phases, c: &mut Collector<'_>) {
     }
 }
 
-fn read_target(
-    field: &Field<'_>,
-    c: &mut Collector<'_>,
-) -> Option<(Target, Option<KeyRef>, Duration)> {
+/// The target, its key, and how long to wait for it; `None` if there was a problem.
+type ReadTarget = Option<(Target, Option<KeyRef>, Duration)>;
+
+/// The target, and before it the endpoint, which other tables depend on: the default one if that is
+/// not valid.
+fn read_target(field: &Field<'_>, c: &mut Collector<'_>) -> (Endpoint, ReadTarget) {
     let valid =
         ["base_urls", "model", "endpoint", "stream", "api_key", "timeouts", "ready_timeout"];
-    let section = Section::open(field, &valid, c)?;
-    let hint = "say which server to load: base_urls = [\"http://HOST:PORT\"], or --target URL";
-    let base_url = section.need("base_urls", hint, c).and_then(|field| read_base_url(&field, c));
-    let hint = "say which model to ask for: model = \"NAME\", or --model NAME";
-    let model = section.need("model", hint, c).and_then(|field| field.line(MODEL_BYTES_MAX, c));
+    let Some(section) = Section::open(field, &valid, c) else {
+        return (Endpoint::Chat, None);
+    };
     let endpoint = match section.get("endpoint") {
         Some(field) => field.word(&Endpoint::ALL.map(|e| (e.name(), e)), c),
         None => Some(Endpoint::Chat),
     };
+    (endpoint.unwrap_or(Endpoint::Chat), read_target_at(&section, endpoint, c))
+}
+
+fn read_target_at(
+    section: &Section<'_>,
+    endpoint: Option<Endpoint>,
+    c: &mut Collector<'_>,
+) -> ReadTarget {
+    let hint = "say which server to load: base_urls = [\"http://HOST:PORT\"], or --target URL";
+    let base_url = section.need("base_urls", hint, c).and_then(|field| read_base_url(&field, c));
+    let hint = "say which model to ask for: model = \"NAME\", or --model NAME";
+    let model = section.need("model", hint, c).and_then(|field| field.line(MODEL_BYTES_MAX, c));
+    let streams = endpoint.is_none_or(Endpoint::generates);
     let stream = match section.get("stream") {
-        Some(field) => field.boolean(c),
-        None => Some(true),
+        Some(field) => match field.boolean(c) {
+            Some(true) if !streams => {
+                let what = "an embedding comes in one piece and has no tokens to stream; leave \
+                            stream out, or set it to false";
+                field.refuse(c, what)
+            }
+            given => given,
+        },
+        None => Some(streams),
     };
     let api_key = match section.get("api_key") {
         Some(field) => read_key(&field, c).map(Some),
@@ -248,7 +268,7 @@ fn read_timeouts(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Timeouts> {
     Some(Timeouts { connect: connect?, first_byte: first_byte?, idle: idle?, total: total? })
 }
 
-fn read_workloads(field: &Field<'_>, c: &mut Collector<'_>) -> Workloads {
+fn read_workloads(field: &Field<'_>, endpoint: Endpoint, c: &mut Collector<'_>) -> Workloads {
     let Some(section) = Section::open_any(field, c) else {
         return Workloads::new();
     };
@@ -259,13 +279,18 @@ fn read_workloads(field: &Field<'_>, c: &mut Collector<'_>) -> Workloads {
                 Ok(name) => Some(name),
                 Err(error) => c.add(origin, &field.key, None, error.to_string()),
             };
-            let workload = read_workload(name, &field, c);
+            let workload = read_workload(name, &field, endpoint, c);
             (key.to_owned(), workload)
         })
         .collect()
 }
 
-fn read_workload(name: Option<Name>, field: &Field<'_>, c: &mut Collector<'_>) -> Option<Workload> {
+fn read_workload(
+    name: Option<Name>,
+    field: &Field<'_>,
+    endpoint: Endpoint,
+    c: &mut Collector<'_>,
+) -> Option<Workload> {
     let valid = ["input_tokens", "output_tokens", "forced_length", "cache"];
     let section = Section::open(field, &valid, c)?;
     let mut tokens = |key: &str| {
@@ -273,10 +298,10 @@ fn read_workload(name: Option<Name>, field: &Field<'_>, c: &mut Collector<'_>) -
         section.need(key, &hint, c)?.count(TOKENS_MAX, c)
     };
     let input_tokens = tokens("input_tokens");
-    let output_tokens = tokens("output_tokens");
-    let forced_length = match section.get("forced_length") {
-        Some(field) => field.boolean(c),
-        None => Some(true),
+    let (output_tokens, forced_length) = if endpoint.generates() {
+        (tokens("output_tokens"), read_forced_length(&section, endpoint, c))
+    } else {
+        read_no_output(&section, c)
     };
     let cache = match section.get("cache") {
         Some(field) => field.word(&CacheMode::ALL.map(|mode| (mode.name(), mode)), c),
@@ -290,4 +315,37 @@ fn read_workload(name: Option<Name>, field: &Field<'_>, c: &mut Collector<'_>) -
         forced_length: forced_length?,
         cache: cache?,
     })
+}
+
+fn read_forced_length(
+    section: &Section<'_>,
+    endpoint: Endpoint,
+    c: &mut Collector<'_>,
+) -> Option<bool> {
+    let can = endpoint.can_force_length();
+    match section.get("forced_length") {
+        Some(field) => match field.boolean(c) {
+            Some(true) if !can => {
+                let what = "the Messages API has no field that makes an answer as long as asked \
+                            for, and no server is known to take one there; leave forced_length \
+                            out, or load the server with target.endpoint = \"chat\"";
+                field.refuse(c, what)
+            }
+            given => given,
+        },
+        None => Some(can),
+    }
+}
+
+/// The output of what generates none: no tokens, always.
+fn read_no_output(section: &Section<'_>, c: &mut Collector<'_>) -> (Option<u32>, Option<bool>) {
+    let mut free = |key: &str| match section.get(key) {
+        // A campaign made from flags alone has a length, stated or not.
+        Some(field) if field.node.origin != Origin::Implied => {
+            field.refuse(c, "an embedding has no output tokens; leave this out")
+        }
+        Some(_) | None => Some(()),
+    };
+    let (output_tokens, forced_length) = (free("output_tokens"), free("forced_length"));
+    (output_tokens.map(|()| 0), forced_length.map(|()| true))
 }

@@ -314,8 +314,8 @@ const REFUSALS: &[(&str, &str)] = &[
         "c.toml:7:1: workloads.chat.images: unknown key; valid keys: input_tokens, output_tokens, forced_length, cache",
     ),
     (
-        "[target]\nmodel = \"m\"\nbase_urls = [\"http://h\"]\nendpoint = \"responses\"\nready_timeout = 60\ntimeouts = { total = \"5\", idle = \"0s\", tls = \"1s\" }\n{WORKLOAD}{LEVEL}",
-        "c.toml:4:12: target.endpoint = \"responses\": must be one of chat, completions\n\
+        "[target]\nmodel = \"m\"\nbase_urls = [\"http://h\"]\nendpoint = \"response\"\nready_timeout = 60\ntimeouts = { total = \"5\", idle = \"0s\", tls = \"1s\" }\n{WORKLOAD}{LEVEL}",
+        "c.toml:4:12: target.endpoint = \"response\": must be one of chat, completions, responses, messages, embeddings; did you mean responses?\n\
          c.toml:5:17: target.ready_timeout = 60: must be a duration in quotes, such as \"5s\", not an integer\n\
          c.toml:6:22: target.timeouts.total = \"5\": \"5\" has no unit; write 5s for seconds or 5ms for milliseconds\n\
          c.toml:6:34: target.timeouts.idle = \"0s\": must be longer than 0s\n\
@@ -741,6 +741,91 @@ fn flags_alone_make_a_campaign() {
     assert_eq!(levels(&resolve(None, &overlay).unwrap())[2], (Phase::Scaling, 100, 50));
 }
 
+/// A campaign for one endpoint, with these lines in the target and in the workload.
+fn of_endpoint(endpoint: &str, target: &str, workload: &str) -> String {
+    format!(
+        "[target]\nbase_urls = [\"http://h\"]\nmodel = \"m\"\nendpoint = \"{endpoint}\"\n{target}\
+         [workloads.w]\ninput_tokens = 5\n{workload}\
+         [phases]\nscaling = {{ users = 5, workload = \"w\" }}\n"
+    )
+}
+
+#[test]
+fn an_endpoint_has_the_keys_that_mean_something_to_it() {
+    // Whether it streams and forces the length where nothing is said, and how long answers are.
+    for (endpoint, output, stream, forced, tokens) in [
+        ("chat", "output_tokens = 7\n", true, true, 7),
+        ("completions", "output_tokens = 7\n", true, true, 7),
+        ("responses", "output_tokens = 7\n", true, true, 7),
+        ("messages", "output_tokens = 7\n", true, false, 7),
+        ("embeddings", "", false, true, 0),
+    ] {
+        let campaign = read(&of_endpoint(endpoint, "", output)).unwrap();
+        let workload = &campaign.phases[0].levels[0].workload;
+        assert_eq!(campaign.target.endpoint.name(), endpoint);
+        assert_eq!(campaign.target.stream, stream, "{endpoint}");
+        assert_eq!((workload.forced_length, workload.output_tokens), (forced, tokens));
+        assert_eq!(read(&campaign.to_toml()).unwrap(), campaign, "{endpoint}");
+        let said = format!("{output}{}", if tokens > 0 { "forced_length = false\n" } else { "" });
+        let whole = read(&of_endpoint(endpoint, "stream = false\n", &said)).unwrap();
+        assert!(!whole.target.stream);
+        assert_eq!(read(&whole.to_toml()).unwrap(), whole, "{endpoint}");
+    }
+}
+
+#[test]
+fn what_an_endpoint_cannot_do_is_refused_in_words() {
+    let refused = |text: &str| read(text).unwrap_err().to_string();
+    assert_eq!(
+        refused(&of_endpoint(
+            "embeddings",
+            "stream = true\n",
+            "output_tokens = 7\nforced_length = true\n"
+        )),
+        "c.toml:5:10: target.stream = true: an embedding comes in one piece and has no tokens to \
+         stream; leave stream out, or set it to false\n\
+         c.toml:8:17: workloads.w.output_tokens = 7: an embedding has no output tokens; leave this \
+         out\n\
+         c.toml:9:17: workloads.w.forced_length = true: an embedding has no output tokens; leave \
+         this out\n\
+         3 problems"
+    );
+    assert_eq!(
+        refused(&of_endpoint("messages", "", "output_tokens = 7\nforced_length = true\n")),
+        "c.toml:8:17: workloads.w.forced_length = true: the Messages API has no field that makes an \
+         answer as long as asked for, and no server is known to take one there; leave \
+         forced_length out, or load the server with target.endpoint = \"chat\""
+    );
+    let slo = of_endpoint("embeddings", "", "") + "[slo]\ntpot = \"1s\"\n";
+    assert_eq!(
+        refused(&slo),
+        "c.toml:10:8: slo.tpot = \"1s\": an embedding has no tokens to wait for; give e2e instead"
+    );
+}
+
+#[test]
+fn flags_alone_make_a_campaign_of_every_endpoint() {
+    for endpoint in Endpoint::ALL {
+        let mut overlay = Overlay::default();
+        let target = FlagValue::OneOf("http://h".to_owned());
+        overlay.flag("--target", &["target", "base_urls"], target);
+        overlay.flag("--model", &["target", "model"], FlagValue::Text("m".to_owned()));
+        let name = FlagValue::Text(endpoint.name().to_owned());
+        overlay.flag("--endpoint", &["target", "endpoint"], name);
+        let users = FlagValue::Numbers("3".to_owned());
+        overlay.shape("--users", &["phases", "scaling", "users"], users);
+        let campaign = resolve(None, &overlay).unwrap();
+        let output = campaign.phases[0].levels[0].workload.output_tokens;
+        assert_eq!(output, if endpoint.generates() { 200 } else { 0 });
+        if !endpoint.generates() {
+            let path = ["workloads", "default", "output_tokens"];
+            overlay.shape("--output-tokens", &path, FlagValue::Numbers("9".to_owned()));
+            let problems = resolve(None, &overlay).unwrap_err().to_string();
+            assert!(problems.contains("has no output tokens"), "{problems}");
+        }
+    }
+}
+
 #[test]
 fn what_is_too_large_is_refused() {
     let text = format!(
@@ -777,7 +862,7 @@ fn arb_target() -> impl Strategy<Value = String> {
     (
         "https?://[a-z]{1,5}(:[1-9][0-9]{0,3})?(/[a-z/]{0,4}|/v1|/v1/v1|/x//v1)?",
         "[a-zA-Z0-9/. é-]{1,20}",
-        prop_oneof!["chat", "completions"],
+        prop_oneof!["chat", "completions", "responses"],
         any::<bool>(),
         arb_key(),
         (arb_wait(), arb_wait(), arb_wait(), arb_wait(), arb_wait()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::arrivals::{Arrivals, Curve, Law, Rate, Schedule};
 use common::duration::format_duration;
 use common::phase::Phase;
-use common::target::BaseUrl;
+use common::target::{BaseUrl, Endpoint};
 use common::workload::Workload;
 use toml::Value;
 
@@ -58,7 +58,8 @@ impl Campaign {
             .chain(self.search.as_ref().map(|search| &search.level))
             .map(|level| (level.workload.name.as_str(), &level.workload))
             .collect();
-        lines.extend(workloads.into_values().flat_map(workload_lines));
+        let of_workload = |workload| workload_lines(workload, target.endpoint);
+        lines.extend(workloads.into_values().flat_map(of_workload));
         lines.extend(judging_lines(&self.judging));
         if let Some(Bounds { least, most }) = Bounds::of(&self.phases, self.search.as_ref()) {
             let (least, most) = (lasting(least), lasting(most));
@@ -152,17 +153,20 @@ fn repeats_lines(repeats: &Repeats) -> Vec<String> {
     lines
 }
 
-fn workload_lines(workload: &Workload) -> Vec<String> {
+fn workload_lines(workload: &Workload, endpoint: Endpoint) -> Vec<String> {
     let name = workload.name.as_str();
     let header = if name.contains('.') { quoted(name) } else { name.to_owned() };
-    vec![
+    let mut lines = vec![
         String::new(),
         format!("[workloads.{header}]"),
         format!("input_tokens = {}", workload.input_tokens),
-        format!("output_tokens = {}", workload.output_tokens),
-        format!("forced_length = {}", workload.forced_length),
-        format!("cache = {}", quoted(workload.cache.name())),
-    ]
+    ];
+    if endpoint.generates() {
+        lines.push(format!("output_tokens = {}", workload.output_tokens));
+        lines.push(format!("forced_length = {}", workload.forced_length));
+    }
+    lines.push(format!("cache = {}", quoted(workload.cache.name())));
+    lines
 }
 
 fn judging_lines(judging: &Judging) -> Vec<String> {

@@ -155,9 +155,17 @@ impl Live {
         let mut flow = Flow::default();
         self.newest().for_each(|newest| flow.merge(&newest.flow));
         let slot_ns = flow.slot_ns().max(1);
-        // Answers that are one body have no events: they come at their ends.
-        let has_events = flow.slots().any(|slot| slot.events > 0);
-        let value = |slot: FlowSlot| (if has_events { slot.events } else { slot.output }) as f64;
+        // Answers that are one body have no events: they come at their ends. Where they have no
+        // tokens either, they are counted themselves.
+        let has = |count: fn(FlowSlot) -> u64| flow.slots().any(|slot| count(slot) > 0);
+        let count: fn(FlowSlot) -> u64 = if has(|slot| slot.events) {
+            |slot| slot.events
+        } else if has(|slot| slot.output) {
+            |slot| slot.output
+        } else {
+            |slot| slot.succeeded
+        };
+        let value = |slot: FlowSlot| count(slot) as f64;
         let first = usize::try_from(duration_ns(from).div_ceil(slot_ns)).unwrap_or(usize::MAX);
         let reported = usize::try_from(duration_ns(self.horizon()) / slot_ns).unwrap_or(0);
         // Slots after the last one in which something came are empty, not missing.
@@ -176,7 +184,7 @@ impl Live {
 pub(super) struct Output {
     /// How long a slot is.
     pub(super) slot: Duration,
-    /// Token-bearing events in each; of answers without any, tokens.
+    /// Token-bearing events in each; of answers without any, tokens; without those, answers.
     pub(super) slots: Vec<f64>,
 }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 use common::assignment::{Assignment, Load, Pace, Share};
 use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
+use common::length::Length;
 use common::phase::Phase;
 use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::target::{Endpoint, Target, Timeouts};
 use common::time::Tick;
+use common::workload::Workload;
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -172,6 +174,9 @@ impl TryFrom<pb::Assignment> for Assignment {
             count: message.share_count,
         };
         check_share(share, load)?;
+        let workload = required("workload", message.workload)?.try_into()?;
+        let target = required("target", message.target)?.try_into()?;
+        check_work(&workload, &target)?;
         Ok(Self {
             run: RunId(uuid("run", &message.run)?),
             level: level("level", message.level)?,
@@ -190,8 +195,8 @@ impl TryFrom<pb::Assignment> for Assignment {
             share,
             load,
             slo: required("slo", message.slo)?.into(),
-            workload: required("workload", message.workload)?.try_into()?,
-            target: required("target", message.target)?.try_into()?,
+            workload,
+            target,
             proof: message.proof.map(|pace| Pace {
                 ttft: Duration::from_nanos(pace.ttft_ns),
                 itl: Duration::from_nanos(pace.itl_ns),
@@ -215,6 +220,23 @@ fn check_share(share: Share, load: Load) -> Result<(), WireError> {
     Ok(())
 }
 
+/// What is asked for must be what the endpoint can give.
+fn check_work(workload: &Workload, target: &Target) -> Result<(), WireError> {
+    let endpoint = target.endpoint;
+    let name = endpoint.name();
+    if endpoint.generates() != (workload.output_tokens != Length::NONE) {
+        let reason = format!("{} output tokens of {name}", workload.output_tokens);
+        return Err(WireError::new("workload", reason));
+    }
+    if workload.forced_length && endpoint.generates() && !endpoint.can_force_length() {
+        return Err(WireError::new("workload.forced_length", format!("not with {name}")));
+    }
+    if target.stream && !endpoint.generates() {
+        return Err(WireError::new("target.stream", format!("not with {name}")));
+    }
+    Ok(())
+}
+
 impl TryFrom<pb::Target> for Target {
     type Error = WireError;
 
@@ -232,6 +254,9 @@ impl TryFrom<pb::Target> for Target {
             endpoint: match pb::Endpoint::try_from(message.endpoint) {
                 Ok(pb::Endpoint::Chat) => Endpoint::Chat,
                 Ok(pb::Endpoint::Completions) => Endpoint::Completions,
+                Ok(pb::Endpoint::Responses) => Endpoint::Responses,
+                Ok(pb::Endpoint::Messages) => Endpoint::Messages,
+                Ok(pb::Endpoint::Embeddings) => Endpoint::Embeddings,
                 Ok(pb::Endpoint::Unspecified) | Err(_) => {
                     return Err(WireError::new(
                         "target.endpoint",

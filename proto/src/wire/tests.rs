@@ -275,6 +275,29 @@ fn a_bad_field_is_named() {
 }
 
 #[test]
+fn every_endpoint_crosses_the_wire_with_work_that_it_can_do() {
+    let over = |endpoint: Endpoint, stream, output_tokens: u32, forced_length| {
+        let output_tokens = Length::Fixed(output_tokens);
+        let mut sent = assignment();
+        sent.target = Target { endpoint, stream, ..sent.target };
+        sent.workload = Workload { output_tokens, forced_length, ..sent.workload };
+        Assignment::try_from(pb::Assignment::from(&sent)).map(|got| got == sent)
+    };
+    for endpoint in Endpoint::ALL {
+        let (stream, tokens) = (endpoint.generates(), if endpoint.generates() { 5 } else { 0 });
+        let forced = endpoint != Endpoint::Messages;
+        assert_eq!(over(endpoint, stream, tokens, forced), Ok(true), "{endpoint:?}");
+    }
+    let refused = |endpoint, stream, tokens, forced| {
+        over(endpoint, stream, tokens, forced).unwrap_err().field
+    };
+    assert_eq!(refused(Endpoint::Chat, true, 0, false), "workload");
+    assert_eq!(refused(Endpoint::Embeddings, false, 1, true), "workload");
+    assert_eq!(refused(Endpoint::Embeddings, true, 0, true), "target.stream");
+    assert_eq!(refused(Endpoint::Messages, true, 5, true), "workload.forced_length");
+}
+
+#[test]
 fn histograms_that_would_bomb_or_lie_are_refused() {
     let refused = |message: pb::Histogram| LatencyHist::try_from(message).unwrap_err().reason;
     let histogram = |gaps_us, counts| pb::Histogram { gaps_us, counts, ..Default::default() };

@@ -141,6 +141,9 @@ impl From<&Target> for pb::Target {
             endpoint: match target.endpoint {
                 Endpoint::Chat => pb::Endpoint::Chat,
                 Endpoint::Completions => pb::Endpoint::Completions,
+                Endpoint::Responses => pb::Endpoint::Responses,
+                Endpoint::Messages => pb::Endpoint::Messages,
+                Endpoint::Embeddings => pb::Endpoint::Embeddings,
             }
             .into(),
             stream: target.stream,

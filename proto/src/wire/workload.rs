@@ -40,7 +40,10 @@ impl TryFrom<pb::Workload> for Workload {
         Ok(Self {
             name: name("workload.name", &message.name)?,
             input_tokens,
-            output_tokens: length("workload.output_tokens", message.output_tokens)?,
+            output_tokens: match message.output_tokens {
+                Some(pb::Length { law: Some(pb::length::Law::Fixed(0)) }) => Length::NONE,
+                output => length("workload.output_tokens", output)?,
+            },
             forced_length: message.forced_length,
             cache,
         })

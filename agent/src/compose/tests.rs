@@ -1,0 +1,198 @@
+//! Requests as a server sees them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::length::{Bounds, Length};
+
+use super::*;
+use crate::testing::assignment;
+
+fn bytes(request: &Request<'_>) -> Vec<u8> {
+    let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+    let used = request.parts(&mut slices);
+    slices[..used].iter().flat_map(|slice| slice.to_vec()).collect()
+}
+
+fn parse(bytes: &[u8]) -> (String, Value) {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("content-length: {}", body.len())));
+    (head.to_owned(), serde_json::from_str(body).unwrap())
+}
+
+#[test]
+fn a_cold_prompt_is_its_own_and_has_the_length_asked_for() {
+    let mut assignment = assignment("http://127.0.0.1:8000");
+    assignment.workload.cache = CacheMode::Cold;
+    assignment.workload.input_tokens = 100.into();
+    let composer = Composer::new(&assignment, None);
+    let mut seen = BTreeSet::new();
+    for user in 0..10 {
+        for number in 0..10 {
+            let (_, body) = parse(&bytes(&composer.request(UserId(user), number)));
+            let prompt = body["messages"][0]["content"].as_str().unwrap().to_owned();
+            assert_eq!(prompt.chars().count(), 400);
+            assert!(seen.insert(prompt[..NONCE_LEN].to_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_replayed_prompt_is_the_same_for_all() {
+    let composer = Composer::new(&assignment("http://127.0.0.1:8000"), None);
+    let one = bytes(&composer.request(UserId(0), 0));
+    assert_eq!(one, bytes(&composer.request(UserId(7), 3)));
+    let (head, body) = parse(&one);
+    assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:8000\r\n"));
+    assert!(!head.contains("authorization"));
+    assert_eq!(body["ignore_eos"], true);
+    assert_eq!(body["stream_options"]["include_usage"], true);
+    assert_eq!(body["max_tokens"], body["min_tokens"]);
+}
+
+#[test]
+fn completions_carry_a_prompt_and_the_key_goes_into_the_head_only() {
+    let mut assignment = assignment("https://example.com/proxy");
+    assignment.target.endpoint = Endpoint::Completions;
+    assignment.target.stream = false;
+    assignment.workload.forced_length = false;
+    let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+    let (head, body) = parse(&bytes(&composer.request(UserId(0), 0)));
+    assert!(head.starts_with("POST /proxy/v1/completions HTTP/1.1\r\nhost: example.com\r\n"));
+    assert!(head.contains("\r\nauthorization: Bearer sk-x"));
+    assert!(body["prompt"].is_string() && body.get("messages").is_none());
+    assert!(body.get("ignore_eos").is_none() && body.get("stream_options").is_none());
+    assert!(!head.contains("x-api-key"));
+    assert!(!body.to_string().contains("sk-x"));
+    assert_eq!(composer.without_key("no sk-x".to_owned()), "no [API key]");
+}
+
+#[test]
+fn every_endpoint_is_asked_in_its_own_words() {
+    let asked = |endpoint: Endpoint, stream: bool, forced_length: bool| {
+        let mut assignment = assignment("http://127.0.0.1:8000");
+        assignment.target = Target { endpoint, stream, ..assignment.target };
+        assignment.workload.forced_length = forced_length;
+        assignment.workload.cache = CacheMode::Cold;
+        assignment.workload.input_tokens = 30.into();
+        let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+        let (head, mut body) = parse(&bytes(&composer.request(UserId(0), 0)));
+        let text = match endpoint {
+            Endpoint::Chat | Endpoint::Messages => &mut body["messages"][0]["content"],
+            Endpoint::Completions => &mut body["prompt"],
+            Endpoint::Responses | Endpoint::Embeddings => &mut body["input"],
+        };
+        assert_eq!(text.take().as_str().unwrap().chars().count(), 120, "{endpoint:?}");
+        let place = format!("POST {} HTTP/1.1\r\n", endpoint.path());
+        assert!(head.starts_with(&place), "{head}");
+        assert_eq!(head.matches("\r\nauthorization: Bearer sk-x").count(), 1);
+        let messages = endpoint == Endpoint::Messages;
+        assert_eq!(head.contains("\r\nx-api-key: sk-x"), messages);
+        assert_eq!(head.contains("\r\nanthropic-version: 2023-06-01\r\n"), messages);
+        body
+    };
+    assert_eq!(
+        asked(Endpoint::Responses, true, true),
+        json!({
+            "model": "mock", "input": null, "store": false, "max_output_tokens": 4,
+            "temperature": 0, "stream": true, "ignore_eos": true,
+        })
+    );
+    let body = asked(Endpoint::Responses, false, false);
+    assert_eq!((&body["stream"], body.get("ignore_eos")), (&json!(false), None));
+    assert_eq!(
+        asked(Endpoint::Messages, true, false),
+        json!({
+            "model": "mock", "messages": [{ "role": "user", "content": null }],
+            "max_tokens": 4, "temperature": 0, "stream": true,
+        })
+    );
+    assert_eq!(
+        asked(Endpoint::Embeddings, false, true),
+        json!({ "model": "mock", "input": null, "encoding_format": "float" })
+    );
+    assert_eq!(asked(Endpoint::Chat, true, true)["min_tokens"], 4);
+    assert_eq!(asked(Endpoint::Completions, true, true)["min_tokens"], 4);
+}
+
+/// The prompt of a chat request, and the answer asked for.
+fn asked(composer: &Composer, user: u32, number: u64) -> (String, u64) {
+    let request = composer.request(UserId(user), number);
+    let (_, body) = parse(&bytes(&request));
+    assert_eq!(body["max_tokens"], body["min_tokens"]);
+    assert_eq!(body["max_tokens"], request.output_tokens());
+    let prompt = body["messages"][0]["content"].as_str().unwrap().to_owned();
+    (prompt, body["max_tokens"].as_u64().unwrap())
+}
+
+fn composer(workload: Workload) -> Composer {
+    let assignment = Assignment { workload, ..assignment("http://127.0.0.1:8000") };
+    Composer::new(&assignment, None)
+}
+
+#[test]
+fn lengths_that_are_drawn_are_those_of_the_request_alone() {
+    let base = assignment("http://127.0.0.1:8000").workload;
+    let bounds = Bounds { least: 5, most: 900 };
+    let lengths = [
+        Length::Fixed(77),
+        Length::Uniform { least: 5, most: 900 },
+        Length::Normal { mean: 400, sd: 300, bounds },
+        Length::Lognormal { median: 99, sigma_milli: 900, bounds },
+        Length::Values(vec![5, 99, 100, 101, 900]),
+    ];
+    for input_tokens in &lengths {
+        for output_tokens in &lengths {
+            for cache in [CacheMode::Cold, CacheMode::Replay] {
+                let (input_tokens, output_tokens) = (input_tokens.clone(), output_tokens.clone());
+                let workload = Workload { input_tokens, output_tokens, cache, ..base.clone() };
+                let (one, other) = (composer(workload.clone()), composer(workload.clone()));
+                let mut seen = BTreeSet::new();
+                for user in 0..40 {
+                    let (prompt, output) = asked(&one, user, 3);
+                    assert_eq!((prompt.clone(), output), asked(&other, user, 3));
+                    let tokens = u32::try_from(prompt.len()).unwrap() / CHARS_PER_TOKEN;
+                    let Workload { input_tokens: input, output_tokens: out, .. } = &workload;
+                    assert!((input.least()..=input.most()).contains(&tokens), "{prompt}");
+                    assert_eq!(prompt.len() % 4, 0);
+                    let output = u32::try_from(output).unwrap();
+                    assert!((out.least()..=out.most()).contains(&output));
+                    seen.insert((tokens, output));
+                }
+                let fixed = workload.input_tokens.fixed().is_some()
+                    && workload.output_tokens.fixed().is_some();
+                assert_eq!(seen.len() == 1, fixed, "{workload:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn prompts_of_a_group_share_its_prefix_and_nothing_more() {
+    let prefix = SharedPrefix { tokens: 40, groups: 3, share_permille: 750 };
+    let base = assignment("http://127.0.0.1:8000").workload;
+    let cache = CacheMode::SharedPrefix(prefix);
+    let composer = composer(Workload { input_tokens: 100.into(), cache, ..base });
+    let prompts: Vec<String> = (0..4_000).map(|user| asked(&composer, user, 0).0).collect();
+    assert!(prompts.iter().all(|prompt| prompt.len() == 400));
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for prompt in &prompts {
+        groups.entry(&prompt[..160]).or_default().push(&prompt[160..]);
+    }
+    let mut sizes: Vec<usize> = groups.values().map(Vec::len).collect();
+    sizes.sort_unstable();
+    let (alone, shared) = sizes.split_at(sizes.len() - 3);
+    assert!(alone.iter().all(|size| *size == 1) && (900..1100).contains(&alone.len()));
+    assert!(shared.iter().all(|size| (880..1120).contains(size)), "{shared:?}");
+    for rests in groups.values() {
+        let starts: BTreeSet<&str> = rests.iter().map(|rest| &rest[..NONCE_LEN]).collect();
+        assert_eq!(starts.len(), rests.len(), "what follows the prefix is each one's own");
+    }
+}
+
+#[test]
+fn numbers_are_written_as_they_are() {
+    for number in [0, 7, 10, 4_294_967_295, 9_999_999_999] {
+        assert_eq!(Digits::of(number).bytes(), number.to_string().as_bytes());
+    }
+}
