@@ -111,6 +111,28 @@ impl Length {
         }
     }
 
+    /// The standard deviation of what is drawn; found as [`Length::mean`] is.
+    pub fn sd(&self) -> f64 {
+        let of = |values: &[f64]| {
+            let n = values.len().max(1) as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
+        };
+        match self {
+            Self::Fixed(_) => 0.0,
+            Self::Uniform { least, most } => {
+                let width = f64::from(most - least) + 1.0;
+                ((width * width - 1.0) / 12.0).sqrt()
+            }
+            Self::Normal { .. } | Self::Lognormal { .. } => {
+                let mut generator = Generator::new(0);
+                let draw = |_| f64::from(self.draw(&mut generator));
+                of(&(0..MEAN_DRAWS).map(draw).collect::<Vec<_>>())
+            }
+            Self::Values(values) => of(&values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>()),
+        }
+    }
+
     /// The smallest length that is drawn.
     pub fn least(&self) -> u32 {
         match self {
@@ -244,6 +266,7 @@ mod tests {
             // Six standard errors of both means, and half of what rounding may add.
             let error = 6.0 * (var / 2_000.0).sqrt() * 1.1 + 0.5;
             prop_assert!((mean - length.mean()).abs() <= error, "{mean} {}", length.mean());
+            prop_assert!((var.sqrt() - length.sd()).abs() <= 0.2 * length.sd() + 0.5);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What each request of a level asks for.
 
+use std::fmt;
+
 use crate::digest::DigestWriter;
 use crate::ids::Name;
 use crate::length::Length;
@@ -63,6 +65,19 @@ impl CacheMode {
             Self::Cold => "cold",
             Self::SharedPrefix(_) => "shared-prefix",
             Self::Replay => "replay",
+        }
+    }
+}
+
+impl fmt::Display for CacheMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
+                let share = f64::from(*share_permille) / 10.0;
+                write!(f, " ({tokens} tokens, {groups} of them, in {share} % of prompts)")
+            }
+            Self::Cold | Self::Replay => Ok(()),
         }
     }
 }

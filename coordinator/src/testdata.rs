@@ -196,8 +196,8 @@ fn record(phase: Phase, load: Load, shape: Shape, shares: Vec<ShareRecord>) -> L
 fn workload(name: &str, shape: Shape) -> Workload {
     Workload {
         name: name.parse().unwrap(),
-        input_tokens: shape.prompt as u32,
-        output_tokens: shape.completion as u32,
+        input_tokens: (shape.prompt as u32).into(),
+        output_tokens: (shape.completion as u32).into(),
         forced_length: true,
         cache: CacheMode::Cold,
     }

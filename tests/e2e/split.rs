@@ -42,3 +42,34 @@ fn another_seed_makes_other_requests_and_a_replay_makes_one() {
     let (replayed, _) = bodies(2, 1, 1, "replay");
     assert_eq!((replayed.len(), BTreeSet::from_iter(replayed).len()), (50, 1));
 }
+
+#[test]
+fn lengths_that_are_drawn_and_prefixes_that_are_shared_do_not_depend_on_who_makes_them() {
+    let sent = |agents: u32| {
+        let simulator = simulator::start(simulator::quick());
+        let levels = vec![(9, 60)];
+        let campaign = Campaign { levels, ..Campaign::new(simulator.address(), 1, 1) };
+        let text = campaign.text();
+        let text = text.replace("input_tokens  = 12", "input_tokens = { uniform = [60, 90] }");
+        let law = "output_tokens = { lognormal = { median = 8, sigma = 0.8, max = 40 } }";
+        let text = text.replace("output_tokens = 6", law);
+        let shared = "cache = { shared_prefix = 50, groups = 2, share = \"80%\" }";
+        let ran = run::text_to_end(&text.replace("cache         = \"cold\"", shared), agents);
+        // Every answer is held to the length of its own request.
+        let counts = ran.total().counts;
+        assert_eq!((counts.started, counts.succeeded), (60, 60));
+        let (_, entries) = simulator::truth(simulator);
+        let tokens = |of: fn(&simulator::Entry) -> u64| -> BTreeSet<u64> {
+            entries.iter().map(of).collect()
+        };
+        let (prompts, answers) = (tokens(|e| e.prompt_tokens), tokens(|e| e.tokens.into()));
+        assert!(prompts.len() > 5 && prompts.iter().all(|tokens| (60..=90).contains(tokens)));
+        assert!(answers.len() > 5 && answers.iter().all(|tokens| (1..=40).contains(tokens)));
+        let mut hashes: Vec<u64> = entries.iter().map(|entry| entry.body_hash).collect();
+        hashes.sort_unstable();
+        hashes
+    };
+    let one = sent(1);
+    assert_eq!(BTreeSet::from_iter(&one).len(), 60);
+    assert_eq!(one, sent(4));
+}

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use agent::sim::{self, Entry, Faults, Profile, SimThread, Totals};
+pub use agent::sim::Entry;
+use agent::sim::{self, Faults, Profile, SimThread, Totals};
 use common::time::Tick;
 
 use crate::poll;

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
+//! | `parse`, `lengths`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -14,6 +14,7 @@
 mod ablation;
 mod ends;
 mod judging;
+mod lengths;
 mod offered;
 mod overlay;
 mod parse;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::ids::Name;
+use common::length::Length;
 use common::seed::Seed;
 use common::target::{BaseUrl, Endpoint, Target, Timeouts, UrlError};
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::ablation::read_ablation;
 use super::judging::read_judging;
+use super::lengths::{read_cache, read_length};
 use super::phases::{Given, Phases, read_phases};
 use super::proof::read_client_proof;
 use super::raw::{Collector, Node, Origin, Value};
@@ -295,7 +297,7 @@ fn read_workload(
     let section = Section::open(field, &valid, c)?;
     let mut tokens = |key: &str| {
         let hint = format!("say how many tokens, 1 to {TOKENS_MAX}");
-        section.need(key, &hint, c)?.count(TOKENS_MAX, c)
+        read_length(&section.need(key, &hint, c)?, c)
     };
     let input_tokens = tokens("input_tokens");
     let (output_tokens, forced_length) = if endpoint.generates() {
@@ -304,7 +306,7 @@ fn read_workload(
         read_no_output(&section, c)
     };
     let cache = match section.get("cache") {
-        Some(field) => field.word(&CacheMode::ALL.map(|mode| (mode.name(), mode)), c),
+        Some(field) => read_cache(&field, input_tokens.as_ref(), c),
         // The paper's prompt was one fixed text.
         None => Some(CacheMode::Replay),
     };
@@ -338,7 +340,7 @@ fn read_forced_length(
 }
 
 /// The output of what generates none: no tokens, always.
-fn read_no_output(section: &Section<'_>, c: &mut Collector<'_>) -> (Option<u32>, Option<bool>) {
+fn read_no_output(section: &Section<'_>, c: &mut Collector<'_>) -> (Option<Length>, Option<bool>) {
     let mut free = |key: &str| match section.get(key) {
         // A campaign made from flags alone has a length, stated or not.
         Some(field) if field.node.origin != Origin::Implied => {
@@ -347,5 +349,5 @@ fn read_no_output(section: &Section<'_>, c: &mut Collector<'_>) -> (Option<u32>,
         Some(_) | None => Some(()),
     };
     let (output_tokens, forced_length) = (free("output_tokens"), free("forced_length"));
-    (output_tokens.map(|()| 0), forced_length.map(|()| true))
+    (output_tokens.map(|()| Length::NONE), forced_length.map(|()| true))
 }

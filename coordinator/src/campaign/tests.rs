@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
 use common::assignment::End;
+use common::length::Length;
 use common::target::{Endpoint, Timeouts};
 use common::workload::CacheMode;
 use proptest::prelude::*;
@@ -323,9 +324,9 @@ const REFUSALS: &[(&str, &str)] = &[
          5 problems",
     ),
     (
-        "{HEAD}[workloads.other]\ninput_tokens = { uniform = [1, 2] }\n{LEVEL}",
+        "{HEAD}[workloads.other]\ninput_tokens = {}\n{LEVEL}",
         "c.toml:7:1: workloads.other.output_tokens: missing; say how many tokens, 1 to 10000000\n\
-         c.toml:8:16: workloads.other.input_tokens: must be an integer from 1 to 10000000, not a table\n\
+         c.toml:8:16: workloads.other.input_tokens: must be a number, or one law: { uniform = [100, 900] }, { normal = { mean = 500, sd = 100 } }, { lognormal = { median = 400, sigma = 0.6 } } or { values = [100, 500, 2000] }\n\
          2 problems",
     ),
     (
@@ -474,6 +475,19 @@ const REFUSALS: &[(&str, &str)] = &[
     (
         "name = \"é\" \"x\"\n",
         "c.toml:1:12: not TOML: unexpected key or value, expected newline, `#`",
+    ),
+    (
+        "{HEAD}[workloads.w]\ninput_tokens = { uniform = [9, 5] }\noutput_tokens = { normal = { mean = 5 } }\ncache = \"shared-prefix\"\n[workloads.x]\ninput_tokens = { uniform = [1, 2], values = [3] }\noutput_tokens = { lognormal = { median = 5, sigma = 0.0005 } }\n[workloads.y]\ninput_tokens = { normal = { mean = 5, sd = 1, min = 20 } }\noutput_tokens = { values = [] }\n[workloads.z]\ninput_tokens = { uniform = [50, 90] }\noutput_tokens = 1\ncache = { shared_prefix = 41, share = \"0%\" }\n{LEVEL}",
+        "c.toml:8:28: workloads.w.input_tokens.uniform: must have the smallest length first\n\
+         c.toml:9:28: workloads.w.output_tokens.normal.sd: missing; say how far lengths lie from the mean: sd = 100\n\
+         c.toml:10:9: workloads.w.cache = \"shared-prefix\": say how long it is: { shared_prefix = 400, groups = 4, share = \"100%\" }\n\
+         c.toml:12:16: workloads.x.input_tokens: must be a number, or one law: { uniform = [100, 900] }, { normal = { mean = 500, sd = 100 } }, { lognormal = { median = 400, sigma = 0.6 } } or { values = [100, 500, 2000] }\n\
+         c.toml:13:53: workloads.x.output_tokens.lognormal.sigma = 0.0005: must have at most 3 decimals\n\
+         c.toml:15:53: workloads.y.input_tokens.normal.min = 20: the smallest length, 20, is above the largest, 9\n\
+         c.toml:16:28: workloads.y.output_tokens.values: must have 1 to 10000 lengths\n\
+         c.toml:20:27: workloads.z.cache.shared_prefix = 41: the shortest prompt has 50 tokens, and 10 of each are its own; share at most 40, or make every prompt 51 tokens or longer\n\
+         c.toml:20:39: workloads.z.cache.share = \"0%\": must be a percentage from 0.1 to 100 in quotes, such as \"75%\"\n\
+         9 problems",
     ),
     (
         "{HEAD}[server]\nrestart = \"systemctl restart vllm\"\nreset_cache = { url = \"reset\" }\nready = { url = \"http://h/health\" }\n{LEVEL}",
@@ -663,7 +677,7 @@ fn set_reaches_every_key() {
             (Phase::Stress, 6, 180)
         ]
     );
-    assert_eq!(campaign.phases[1].levels[0].workload.input_tokens, 1000);
+    assert_eq!(campaign.phases[1].levels[0].workload.input_tokens, 1000.into());
 }
 
 #[test]
@@ -724,7 +738,10 @@ fn flags_alone_make_a_campaign() {
         [(Phase::Scaling, 1, 10), (Phase::Scaling, 10, 100), (Phase::Scaling, 100, 1000)]
     );
     let workload = &campaign.phases[0].levels[0].workload;
-    assert_eq!((workload.input_tokens, workload.output_tokens), (500, 200));
+    assert_eq!(
+        (workload.input_tokens.clone(), workload.output_tokens.clone()),
+        (500.into(), 200.into())
+    );
     assert!(workload.forced_length && workload.name.as_str() == "default");
     overlay.shape(
         "--requests",
@@ -764,7 +781,10 @@ fn an_endpoint_has_the_keys_that_mean_something_to_it() {
         let workload = &campaign.phases[0].levels[0].workload;
         assert_eq!(campaign.target.endpoint.name(), endpoint);
         assert_eq!(campaign.target.stream, stream, "{endpoint}");
-        assert_eq!((workload.forced_length, workload.output_tokens), (forced, tokens));
+        assert_eq!(
+            (workload.forced_length, workload.output_tokens.clone()),
+            (forced, tokens.into())
+        );
         assert_eq!(read(&campaign.to_toml()).unwrap(), campaign, "{endpoint}");
         let said = format!("{output}{}", if tokens > 0 { "forced_length = false\n" } else { "" });
         let whole = read(&of_endpoint(endpoint, "stream = false\n", &said)).unwrap();
@@ -815,8 +835,8 @@ fn flags_alone_make_a_campaign_of_every_endpoint() {
         let users = FlagValue::Numbers("3".to_owned());
         overlay.shape("--users", &["phases", "scaling", "users"], users);
         let campaign = resolve(None, &overlay).unwrap();
-        let output = campaign.phases[0].levels[0].workload.output_tokens;
-        assert_eq!(output, if endpoint.generates() { 200 } else { 0 });
+        let output = campaign.phases[0].levels[0].workload.output_tokens.clone();
+        assert_eq!(output, if endpoint.generates() { 200.into() } else { Length::NONE });
         if !endpoint.generates() {
             let path = ["workloads", "default", "output_tokens"];
             overlay.shape("--output-tokens", &path, FlagValue::Numbers("9".to_owned()));
@@ -1135,16 +1155,28 @@ fn arb_campaign() -> impl Strategy<Value = String> {
         })
         .prop_map(
             |(names, phases, per_phase, (name, tier, seed), (mode, target), shape, judging)| {
-                let (input, output, forced, cold) = shape;
-                let cache = if cold { "cold" } else { "replay" };
+                let (input, _, forced, cold) = shape;
+                let cache = if cold { "\"cold\"" } else { "\"replay\"" };
                 let mut text =
                     format!("name = \"{name}\"\ntier = \"{}\"\nseed = {seed}\n", tier.name());
                 text += &mode.map_or(String::new(), |mode| format!("mode = \"{}\"\n", mode.name()));
                 text += &target;
-                for name in &names {
+                let laws = [
+                    "{ uniform = [900, 1000] }",
+                    "{ normal = { mean = 1000, sd = 100, min = 500 } }",
+                    "{ lognormal = { median = 400, sigma = 0.625, max = 8000, min = 300 } }",
+                    "{ values = [300, 300, 4000] }",
+                ];
+                for (place, name) in names.iter().enumerate() {
+                    let drawn = laws.get((seed as usize + place) % 8);
+                    let input = drawn.map_or(input.to_string(), |law| (*law).to_owned());
+                    let output = laws.get((seed as usize + place) % 5);
+                    let output_of = output.map_or(shape.1.to_string(), |law| (*law).to_owned());
+                    let shared = "{ shared_prefix = 200, groups = 7, share = \"12.5%\" }";
+                    let cache = if drawn.is_some() && cold { shared } else { cache };
                     text += &format!(
-                        "[workloads.\"{name}\"]\ninput_tokens = {input}\noutput_tokens = {output}\n\
-                     forced_length = {forced}\ncache = \"{cache}\"\n"
+                        "[workloads.\"{name}\"]\ninput_tokens = {input}\n\
+                         output_tokens = {output_of}\nforced_length = {forced}\ncache = {cache}\n"
                     );
                 }
                 let (slo, stated, hardware, window) = judging;

@@ -10,6 +10,7 @@ use common::target::{BaseUrl, Endpoint};
 use common::workload::Workload;
 use toml::Value;
 
+use super::lengths::{cache_text, length_text};
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::window::Bounds;
 use super::{
@@ -159,13 +160,13 @@ fn workload_lines(workload: &Workload, endpoint: Endpoint) -> Vec<String> {
     let mut lines = vec![
         String::new(),
         format!("[workloads.{header}]"),
-        format!("input_tokens = {}", workload.input_tokens),
+        format!("input_tokens = {}", length_text(&workload.input_tokens)),
     ];
     if endpoint.generates() {
-        lines.push(format!("output_tokens = {}", workload.output_tokens));
+        lines.push(format!("output_tokens = {}", length_text(&workload.output_tokens)));
         lines.push(format!("forced_length = {}", workload.forced_length));
     }
-    lines.push(format!("cache = {}", quoted(workload.cache.name())));
+    lines.push(format!("cache = {}", cache_text(workload.cache)));
     lines
 }
 

@@ -142,7 +142,7 @@ struct Injected {
 }
 
 fn injected(level: &Measured<'_>, pace: Pace) -> Injected {
-    Injected { pace, output_tokens: level.record.planned.workload.output_tokens }
+    Injected { pace, output_tokens: level.record.planned.workload.output_tokens.most() }
 }
 
 fn judge(tally: &Tally, users: u32, period: Period, injected: Injected) -> Proof {

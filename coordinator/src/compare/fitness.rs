@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
+use common::length::Length;
+use common::workload::Workload;
+
 use super::group::{Group, LevelKey, Repeat, title};
 use super::side::{Delivered, Facts, Observed, Side};
 use super::{Obstacle, Sides, Which};
 use crate::classify::{Code, OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
-use crate::stats;
+use crate::stats::{self, by_chance};
 
 /// Different values of one fact that are listed.
 const VALUES_SHOWN: usize = 3;
@@ -125,7 +128,8 @@ pub(super) fn of_level(group: &Group<'_>) -> Option<Obstacle> {
     if let Some(evidence) = group.keys.iter().find_map(|key| work_defined(group, key)) {
         return plain(evidence);
     }
-    work_delivered(&group.repeats)
+    let work = group.seen.base.first().or(group.seen.new.first()).map(|level| &level.work);
+    work.and_then(|work| work_delivered(&group.repeats, work))
         .map(|evidence| Obstacle { code: Some(Code::WorkNotEqual), evidence })
 }
 
@@ -146,7 +150,7 @@ fn work_defined(group: &Group<'_>, key: &LevelKey) -> Option<String> {
         .or_else(|| differs("input_tokens", &|level| level.work.input_tokens.to_string()))
         .or_else(|| differs("output_tokens", &|level| level.work.output_tokens.to_string()))
         .or_else(|| differs("forced_length", &|level| level.work.forced_length.to_string()))
-        .or_else(|| differs("cache", &|level| level.work.cache.name().to_owned()))
+        .or_else(|| differs("cache", &|level| level.work.cache.to_string()))
         .or_else(|| {
             let text = differs("requests", &|level| requests_text(level.requests))?;
             Some(format!("{text}: ramp and drain weigh differently in rates over the whole level"))
@@ -158,19 +162,20 @@ fn requests_text(requests: Option<u64>) -> String {
 }
 
 /// Where the two sides did not do the same, in words.
-fn work_delivered(repeats: &Sides<Vec<Repeat>>) -> Option<String> {
+fn work_delivered(repeats: &Sides<Vec<Repeat>>, work: &Workload) -> Option<String> {
     let base = delivered(&repeats.base)?;
     let new = delivered(&repeats.new)?;
-    let off = |name: &str, of: fn(&Delivered) -> u64, limit: f64| {
+    let off = |name: &str, of: fn(&Delivered) -> u64, limit: f64, length: &Length| {
         let mean = |side: &Delivered| stats::ratio(of(side) as f64, side.requests as f64);
         let (a, b) = (mean(&base)?, mean(&new)?);
-        ((a - b).abs() > limit * a.min(b)).then(|| {
+        let chance = by_chance(length, base.requests as f64, new.requests as f64);
+        ((a - b).abs() > limit * a.min(b) + chance).then(|| {
             let percent = limit * 100.0;
             format!("{a:.1} mean {name} tokens in BASE, {b:.1} in NEW, more than {percent} % apart")
         })
     };
-    off("output", |side| side.completion, OUTPUT_OFF_MAX.value)
-        .or_else(|| off("prompt", |side| side.prompt, PROMPT_OFF_MAX.value))
+    off("output", |side| side.completion, OUTPUT_OFF_MAX.value, &work.output_tokens)
+        .or_else(|| off("prompt", |side| side.prompt, PROMPT_OFF_MAX.value, &work.input_tokens))
 }
 
 /// Of all repeats together; `None` if one of them is not counted.

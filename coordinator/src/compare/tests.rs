@@ -42,8 +42,8 @@ fn level(users: u32, total_tok_s: f64) -> Observed {
         requests: Some(requests),
         work: Workload {
             name: "default".parse().unwrap(),
-            input_tokens: 500,
-            output_tokens: 100,
+            input_tokens: 500.into(),
+            output_tokens: 100.into(),
             forced_length: true,
             cache: CacheMode::Cold,
         },
@@ -359,7 +359,7 @@ fn other_work_is_not_compared() {
         assert_eq!(comparison.levels[1].obstacle, None);
     }
     let mut sides = table_26();
-    sides.new.runs[1].levels[0].work.output_tokens = 50;
+    sides.new.runs[1].levels[0].work.output_tokens = 50.into();
     let comparison = compare(&sides, &options());
     let text = "output_tokens: 100 in BASE, 100, 50 in NEW";
     assert_eq!(obstacle(&comparison), &Obstacle { code: None, evidence: text.into() });

@@ -22,8 +22,8 @@ fn plan(levels: u32) -> Plan {
         allow_capped: false,
         workload: Workload {
             name: "w".parse().unwrap(),
-            input_tokens: 1,
-            output_tokens: 1,
+            input_tokens: 1.into(),
+            output_tokens: 1.into(),
             forced_length: false,
             cache: CacheMode::Replay,
         },

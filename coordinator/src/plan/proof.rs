@@ -82,8 +82,8 @@ pub fn level(when: &str, ask: Ask) -> PlannedLevel {
         allow_capped: false,
         workload: Workload {
             name: name(),
-            input_tokens,
-            output_tokens,
+            input_tokens: input_tokens.into(),
+            output_tokens: output_tokens.into(),
             forced_length: true,
             cache: CacheMode::Replay,
         },
@@ -140,8 +140,8 @@ impl Plan {
 /// levels.
 fn planned(levels: &[PlannedLevel], headroom: f64) -> Option<Ask> {
     let most = |of: fn(&PlannedLevel) -> u32| levels.iter().map(of).max();
-    let input_tokens = most(|level| level.workload.input_tokens)?;
-    let output_tokens = most(|level| level.workload.output_tokens)?.clamp(2, TOKENS_MOST);
+    let input_tokens = most(|level| level.workload.input_tokens.most())?;
+    let output_tokens = most(|level| level.workload.output_tokens.most())?.clamp(2, TOKENS_MOST);
     let usual = answer(Pace { ttft: TTFT, itl: ITL }, output_tokens).max(ANSWER_LEAST);
     let mut demand = Demand::default();
     for level in levels {
@@ -178,7 +178,7 @@ pub fn after(planned: &PlannedLevel, measured: Demand, headroom: f64) -> Planned
     let ask = Ask {
         users,
         pace: pace(length, tokens),
-        input_tokens: planned.workload.input_tokens,
+        input_tokens: planned.workload.input_tokens.most(),
         output_tokens: tokens,
         window: planned.window.map_or(WINDOW, |window| window.most),
     };
@@ -226,7 +226,7 @@ mod tests {
 
     fn rates(level: &PlannedLevel) -> (f64, f64) {
         let pace = level.proof.unwrap();
-        let tokens = level.workload.output_tokens;
+        let tokens = level.workload.output_tokens.most();
         let requests = f64::from(level.load.users) / answer(pace, tokens).as_secs_f64();
         (requests, requests * f64::from(tokens))
     }
@@ -258,7 +258,7 @@ mod tests {
             prop_assert!(events >= headroom * events_per_s, "{events} {events_per_s}");
             let pace = level.proof.unwrap();
             prop_assert!(pace.ttft >= Duration::from_millis(199), "{pace:?}");
-            prop_assert!(answer(pace, level.workload.output_tokens) <= ANSWER_MOST);
+            prop_assert!(answer(pace, level.workload.output_tokens.most()) <= ANSWER_MOST);
         }
     }
 
@@ -270,7 +270,10 @@ mod tests {
         assert_eq!(before(&levels, off), None);
         assert_eq!(before(&[], on), None);
         let proof = before(&levels, on).unwrap();
-        assert_eq!((proof.load.users, proof.workload.output_tokens), (100, TOKENS_MOST));
+        assert_eq!(
+            (proof.load.users, proof.workload.output_tokens.clone()),
+            (100, TOKENS_MOST.into())
+        );
         assert_eq!(proof.proof, Some(Pace { ttft: TTFT, itl: ITL }));
         assert_eq!(proof.load.arrivals.ramp(), Duration::from_millis(1460));
         // Nothing measured: as planned.

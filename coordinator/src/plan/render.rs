@@ -7,7 +7,9 @@ use common::duration::format_duration;
 use common::workload::CHARS_PER_TOKEN;
 
 use super::table::{Side, Table};
-use super::view::{LevelView, SearchView, Searched, View, WindowView, longest, windows_total};
+use super::view::{
+    LevelView, SearchView, Searched, TokensView, View, WindowView, longest, windows_total,
+};
 use super::{Plan, PlannedSearch};
 use crate::campaign::{Ablation, Campaign, KeyRef, Order, ResetCache, clip, quantile_name};
 use crate::search::Goal;
@@ -238,8 +240,13 @@ fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
             let forced = view.levels.iter().all(|level| level.forced_length);
             let at_most = if forced { "" } else { "at most " };
             lines.push(format!("{levels}, {}", counted(requests, "request")));
+            let is_drawn = |level: &LevelView<'_>| {
+                matches!(level.input_tokens, TokensView::Drawn { .. })
+                    || matches!(level.output_tokens, TokensView::Drawn { .. })
+            };
+            let about = if view.levels.iter().any(is_drawn) { "about " } else { "" };
             lines.push(format!(
-                "{input} input tokens (at {CHARS_PER_TOKEN} characters each) and \
+                "{about}{input} input tokens (at {CHARS_PER_TOKEN} characters each) and \
                  {at_most}{output} output tokens asked for"
             ));
         }

@@ -182,6 +182,7 @@ fn the_quick_campaign_is_shown() {
           "input_tokens": 200,
           "output_tokens": 50,
           "forced_length": true,
+          "cache": "replay",
           "cooldown_s": 0.0,
           "shares": [
             {
@@ -217,6 +218,7 @@ fn the_quick_campaign_is_shown() {
           "input_tokens": 200,
           "output_tokens": 50,
           "forced_length": true,
+          "cache": "replay",
           "cooldown_s": 5.0,
           "shares": [
             {
@@ -252,6 +254,7 @@ fn the_quick_campaign_is_shown() {
           "input_tokens": 200,
           "output_tokens": 50,
           "forced_length": true,
+          "cache": "replay",
           "cooldown_s": 2.0,
           "shares": [
             {
@@ -287,6 +290,7 @@ fn the_quick_campaign_is_shown() {
           "input_tokens": 200,
           "output_tokens": 50,
           "forced_length": true,
+          "cache": "replay",
           "cooldown_s": 0.0,
           "shares": [
             {
@@ -434,9 +438,9 @@ fn json_has_null_for_what_only_a_run_can_tell() {
         let levels = shown["levels"].as_array().unwrap().iter();
         levels.clone().find(|level| level["phase"] == phase).unwrap()
     };
-    insta::assert_snapshot!(serde_json::to_string(level("BASELINE")).unwrap(), @r#"{"arm":null,"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"BASELINE","ramp_s":0.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":130,"turns":5},"workload":"chat"}"#);
-    insta::assert_snapshot!(serde_json::to_string(level("SCALING")).unwrap(), @r#"{"arm":null,"arrivals":"poisson","burstiness":1.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1500,"input_tokens":500,"label":"5/s","last_wave_fill":null,"output_tokens":200,"phase":"SCALING","ramp_s":0.0,"rate_per_s":5.0,"repeat":0,"requests":null,"requests_expected":{"least":665,"most":6000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":750},{"requests":null,"users":750}],"users":null,"waves":null,"window":{"least_s":133.0,"most_s":1200.0,"precise":false,"requests":662,"turns":5},"workload":"chat"}"#);
-    insta::assert_snapshot!(serde_json::to_string(level("STRESS")).unwrap(), @r#"{"arm":null,"arrivals":"gamma","burstiness":2.0,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":3000,"input_tokens":500,"label":"10/s","last_wave_fill":null,"output_tokens":200,"phase":"STRESS","ramp_s":0.0,"rate_per_s":10.0,"repeat":0,"requests":null,"requests_expected":{"least":3000,"most":3000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1500},{"requests":null,"users":1500}],"users":null,"waves":null,"window":{"least_s":300.0,"most_s":300.0,"precise":false,"requests":null,"turns":null},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("BASELINE")).unwrap(), @r#"{"arm":null,"arrivals":"closed","burstiness":null,"cache":"cold","capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"BASELINE","ramp_s":0.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":130,"turns":5},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("SCALING")).unwrap(), @r#"{"arm":null,"arrivals":"poisson","burstiness":1.0,"cache":"cold","capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1500,"input_tokens":500,"label":"5/s","last_wave_fill":null,"output_tokens":200,"phase":"SCALING","ramp_s":0.0,"rate_per_s":5.0,"repeat":0,"requests":null,"requests_expected":{"least":665,"most":6000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":750},{"requests":null,"users":750}],"users":null,"waves":null,"window":{"least_s":133.0,"most_s":1200.0,"precise":false,"requests":662,"turns":5},"workload":"chat"}"#);
+    insta::assert_snapshot!(serde_json::to_string(level("STRESS")).unwrap(), @r#"{"arm":null,"arrivals":"gamma","burstiness":2.0,"cache":"cold","capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":3000,"input_tokens":500,"label":"10/s","last_wave_fill":null,"output_tokens":200,"phase":"STRESS","ramp_s":0.0,"rate_per_s":10.0,"repeat":0,"requests":null,"requests_expected":{"least":3000,"most":3000},"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1500},{"requests":null,"users":1500}],"users":null,"waves":null,"window":{"least_s":300.0,"most_s":300.0,"precise":false,"requests":null,"turns":null},"workload":"chat"}"#);
     insta::assert_snapshot!(serde_json::to_string(&shown["totals"]).unwrap(), @r#"{"capped_levels":0,"cooldown_s":20.0,"counted_requests":0,"input_tokens":null,"levels":6,"longest_s":null,"output_tokens":null,"requests":null,"uncertified_levels":0,"windows":6,"windows_least_s":1103.0,"windows_most_s":3600.0}"#);
     insta::assert_snapshot!(serde_json::to_string(&shown["slo"]).unwrap(), @r#"{"e2e_s":null,"quantile":0.99,"tpot_s":0.08,"ttft_s":2.0}"#);
 }
@@ -549,7 +553,7 @@ fn a_search_is_shown_by_its_bounds() {
               each with 500 tokens in, 200 out, pause 5s, window 1m to 20m for 662 requests
     "#);
     let shown: Value = serde_json::from_str(&render::json(&saturation, &plan, Some(2))).unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&shown["search"]).unwrap(), @r#"{"budget_s":7200.0,"first":{"arm":null,"arrivals":"closed","burstiness":null,"capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"SATURATION","ramp_s":2.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":3,"turns":3},"workload":"chat"},"goal":"saturation","last_window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":12000,"turns":3},"levels_max":128,"max_rate_per_s":null,"max_users":4000,"repeats":3,"start_rate_per_s":null,"start_users":1}"#);
+    insta::assert_snapshot!(serde_json::to_string(&shown["search"]).unwrap(), @r#"{"budget_s":7200.0,"first":{"arm":null,"arrivals":"closed","burstiness":null,"cache":"replay","capped":false,"cooldown_s":5.0,"forced_length":true,"in_flight_max":1,"input_tokens":500,"label":"1","last_wave_fill":null,"output_tokens":200,"phase":"SATURATION","ramp_s":2.0,"rate_per_s":null,"repeat":0,"requests":null,"requests_expected":null,"reset_cache":false,"restart_server":false,"shares":[{"requests":null,"users":1},{"requests":null,"users":0}],"users":1,"waves":null,"window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":3,"turns":3},"workload":"chat"},"goal":"saturation","last_window":{"least_s":60.0,"most_s":1200.0,"precise":false,"requests":12000,"turns":3},"levels_max":128,"max_rate_per_s":null,"max_users":4000,"repeats":3,"start_rate_per_s":null,"start_users":1}"#);
     assert!(shown["totals"]["longest_s"].is_null());
 }
 

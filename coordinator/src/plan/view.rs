@@ -1,11 +1,14 @@
 //! What both renderings of a plan show: the same facts, by name. What is known only by running is
 //! `None`.
 
+use std::fmt;
 use std::time::Duration;
 
 use common::arrivals::{Arrivals, Law};
 use common::assignment::{Load, Pace};
+use common::length::Length;
 use common::phase::Phase;
+use common::workload::{CacheMode, SharedPrefix};
 use serde::Serialize;
 
 use super::{Arm, Plan, PlannedLevel, PlannedSearch};
@@ -125,9 +128,10 @@ pub(super) struct LevelView<'a> {
     pub(super) in_flight_max: u64,
     capped: bool,
     workload: &'a str,
-    pub(super) input_tokens: u32,
-    pub(super) output_tokens: u32,
+    pub(super) input_tokens: TokensView,
+    pub(super) output_tokens: TokensView,
     pub(super) forced_length: bool,
+    cache: CacheView,
     cooldown_s: f64,
     /// One for each agent; none while the number of agents is not known.
     pub(super) shares: Vec<ShareView>,
@@ -165,6 +169,57 @@ pub(super) struct WindowView {
 pub(super) struct Expected {
     pub(super) least: u64,
     pub(super) most: u64,
+}
+
+/// How long a text is: a number, or how it is drawn.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum TokensView {
+    Fixed(u32),
+    Drawn { least: u32, most: u32, mean: f64, law: String },
+}
+
+impl TokensView {
+    fn of(length: &Length) -> Self {
+        match length.fixed() {
+            Some(tokens) => Self::Fixed(tokens),
+            None => Self::Drawn {
+                least: length.least(),
+                most: length.most(),
+                mean: length.mean(),
+                law: length.to_string(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for TokensView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(tokens) => write!(f, "{tokens}"),
+            Self::Drawn { least, most, .. } => write!(f, "{least}-{most}"),
+        }
+    }
+}
+
+/// What a cache of prompts may see: a word, or what prompts share.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum CacheView {
+    Word(&'static str),
+    Shared { shared_prefix: u32, groups: u32, share: f64 },
+}
+
+impl CacheView {
+    fn of(cache: CacheMode) -> Self {
+        match cache {
+            CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
+                let share = f64::from(share_permille) / 1e3;
+                Self::Shared { shared_prefix: tokens, groups, share }
+            }
+            CacheMode::Cold | CacheMode::Replay => Self::Word(cache.name()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -210,9 +265,14 @@ impl<'a> View<'a> {
     ) -> Self {
         let levels: Vec<&PlannedLevel> = plan.measured().collect();
         let counted = plan.search.is_none();
-        let tokens = |of: fn(&PlannedLevel) -> u32| {
+        let tokens = |of: fn(&PlannedLevel) -> &Length| {
             let asked = |level: &&PlannedLevel| {
-                Some(u128::from(level.load.requests()?) * u128::from(of(level)))
+                let requests = level.load.requests()?;
+                let length = of(level);
+                Some(match length.fixed() {
+                    Some(tokens) => u128::from(requests) * u128::from(tokens),
+                    None => (requests as f64 * length.mean()).round() as u128,
+                })
             };
             levels.iter().map(asked).sum::<Option<u128>>().filter(|_| counted)
         };
@@ -239,8 +299,8 @@ impl<'a> View<'a> {
                     .map(|l| l.load.requests())
                     .sum::<Option<u64>>()
                     .filter(|_| counted),
-                input_tokens: tokens(|level| level.workload.input_tokens),
-                output_tokens: tokens(|level| level.workload.output_tokens),
+                input_tokens: tokens(|level| &level.workload.input_tokens),
+                output_tokens: tokens(|level| &level.workload.output_tokens),
                 cooldown_s: plan.cooldown_total().as_secs_f64(),
                 longest_s: longest(campaign, plan).map(|longest| longest.as_secs_f64()),
                 windows: levels.iter().filter(|l| l.window.is_some()).count(),
@@ -310,7 +370,7 @@ impl ProofView {
         Some(Self {
             label: level.label.clone(),
             users: level.load.users,
-            output_tokens: level.workload.output_tokens,
+            output_tokens: level.workload.output_tokens.most(),
             ttft_s: ttft.as_secs_f64(),
             itl_s: itl.as_secs_f64(),
             window_s: level.window?.most.as_secs_f64(),
@@ -348,8 +408,9 @@ impl<'a> LevelView<'a> {
             in_flight_max: load.in_flight_max(),
             capped: level.capped().is_some(),
             workload: level.workload.name.as_str(),
-            input_tokens: level.workload.input_tokens,
-            output_tokens: level.workload.output_tokens,
+            input_tokens: TokensView::of(&level.workload.input_tokens),
+            output_tokens: TokensView::of(&level.workload.output_tokens),
+            cache: CacheView::of(level.workload.cache),
             forced_length: level.workload.forced_length,
             cooldown_s: level.cooldown.as_secs_f64(),
             shares: shares(load, agents),

@@ -90,7 +90,7 @@ impl ClientProof {
             attempt: level.record.id.attempt,
             ttft_ms: Real::new(ttft.as_secs_f64() * 1e3),
             itl_ms: Real::new(itl.as_secs_f64() * 1e3),
-            output_tokens: planned.workload.output_tokens,
+            output_tokens: planned.workload.output_tokens.most(),
             fleet: proven(fleet),
             per_agent: per_agent.collect(),
         })

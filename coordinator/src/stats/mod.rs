@@ -6,6 +6,7 @@
 
 mod batch;
 mod binomial;
+mod chance;
 pub mod compare;
 mod describe;
 mod law;
@@ -16,6 +17,7 @@ mod tail;
 mod usl;
 
 pub use batch::{BatchMeans, LAG1_MAX, Look, Stopping, lag1, n_eff};
+pub use chance::by_chance;
 pub use describe::{Summary, describe};
 pub use law::{in_flight, ratio};
 pub use share::{Objective, Share, objective, wilson};

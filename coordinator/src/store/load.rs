@@ -8,14 +8,15 @@ use common::arrivals::Arrivals;
 use common::assignment::{End, Load};
 use common::digest::Digest;
 use common::ids::{BootId, LevelId, Name, RunId};
+use common::length::Length;
 use common::snapshot::Seal;
 use common::time::Tick;
-use common::workload::{CacheMode, Workload};
+use common::workload::Workload;
 use rusqlite::types::Type;
 use rusqlite::{Params, Row};
 use uuid::Uuid;
 
-use super::{Store, StoreError, StoredInput, states, words};
+use super::{Store, StoreError, StoredInput, lengths, states, words};
 use crate::plan::{Arm, PlannedLevel};
 use crate::record::{
     AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunRecord, ShareRecord,
@@ -203,6 +204,11 @@ fn read_identity(row: &Row<'_>) -> rusqlite::Result<IdentityRecord> {
 
 /// A level without its shares.
 fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
+    let prefix = optional(row, "shared_prefix", lengths::prefix_of)?;
+    let (input_tokens, output_tokens) = match optional(row, "lengths", lengths::of)? {
+        Some(drawn) => drawn,
+        None => (Length::Fixed(row.get("input_tokens")?), Length::Fixed(row.get("output_tokens")?)),
+    };
     Ok(LevelRecord {
         id: read_id(row)?,
         planned: PlannedLevel {
@@ -221,12 +227,10 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
             allow_capped: row.get("allow_capped")?,
             workload: Workload {
                 name: parsed(row, "workload", |text| text.parse().ok())?,
-                input_tokens: row.get("input_tokens")?,
-                output_tokens: row.get("output_tokens")?,
+                input_tokens,
+                output_tokens,
                 forced_length: row.get("forced_length")?,
-                cache: parsed(row, "cache", |text| {
-                    CacheMode::ALL.into_iter().find(|mode| mode.name() == text)
-                })?,
+                cache: parsed(row, "cache", |name| lengths::cache_of(name, prefix))?,
             },
             before: optional(row, "before", states::before_of)?.unwrap_or_default(),
             cooldown: Duration::from_nanos(row.get("cooldown_ns")?),

@@ -8,6 +8,7 @@
 
 mod error;
 mod file;
+mod lengths;
 mod load;
 mod schema;
 mod states;
@@ -277,9 +278,9 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
     tx.execute(
         "INSERT INTO levels (ordinal, attempt, phase, place, repeat, label, users, requests, \
          allow_capped, workload, input_tokens, output_tokens, forced_length, cache, cooldown_ns, \
-         arrivals, window, before, proof, arm) \
+         arrivals, window, before, proof, arm, lengths, shared_prefix) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-         ?18, ?19, ?20)",
+         ?18, ?19, ?20, ?21, ?22)",
         params![
             level.id.ordinal,
             level.id.attempt,
@@ -291,8 +292,8 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
             planned.load.requests(),
             planned.allow_capped,
             workload.name.as_str(),
-            workload.input_tokens,
-            workload.output_tokens,
+            workload.input_tokens.mean().round() as u32,
+            workload.output_tokens.mean().round() as u32,
             workload.forced_length,
             workload.cache.name(),
             common::time::duration_ns(planned.cooldown),
@@ -301,6 +302,8 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
             states::before_text(planned.before),
             planned.proof.map(states::proof_text),
             planned.arm.map(Arm::name),
+            lengths::text(workload),
+            lengths::prefix_text(workload.cache),
         ],
     )?;
     let mut insert = tx.prepare("INSERT INTO shares VALUES (?1, ?2, ?3, ?4, ?5)")?;

@@ -43,9 +43,12 @@ impl Schema {
         match self {
             Self::One => {
                 "SELECT *, NULL AS arrivals, NULL AS window, NULL AS before, NULL AS proof, \
-                 NULL AS arm FROM levels ORDER BY begun"
+                 NULL AS arm, NULL AS lengths, NULL AS shared_prefix FROM levels ORDER BY begun"
             }
-            Self::Two => "SELECT *, NULL AS arm FROM levels ORDER BY begun",
+            Self::Two => {
+                "SELECT *, NULL AS arm, NULL AS lengths, NULL AS shared_prefix FROM levels \
+                 ORDER BY begun"
+            }
             Self::Three => "SELECT * FROM levels ORDER BY begun",
         }
     }
@@ -129,8 +132,10 @@ CREATE TABLE levels (
     workload      TEXT    NOT NULL,
     input_tokens  INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL,
+    lengths       TEXT,
     forced_length INTEGER NOT NULL,
     cache         TEXT    NOT NULL,
+    shared_prefix TEXT,
     before        TEXT,
     cooldown_ns   INTEGER NOT NULL,
     fired_at_ms   INTEGER,

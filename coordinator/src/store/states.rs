@@ -10,6 +10,7 @@ use common::time::duration_ns;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::lengths;
 use crate::campaign::{Hardware, Judging, WindowPlan};
 use crate::plan::{Arm, PlannedLevel, Preparation};
 
@@ -158,10 +159,12 @@ pub(crate) fn planned_json(planned: &PlannedLevel) -> Value {
         "window": window.map(|window| value(window_text(window))),
         "allow_capped": planned.allow_capped,
         "workload": workload.name.as_str(),
-        "input_tokens": workload.input_tokens,
-        "output_tokens": workload.output_tokens,
+        "input_tokens": workload.input_tokens.mean().round() as u32,
+        "output_tokens": workload.output_tokens.mean().round() as u32,
+        "lengths": lengths::text(workload).map(value),
         "forced_length": workload.forced_length,
         "cache": workload.cache.name(),
+        "shared_prefix": lengths::prefix_text(workload.cache).map(value),
         "before": before_text(planned.before),
         "cooldown_ns": duration_ns(planned.cooldown),
         "proof": planned.proof.map(|pace| value(proof_text(pace))),
@@ -258,7 +261,7 @@ fn rate(micro: u64) -> Option<PerSecond> {
     (micro > 0).then_some(PerSecond(micro))
 }
 
-fn text(value: &impl Serialize) -> String {
+pub(super) fn text(value: &impl Serialize) -> String {
     // Numbers and words only: writing cannot fail.
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
 use common::assignment::{End, Load, Pace};
+use common::length::{Bounds, Length};
 use common::slo::Slo;
+use common::workload::{CacheMode, SharedPrefix};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -70,6 +72,12 @@ fn windows_rates_and_what_levels_are_judged_by_load_as_they_were_stored() {
     run.levels[2].planned.window = Some(window);
     run.levels[4].planned.proof = Some(Pace { ttft: ms(200), itl: Duration::from_nanos(1) });
     run.levels[3].planned.load.arrivals = Arrivals::Closed { ramp: ms(2500) };
+    let bounds = Bounds { least: 50, most: 900 };
+    let drawn = &mut run.levels[1].planned.workload;
+    drawn.input_tokens = Length::Lognormal { median: 200, sigma_milli: 600, bounds };
+    drawn.output_tokens = Length::Values(vec![1, 1, 5]);
+    drawn.cache =
+        CacheMode::SharedPrefix(SharedPrefix { tokens: 40, groups: 3, share_permille: 500 });
     let dir = TempDir::new().unwrap();
     drop(stored(dir.path(), &run));
     assert_eq!(Store::open(dir.path()).unwrap().load().unwrap().record, run);
@@ -79,7 +87,24 @@ fn windows_rates_and_what_levels_are_judged_by_load_as_they_were_stored() {
     insta::assert_snapshot!(shown("SELECT arrivals FROM levels WHERE ordinal = 2"), @r#"{"loop":"open","law":"gamma","shape_milli":250,"rate_micro":12500000,"ramp":{"from_micro":1,"over_ns":30000000000,"curve":"step","steps":5}}"#);
     insta::assert_snapshot!(shown("SELECT arrivals FROM levels WHERE ordinal = 3"), @r#"{"loop":"closed","ramp_ns":2500000000}"#);
     insta::assert_snapshot!(shown("SELECT window FROM levels WHERE ordinal = 2"), @r#"{"least_ns":1000000,"most_ns":2000000,"turns":5,"requests":662,"precise":true}"#);
+    insta::assert_snapshot!(shown("SELECT lengths FROM levels WHERE ordinal = 1"), @r#"{"input":{"law":"lognormal","median":200,"sigma_milli":600,"least":50,"most":900},"output":{"law":"values","values":[1,1,5]}}"#);
+    insta::assert_snapshot!(shown("SELECT shared_prefix FROM levels WHERE ordinal = 1"), @r#"{"tokens":40,"groups":3,"share_permille":500}"#);
     insta::assert_snapshot!(shown("SELECT proof FROM levels WHERE ordinal = 4"), @r#"{"ttft_ns":200000000,"itl_ns":1}"#);
+}
+
+#[test]
+fn a_store_of_the_second_schema_is_read_with_what_was_true_then() {
+    for run in [run(), killed_run()] {
+        let dir = TempDir::new().unwrap();
+        drop(stored(dir.path(), &run));
+        let db = raw(dir.path());
+        for column in ["arm", "lengths", "shared_prefix"] {
+            db.execute(&format!("ALTER TABLE levels DROP COLUMN {column}"), []).unwrap();
+        }
+        db.pragma_update(None, "user_version", 2).unwrap();
+        drop(db);
+        assert_eq!(Store::open(dir.path()).unwrap().load().unwrap().record, run);
+    }
 }
 
 #[test]

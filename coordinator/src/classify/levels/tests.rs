@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use common::length::{Bounds, Length};
 use common::outcome::Failure;
 use common::phase::Phase;
 use common::series::{Flow, FlowSlot, InFlight, SLOT_NS, Slot};
 use common::slo::Slo;
 use common::snapshot::Vitals;
 use common::tally::{Scope, Tally, WindowTally};
+use common::workload::{CacheMode, SharedPrefix};
 use proptest::prelude::*;
 
 use super::*;
@@ -331,6 +333,19 @@ fn work_that_is_not_what_it_is_called_is_told() {
         });
         found(&judged(&[free(USUAL.level()), second]).remove(1))
     };
+    // Lengths that are drawn differ by chance besides: by three standard errors, 4 % here.
+    let drawn = |level: LevelRecord, sd: u32| {
+        let mut level = free(level);
+        let bounds = Bounds { least: 1, most: 10_000 };
+        level.planned.workload.input_tokens = Length::Normal { mean: 500, sd, bounds };
+        level
+    };
+    for (sd, expected) in [(0, vec![(Code::WorkNotEqual, Effect::Warn)]), (250, Vec::new())] {
+        let second = change(drawn(more.level(), sd), |tally| {
+            tally.tokens.prompt = tally.tokens.prompt * 1040 / 1000;
+        });
+        assert_eq!(found(&judged(&[drawn(USUAL.level(), sd), second]).remove(1)), expected);
+    }
     assert_eq!(pair(1010, 1020), []);
     assert_eq!(pair(1011, 1000), [(Code::WorkNotEqual, Effect::Warn)]);
     assert_eq!(pair(1000, 1021), [(Code::WorkNotEqual, Effect::Warn)]);
@@ -344,8 +359,17 @@ fn a_cache_that_nobody_declared_is_told() {
         })
     };
     edge(Code::CacheUndeclared, Effect::Warn, cached(10), cached(11));
+    // A prefix of 100 tokens in half of the prompts of 500: a tenth may be cached.
+    let prefix = SharedPrefix { tokens: 100, groups: 4, share_permille: 500 };
+    let shared = |per_mille: u64| {
+        let mut level = cached(per_mille);
+        level.planned.workload.input_tokens = 500.into();
+        level.planned.workload.cache = CacheMode::SharedPrefix(prefix);
+        level
+    };
+    edge(Code::CacheUndeclared, Effect::Warn, shared(110), shared(111));
     let mut replay = cached(500);
-    replay.planned.workload.cache = common::workload::CacheMode::Replay;
+    replay.planned.workload.cache = CacheMode::Replay;
     assert_eq!(found(&alone(replay)), []);
 }
 

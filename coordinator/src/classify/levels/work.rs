@@ -8,7 +8,7 @@ use crate::classify::limits::{CACHED_SHARE_MAX, OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
 use crate::classify::number::{number, percent};
 use crate::classify::{Code, Verdict};
 use crate::measure::Measured;
-use crate::stats;
+use crate::stats::{self, by_chance};
 
 /// Whether answers were as long as was forced, and whether the level did the same work as the one
 /// with the least load. Where lengths are the server's choice they differ by chance, too: there a
@@ -17,8 +17,12 @@ pub(super) fn work(level: &Measured<'_>, levels: &[Measured<'_>]) -> Vec<Verdict
     let mut verdicts = Vec::new();
     let workload = &level.record.planned.workload;
     let Some((prompt, output)) = means(level) else { return verdicts };
-    let asked = f64::from(workload.output_tokens);
-    if workload.forced_length && is_off(output, asked, OUTPUT_OFF_MAX.value) {
+    // Of lengths that are drawn every single answer is checked.
+    let asked = workload.output_tokens.fixed().map(f64::from);
+    if let Some(asked) = asked
+        && workload.forced_length
+        && is_off(output, asked, OUTPUT_OFF_MAX.value, 0.0)
+    {
         let text = format!(
             "answers had {} tokens on average where {asked} were forced, more than {} off",
             number(output),
@@ -29,12 +33,14 @@ pub(super) fn work(level: &Measured<'_>, levels: &[Measured<'_>]) -> Vec<Verdict
     let Some(first) = reference(level, levels) else { return verdicts };
     let Some((prompt_first, output_first)) = means(first) else { return verdicts };
     let of = super::load_words(first);
+    let free = !workload.forced_length;
     let pairs = [
-        ("output", output, output_first, OUTPUT_OFF_MAX.value, !workload.forced_length),
-        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, true),
+        ("output", output, output_first, OUTPUT_OFF_MAX.value, free, &workload.output_tokens),
+        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, true, &workload.input_tokens),
     ];
-    for (name, own, other, limit, compared) in pairs {
-        if compared && is_off(own, other, limit) {
+    for (name, own, other, limit, compared, length) in pairs {
+        let chance = by_chance(length, counted(level), counted(first));
+        if compared && is_off(own, other, limit, chance) {
             let text = format!(
                 "{} mean {name} tokens against {} at {of}, more than {} apart",
                 number(own),
@@ -61,30 +67,37 @@ fn reference<'l, 'a>(level: &Measured<'a>, levels: &'l [Measured<'a>]) -> Option
 /// Mean prompt and completion tokens of the successes that were counted.
 fn means(level: &Measured<'_>) -> Option<(f64, f64)> {
     let tally = level.tally();
-    let counted = tally.measured.succeeded.saturating_sub(tally.tokens.without_usage) as f64;
-    let mean = |tokens: u64| stats::ratio(tokens as f64, counted);
+    let mean = |tokens: u64| stats::ratio(tokens as f64, counted(level));
     Some((mean(tally.tokens.prompt)?, mean(tally.tokens.completion)?))
 }
 
-fn is_off(value: f64, of: f64, limit: f64) -> bool {
-    (value - of).abs() > limit * of
+/// Successes whose tokens were counted.
+fn counted(level: &Measured<'_>) -> f64 {
+    let tally = level.tally();
+    tally.measured.succeeded.saturating_sub(tally.tokens.without_usage) as f64
 }
 
-/// Whether prompt tokens came from a cache where every prompt was to be new. A server that reports
+/// `chance` is what may be added to the limit.
+fn is_off(value: f64, of: f64, limit: f64, chance: f64) -> bool {
+    (value - of).abs() > limit * of + chance
+}
+
+/// Whether more prompt tokens came from a cache than prompts share. A server that reports
 /// no cached tokens cannot be told from one that had none.
 pub(super) fn cache(level: &Measured<'_>) -> Option<Verdict> {
-    match level.record.planned.workload.cache {
-        CacheMode::Cold => {}
-        CacheMode::Replay => return None,
-    }
+    let workload = &level.record.planned.workload;
+    let declared = workload.cached_share()?;
+    let limit = declared + CACHED_SHARE_MAX.value;
     let tokens = &level.tally().tokens;
     let share = super::share(tokens.cached_prompt, tokens.prompt)?;
-    (share > CACHED_SHARE_MAX.value).then(|| {
-        let text = format!(
-            "{} of the prompt tokens came from a cache, more than {}, and every prompt was new",
-            percent(share),
-            percent(CACHED_SHARE_MAX.value)
-        );
+    (share > limit).then(|| {
+        let why = match workload.cache {
+            CacheMode::Cold => "and every prompt was new",
+            CacheMode::SharedPrefix(_) | CacheMode::Replay => "which is what prompts share",
+        };
+        let (share, limit) = (percent(share), percent(limit));
+        let text =
+            format!("{share} of the prompt tokens came from a cache, more than {limit}, {why}");
         Verdict::warn(Code::CacheUndeclared, text)
     })
 }

@@ -1,0 +1,108 @@
+//! Lengths that are drawn, and prefixes that prompts share, as texts in columns.
+
+use common::length::{Bounds, Length};
+use common::workload::{CacheMode, OWN_TOKENS_MIN, SharedPrefix, TOKENS_MAX, Workload};
+use serde::{Deserialize, Serialize};
+
+use super::states;
+
+/// Lengths as text; `None` where both are one number, which columns of their own hold.
+pub(super) fn text(workload: &Workload) -> Option<String> {
+    let Workload { input_tokens, output_tokens, .. } = workload;
+    if input_tokens.fixed().is_some() && output_tokens.fixed().is_some() {
+        return None;
+    }
+    let (input, output) = (input_tokens.into(), output_tokens.into());
+    Some(states::text(&StoredLengths { input, output }))
+}
+
+/// Lengths of prompts and of answers, from their text.
+pub(super) fn of(text: &str) -> Option<(Length, Length)> {
+    let StoredLengths { input, output } = serde_json::from_str(text).ok()?;
+    let (input, output) = (Length::from(input), Length::from(output));
+    let answers = output == Length::NONE || output.is_within(TOKENS_MAX);
+    (input.is_within(TOKENS_MAX) && answers).then_some((input, output))
+}
+
+/// A shared prefix as text.
+pub(super) fn prefix_text(cache: CacheMode) -> Option<String> {
+    match cache {
+        CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
+            Some(states::text(&StoredPrefix { tokens, groups, share_permille }))
+        }
+        CacheMode::Cold | CacheMode::Replay => None,
+    }
+}
+
+/// A shared prefix from its text.
+pub(super) fn prefix_of(text: &str) -> Option<SharedPrefix> {
+    let StoredPrefix { tokens, groups, share_permille } = serde_json::from_str(text).ok()?;
+    let fits = tokens > 0 && tokens <= TOKENS_MAX - OWN_TOKENS_MIN && groups > 0;
+    let shares = (1..=1000).contains(&share_permille);
+    (fits && shares).then_some(SharedPrefix { tokens, groups, share_permille })
+}
+
+/// What a cache may see, by its name and the prefix beside it.
+pub(super) fn cache_of(name: &str, prefix: Option<SharedPrefix>) -> Option<CacheMode> {
+    let known =
+        [Some(CacheMode::Cold), Some(CacheMode::Replay), prefix.map(CacheMode::SharedPrefix)];
+    known.into_iter().flatten().find(|mode| mode.name() == name)
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredLengths {
+    input: StoredLength,
+    output: StoredLength,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPrefix {
+    tokens: u32,
+    groups: u32,
+    share_permille: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "law", rename_all = "lowercase", deny_unknown_fields)]
+enum StoredLength {
+    Fixed { tokens: u32 },
+    Uniform { least: u32, most: u32 },
+    Normal { mean: u32, sd: u32, least: u32, most: u32 },
+    Lognormal { median: u32, sigma_milli: u32, least: u32, most: u32 },
+    Values { values: Vec<u32> },
+}
+
+impl From<&Length> for StoredLength {
+    fn from(length: &Length) -> Self {
+        match length {
+            Length::Fixed(tokens) => Self::Fixed { tokens: *tokens },
+            Length::Uniform { least, most } => Self::Uniform { least: *least, most: *most },
+            Length::Normal { mean, sd, bounds: Bounds { least, most } } => {
+                Self::Normal { mean: *mean, sd: *sd, least: *least, most: *most }
+            }
+            Length::Lognormal { median, sigma_milli, bounds: Bounds { least, most } } => {
+                let (median, sigma_milli) = (*median, *sigma_milli);
+                Self::Lognormal { median, sigma_milli, least: *least, most: *most }
+            }
+            Length::Values(values) => Self::Values { values: values.clone() },
+        }
+    }
+}
+
+impl From<StoredLength> for Length {
+    fn from(stored: StoredLength) -> Self {
+        match stored {
+            StoredLength::Fixed { tokens } => Self::Fixed(tokens),
+            StoredLength::Uniform { least, most } => Self::Uniform { least, most },
+            StoredLength::Normal { mean, sd, least, most } => {
+                Self::Normal { mean, sd, bounds: Bounds { least, most } }
+            }
+            StoredLength::Lognormal { median, sigma_milli, least, most } => {
+                Self::Lognormal { median, sigma_milli, bounds: Bounds { least, most } }
+            }
+            StoredLength::Values { values } => Self::Values(values),
+        }
+    }
+}
