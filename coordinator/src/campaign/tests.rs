@@ -305,8 +305,8 @@ const REFUSALS: &[(&str, &str)] = &[
         "c.toml:3:14: target.base_urls.0: user information in a URL is refused; give the key with api_key",
     ),
     (
-        "{HEAD}cache = \"shared-prefix\"\nforced_length = \"yes\"\n{LEVEL}",
-        "c.toml:7:9: workloads.chat.cache = \"shared-prefix\": must be one of cold, replay\n\
+        "{HEAD}cache = \"warm\"\nforced_length = \"yes\"\n{LEVEL}",
+        "c.toml:7:9: workloads.chat.cache = \"warm\": must be one of cold, replay, shared-prefix\n\
          c.toml:8:17: workloads.chat.forced_length = \"yes\": must be true or false, not a string\n\
          2 problems",
     ),
