@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent::sim::{Ending, Entry, Fault, Faults, Totals};
 use common::outcome::Failure;
 use common::tally::Tally;
+use common::target::Endpoint;
 use coordinator::record::{LevelFate, RunOutcome};
 use harness::campaign::Campaign;
 use harness::run::{self, Ran};
@@ -32,11 +33,21 @@ fn check(fault: Option<Fault>, class: Option<Failure>, paper: bool) {
     check_case(Case { fault, forced_length: true, class, paper });
 }
 
-/// Both endpoints, streamed and whole, each against a simulator of its own.
+/// Every endpoint that can have the case, streamed and whole, each against a simulator of its own.
 fn check_case(case: Case) {
     thread::scope(|scope| {
-        for endpoint in ["chat", "completions"] {
+        for endpoint in Endpoint::ALL {
+            // Where a length cannot be forced, an answer of another is a success.
+            let case = match (endpoint, case.class) {
+                (Endpoint::Messages | Endpoint::Embeddings, Some(Failure::WrongLength)) => continue,
+                (Endpoint::Messages, _) => Case { forced_length: false, ..case },
+                (_, _) => case,
+            };
             for stream in [true, false] {
+                if stream && !endpoint.generates() {
+                    continue;
+                }
+                let endpoint = endpoint.name();
                 let name = format!("{endpoint}, {}", if stream { "streamed" } else { "whole" });
                 let compare = move || compare(case, endpoint, stream);
                 thread::Builder::new().name(name).spawn_scoped(scope, compare).unwrap();

@@ -9,7 +9,7 @@ pub struct Campaign {
     pub target: SocketAddr,
     /// The seed.
     pub seed: u64,
-    /// `chat` or `completions`.
+    /// The API that is called.
     pub endpoint: &'static str,
     /// Ask for streams.
     pub stream: bool,
@@ -25,7 +25,8 @@ pub struct Campaign {
     pub input_tokens: u32,
     /// Answer length.
     pub output_tokens: u32,
-    /// Whether answers must have that length.
+    /// Whether answers must have that length; nothing is said of it, nor of the length, for
+    /// `embeddings`.
     pub forced_length: bool,
     /// `cold` or `replay`.
     pub cache: &'static str,
@@ -73,6 +74,11 @@ impl Campaign {
             Some(length) => ("mode = \"floodmark\"\n", format!("duration = \"{length}\"")),
             None => ("", format!("requests = {requests:?}")),
         };
+        let output = if *endpoint == "embeddings" {
+            String::new()
+        } else {
+            format!("output_tokens = {output_tokens}\nforced_length = {forced_length}\n")
+        };
         format!(
             r#"
 name = "e2e"
@@ -88,9 +94,7 @@ timeouts      = {{ connect = "5s", first_byte = "20s", idle = "{idle}", total = 
 
 [workloads.short]
 input_tokens  = {input_tokens}
-output_tokens = {output_tokens}
-forced_length = {forced_length}
-cache         = "{cache}"
+{output}cache         = "{cache}"
 
 [phases]
 scaling = {{ users = {users:?}, {ends}, workload = "short", cooldown = "0s" }}
