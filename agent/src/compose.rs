@@ -123,22 +123,15 @@ fn head(target: &Target, length: usize, api_key: Option<&SecretString>) -> Vec<u
         target.base_url.authority(),
         env!("CARGO_PKG_VERSION"),
     );
-    // Of the servers that offer the Messages API some read a key where it puts it and some where the
-    // other APIs do.
-    let (version, keys): (_, &[_]) = match target.endpoint {
-        Endpoint::Messages => {
-            ("anthropic-version: 2023-06-01\r\n", &["authorization: Bearer ", "x-api-key: "])
-        }
-        Endpoint::Chat | Endpoint::Completions | Endpoint::Responses | Endpoint::Embeddings => {
-            ("", &["authorization: Bearer "])
-        }
+    let mut field = |parts: &[&str]| {
+        head.extend(parts.iter().copied().chain(["\r\n"]));
     };
-    head.push_str(version);
+    for (name, value) in target.endpoint.head_fields() {
+        field(&[name, ": ", value]);
+    }
     if let Some(key) = api_key {
-        for field in keys {
-            head.push_str(field);
-            head.push_str(key.expose_secret());
-            head.push_str("\r\n");
+        for (name, before) in target.endpoint.key_fields() {
+            field(&[name, ": ", before, key.expose_secret()]);
         }
     }
     head.push_str("\r\n");

@@ -65,6 +65,25 @@ impl Endpoint {
         }
     }
 
+    /// What its requests say in their head beside what every request says, as names and values.
+    pub fn head_fields(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Messages => &[("anthropic-version", "2023-06-01")],
+            Self::Chat | Self::Completions | Self::Responses | Self::Embeddings => &[],
+        }
+    }
+
+    /// Where its requests carry an API key: names, and what stands before the key. Of the servers
+    /// that offer the Messages API some read a key where it puts it, some where the other APIs do.
+    pub fn key_fields(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Messages => &[("authorization", "Bearer "), ("x-api-key", "")],
+            Self::Chat | Self::Completions | Self::Responses | Self::Embeddings => {
+                &[("authorization", "Bearer ")]
+            }
+        }
+    }
+
     /// Answers are made of tokens, one after the other, and can be streamed.
     pub fn generates(self) -> bool {
         match self {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use common::target::Endpoint;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// How long a page that only tells something may take.
@@ -17,6 +18,26 @@ pub(super) enum Method {
     Post,
 }
 
+/// What a question says of who asks: what the endpoint's own requests say.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'k> {
+    pub(super) endpoint: Endpoint,
+    pub(super) key: Option<&'k SecretString>,
+}
+
+impl Asker<'_> {
+    /// Names and values of head fields.
+    fn fields(self) -> Vec<(&'static str, String)> {
+        let Self { endpoint, key } = self;
+        let own = endpoint.head_fields().iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let keyed = key.into_iter().flat_map(|key| {
+            let with = move |before: &str| format!("{before}{}", key.expose_secret());
+            endpoint.key_fields().iter().map(move |(name, before)| (*name, with(before)))
+        });
+        own.chain(keyed).collect()
+    }
+}
+
 /// What the target said.
 pub(super) struct Said {
     /// HTTP status.
@@ -29,7 +50,7 @@ pub(super) struct Said {
 pub(super) fn ask(
     method: Method,
     url: &str,
-    key: Option<&SecretString>,
+    asker: Asker<'_>,
     limit: u64,
     timeout: Duration,
 ) -> Result<Said, String> {
@@ -40,16 +61,16 @@ pub(super) fn ask(
         .proxy(None)
         .build()
         .into();
-    let bearer = key.map(|key| format!("Bearer {}", key.expose_secret()));
+    let fields = asker.fields();
     let answer = match method {
-        Method::Get => match bearer {
-            Some(bearer) => agent.get(url).header("authorization", bearer).call(),
-            None => agent.get(url).call(),
-        },
-        Method::Post => match bearer {
-            Some(bearer) => agent.post(url).header("authorization", bearer).send_empty(),
-            None => agent.post(url).send_empty(),
-        },
+        Method::Get => {
+            let request = agent.get(url);
+            fields.iter().fold(request, |r, (name, value)| r.header(*name, value)).call()
+        }
+        Method::Post => {
+            let request = agent.post(url);
+            fields.iter().fold(request, |r, (name, value)| r.header(*name, value)).send_empty()
+        }
     };
     let mut response = answer.map_err(|error| {
         // The system's own words, without the library's before them.
@@ -58,4 +79,25 @@ pub(super) fn ask(
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(limit).read_to_string().unwrap_or_default();
     Ok(Said { status, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_carries_the_key_where_the_endpoint_does() {
+        let key = "sk-x".to_owned().into();
+        let fields = |endpoint, key| {
+            let fields = Asker { endpoint, key }.fields();
+            fields.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(Endpoint::Chat, Some(&key)), ["authorization: Bearer sk-x"]);
+        assert_eq!(fields(Endpoint::Chat, None), [""; 0]);
+        assert_eq!(fields(Endpoint::Messages, None), ["anthropic-version: 2023-06-01"]);
+        assert_eq!(
+            fields(Endpoint::Messages, Some(&key)),
+            ["anthropic-version: 2023-06-01", "authorization: Bearer sk-x", "x-api-key: sk-x"]
+        );
+    }
 }
