@@ -8,7 +8,7 @@ use common::detail::without_secret;
 use common::ids::UserId;
 use common::phase::Phase;
 use common::seed::Seed;
-use common::target::{Endpoint, Target};
+use common::target::{Connection, Endpoint, Target};
 use common::workload::{CHARS_PER_TOKEN, CacheMode, Workload};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -126,6 +126,10 @@ fn head(target: &Target, length: usize, api_key: Option<&SecretString>) -> Vec<u
     let mut field = |parts: &[&str]| {
         head.extend(parts.iter().copied().chain(["\r\n"]));
     };
+    match target.connection {
+        Connection::KeepAlive => {}
+        Connection::PerRequest => field(&["connection: close"]),
+    }
     for (name, value) in target.endpoint.head_fields() {
         field(&[name, ": ", value]);
     }
@@ -264,7 +268,11 @@ mod tests {
         assert!(head.contains("\r\nauthorization: Bearer sk-x"));
         assert!(body["prompt"].is_string() && body.get("messages").is_none());
         assert!(body.get("ignore_eos").is_none() && body.get("stream_options").is_none());
-        assert!(!head.contains("x-api-key"));
+        assert!(!head.contains("x-api-key") && !head.contains("connection"));
+        assignment.target.connection = Connection::PerRequest;
+        let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+        let (head, body) = parse(&bytes(&composer.request(UserId(0), 0)));
+        assert!(head.contains("\r\nconnection: close\r\nauthorization: Bearer sk-x"));
         assert!(!body.to_string().contains("sk-x"));
         assert_eq!(composer.without_key("no sk-x".to_owned()), "no [API key]");
     }

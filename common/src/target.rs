@@ -19,8 +19,32 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// Ask for a stream of events, not one body.
     pub stream: bool,
+    /// How many requests a connection carries.
+    pub connection: Connection,
     /// Limits on waiting.
     pub timeouts: Timeouts,
+}
+
+/// How many requests a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Connection {
+    /// As many as the target allows, one after the other.
+    KeepAlive,
+    /// One; the request says so.
+    PerRequest,
+}
+
+impl Connection {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::KeepAlive, Self::PerRequest];
+
+    /// The name in campaign files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KeepAlive => "keep-alive",
+            Self::PerRequest => "per-request",
+        }
+    }
 }
 
 /// The API that is called.
@@ -286,7 +310,8 @@ impl Target {
             .text(&self.base_url.to_string())
             .text(&self.model)
             .text(self.endpoint.name())
-            .number(self.stream.into());
+            .number(self.stream.into())
+            .text(self.connection.name());
         for wait in [connect, first_byte, idle, total] {
             digest.number(duration_ns(wait));
         }

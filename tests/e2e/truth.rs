@@ -264,3 +264,22 @@ fn faults_of_every_kind_at_once() {
     assert_eq!(total.tokens.completion, of(|e| e.tokens.into()));
     assert_eq!(total.tokens.prompt, of(|e| e.prompt_tokens));
 }
+
+#[test]
+fn a_connection_carries_one_request_or_as_many_as_there_are() {
+    // Questions of the coordinator come on connections of their own.
+    const QUESTIONS: u64 = 8;
+    let connections = |connection| {
+        let simulator = simulator::start(simulator::quick());
+        let campaign = Campaign { connection, ..Campaign::new(simulator.address(), 4, 40) };
+        let ran = run::to_end(&campaign, AGENTS, 1);
+        let (totals, _) = simulator::truth(simulator);
+        assert_conserved(&ran);
+        assert_eq!((ran.total().counts.succeeded, totals.completed), (40, 40));
+        totals.connections
+    };
+    let kept = connections("keep-alive");
+    assert!((4..=4 + QUESTIONS).contains(&kept), "{kept}");
+    let each = connections("per-request");
+    assert!((40..=40 + QUESTIONS).contains(&each), "{each}");
+}

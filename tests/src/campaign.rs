@@ -13,6 +13,8 @@ pub struct Campaign {
     pub endpoint: &'static str,
     /// Ask for streams.
     pub stream: bool,
+    /// How many requests a connection carries.
+    pub connection: &'static str,
     /// Longest silence in an answer.
     pub idle: &'static str,
     /// Longest answer.
@@ -40,6 +42,7 @@ impl Campaign {
             seed: 42,
             endpoint: "chat",
             stream: true,
+            connection: "keep-alive",
             idle: "20s",
             total: "60s",
             levels: vec![(users, requests)],
@@ -67,7 +70,7 @@ impl Campaign {
 
     /// The file.
     pub fn text(&self) -> String {
-        let Self { target, seed, endpoint, stream, idle, total, .. } = self;
+        let Self { target, seed, endpoint, stream, connection, idle, total, .. } = self;
         let Self { levels, window, input_tokens, output_tokens, forced_length, cache, .. } = self;
         let (users, requests): (Vec<u32>, Vec<u64>) = levels.iter().copied().unzip();
         let (mode, ends) = match window {
@@ -89,6 +92,7 @@ base_urls     = ["http://{target}"]
 model         = "sim"
 endpoint      = "{endpoint}"
 stream        = {stream}
+connection    = "{connection}"
 ready_timeout = "5s"
 timeouts      = {{ connect = "5s", first_byte = "20s", idle = "{idle}", total = "{total}" }}
 

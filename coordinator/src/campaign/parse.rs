@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use common::ids::Name;
 use common::seed::Seed;
-use common::target::{BaseUrl, Endpoint, Target, Timeouts, UrlError};
+use common::target::{BaseUrl, Connection, Endpoint, Target, Timeouts, UrlError};
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::ablation::read_ablation;
@@ -148,8 +148,16 @@ type ReadTarget = Option<(Target, Option<KeyRef>, Duration)>;
 /// The target, and before it the endpoint, which other tables depend on: the default one if that is
 /// not valid.
 fn read_target(field: &Field<'_>, c: &mut Collector<'_>) -> (Endpoint, ReadTarget) {
-    let valid =
-        ["base_urls", "model", "endpoint", "stream", "api_key", "timeouts", "ready_timeout"];
+    let valid = [
+        "base_urls",
+        "model",
+        "endpoint",
+        "stream",
+        "connection",
+        "api_key",
+        "timeouts",
+        "ready_timeout",
+    ];
     let Some(section) = Section::open(field, &valid, c) else {
         return (Endpoint::Chat, None);
     };
@@ -181,6 +189,10 @@ fn read_target_at(
         },
         None => Some(streams),
     };
+    let connection = match section.get("connection") {
+        Some(field) => field.word(&Connection::ALL.map(|kind| (kind.name(), kind)), c),
+        None => Some(Connection::KeepAlive),
+    };
     let api_key = match section.get("api_key") {
         Some(field) => read_key(&field, c).map(Some),
         None => Some(None),
@@ -198,6 +210,7 @@ fn read_target_at(
         model: model?.to_owned(),
         endpoint: endpoint?,
         stream: stream?,
+        connection: connection?,
         timeouts: timeouts?,
     };
     Some((target, api_key?, ready_timeout?))

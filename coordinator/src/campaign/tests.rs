@@ -863,15 +863,15 @@ fn arb_target() -> impl Strategy<Value = String> {
         "https?://[a-z]{1,5}(:[1-9][0-9]{0,3})?(/[a-z/]{0,4}|/v1|/v1/v1|/x//v1)?",
         "[a-zA-Z0-9/. é-]{1,20}",
         prop_oneof!["chat", "completions", "responses"],
-        any::<bool>(),
+        (any::<bool>(), prop_oneof!["keep-alive", "per-request"]),
         arb_key(),
         (arb_wait(), arb_wait(), arb_wait(), arb_wait(), arb_wait()),
     )
-        .prop_map(|(url, model, endpoint, stream, key, waits)| {
+        .prop_map(|(url, model, endpoint, (stream, connection), key, waits)| {
             let (connect, first_byte, idle, total, ready) = waits;
             format!(
                 "[target]\nbase_urls = [\"{url}\"]\nmodel = \"{model}\"\n\
-                 endpoint = \"{endpoint}\"\nstream = {stream}\n{key}\
+                 endpoint = \"{endpoint}\"\nstream = {stream}\nconnection = \"{connection}\"\n{key}\
                  timeouts = {{ connect = \"{connect}\", first_byte = \"{first_byte}\", \
                  idle = \"{idle}\", total = \"{total}\" }}\nready_timeout = \"{ready}\"\n"
             )

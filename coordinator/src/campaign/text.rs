@@ -34,6 +34,7 @@ impl Campaign {
             format!("model = {}", quoted(&target.model)),
             format!("endpoint = {}", quoted(target.endpoint.name())),
             format!("stream = {}", target.stream),
+            format!("connection = {}", quoted(target.connection.name())),
         ];
         lines.extend(self.api_key.as_ref().map(key));
         lines.push(format!(

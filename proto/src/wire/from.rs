@@ -8,7 +8,7 @@ use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
 use common::phase::Phase;
 use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
-use common::target::{Endpoint, Target, Timeouts};
+use common::target::{Connection, Endpoint, Target, Timeouts};
 use common::time::Tick;
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 use secrecy::SecretString;
@@ -294,6 +294,16 @@ impl TryFrom<pb::Target> for Target {
                 }
             },
             stream: message.stream,
+            connection: match pb::Connection::try_from(message.connection) {
+                Ok(pb::Connection::KeepAlive | pb::Connection::Unspecified) => {
+                    Connection::KeepAlive
+                }
+                Ok(pb::Connection::PerRequest) => Connection::PerRequest,
+                Err(_) => {
+                    let reason = format!("unknown: {}", message.connection);
+                    return Err(WireError::new("target.connection", reason));
+                }
+            },
             timeouts: Timeouts {
                 connect: wait("target.connect_timeout_ns", message.connect_timeout_ns)?,
                 first_byte: wait("target.first_byte_timeout_ns", message.first_byte_timeout_ns)?,

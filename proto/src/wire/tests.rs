@@ -5,7 +5,7 @@ use common::phase::Phase;
 use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Snapshot, Vitals};
 use common::tally::Tally;
-use common::target::{Target, Timeouts};
+use common::target::{Connection, Endpoint, Target, Timeouts};
 use common::time::Tick;
 use common::workload::{CacheMode, Workload};
 use proptest::prelude::*;
@@ -17,7 +17,6 @@ use crate::message::{Order, Report};
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
 use common::assignment::{Assignment, End, Load, Pace, Share};
 use common::slo::Slo;
-use common::target::Endpoint;
 use std::time::Duration;
 
 fn outcome(latency_us: u64, ending: Ending) -> Outcome {
@@ -103,6 +102,7 @@ fn assignment() -> Assignment {
             model: "m".to_owned(),
             endpoint: Endpoint::Completions,
             stream: true,
+            connection: Connection::PerRequest,
             timeouts: Timeouts::DEFAULT,
         },
         proof: Some(Pace { ttft: Duration::from_millis(200), itl: Duration::from_millis(20) }),
@@ -255,6 +255,7 @@ fn a_bad_field_is_named() {
         "target.model"
     );
     assert_eq!(field(|a| a.target.as_mut().unwrap().idle_timeout_ns = 0), "target.idle_timeout_ns");
+    assert_eq!(field(|a| a.target.as_mut().unwrap().connection = 3), "target.connection");
 }
 
 #[test]
