@@ -38,6 +38,7 @@ pub(crate) fn assignment(base_url: &str) -> Assignment {
             endpoint: Endpoint::Chat,
             stream: true,
             connection: Connection::KeepAlive,
+            authorities: None,
             timeouts: Timeouts {
                 connect: Duration::from_secs(2),
                 first_byte: Duration::from_secs(5),

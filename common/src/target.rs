@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::digest::DigestWriter;
 use crate::time::duration_ns;
+use crate::trust::Authorities;
 
 /// The server under test, as every agent of a level addresses it. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Target {
     pub stream: bool,
     /// How many requests a connection carries.
     pub connection: Connection,
+    /// Whom its certificate is checked against, if not the public authorities.
+    pub authorities: Option<Authorities>,
     /// Limits on waiting.
     pub timeouts: Timeouts,
 }
@@ -311,7 +314,8 @@ impl Target {
             .text(&self.model)
             .text(self.endpoint.name())
             .number(self.stream.into())
-            .text(self.connection.name());
+            .text(self.connection.name())
+            .text(self.authorities.as_ref().map_or("", Authorities::pem));
         for wait in [connect, first_byte, idle, total] {
             digest.number(duration_ns(wait));
         }

@@ -37,6 +37,11 @@ impl Campaign {
             format!("connection = {}", quoted(target.connection.name())),
         ];
         lines.extend(self.api_key.as_ref().map(key));
+        lines.extend(
+            self.ca
+                .as_ref()
+                .map(|path| format!("tls = {{ ca = {} }}", quoted(&path.to_string_lossy()))),
+        );
         lines.push(format!(
             "timeouts = {{ connect = {}, first_byte = {}, idle = {}, total = {} }}",
             lasting(timeouts.connect),

@@ -111,6 +111,7 @@ pub fn target() -> Target {
         endpoint: Endpoint::Chat,
         stream: true,
         connection: Connection::KeepAlive,
+        authorities: None,
         timeouts: Timeouts::DEFAULT,
     }
 }

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use common::target::Endpoint;
+use common::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// How long a page that only tells something may take.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,23 +19,39 @@ pub(super) enum Method {
     Post,
 }
 
-/// What a question says of who asks: what the endpoint's own requests say.
+/// Who is asked, and with what key: as the target's own requests would ask.
 #[derive(Clone, Copy)]
-pub(super) struct Asker<'k> {
-    pub(super) endpoint: Endpoint,
-    pub(super) key: Option<&'k SecretString>,
+pub(super) struct Asker<'a> {
+    pub(super) target: &'a Target,
+    pub(super) key: Option<&'a SecretString>,
 }
 
 impl Asker<'_> {
     /// Names and values of head fields.
     fn fields(self) -> Vec<(&'static str, String)> {
-        let Self { endpoint, key } = self;
+        let Self { target: Target { endpoint, .. }, key } = self;
         let own = endpoint.head_fields().iter().map(|(name, value)| (*name, (*value).to_owned()));
         let keyed = key.into_iter().flat_map(|key| {
             let with = move |before: &str| format!("{before}{}", key.expose_secret());
             endpoint.key_fields().iter().map(move |(name, before)| (*name, with(before)))
         });
         own.chain(keyed).collect()
+    }
+
+    /// Whom the target's certificate is checked against.
+    fn roots(self) -> Result<RootCerts, String> {
+        let Some(authorities) = &self.target.authorities else {
+            return Ok(RootCerts::WebPki);
+        };
+        let mut certificates = Vec::new();
+        for item in parse_pem(authorities.pem().as_bytes()) {
+            match item {
+                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+                Ok(_) => {}
+                Err(error) => return Err(format!("target.tls.ca cannot be read: {error}")),
+            }
+        }
+        Ok(RootCerts::new_with_certs(&certificates))
     }
 }
 
@@ -59,6 +76,7 @@ pub(super) fn ask(
         .max_redirects(0)
         .http_status_as_error(false)
         .proxy(None)
+        .tls_config(TlsConfig::builder().root_certs(asker.roots()?).build())
         .build()
         .into();
     let fields = asker.fields();
@@ -83,13 +101,16 @@ pub(super) fn ask(
 
 #[cfg(test)]
 mod tests {
+    use common::target::Endpoint;
+
     use super::*;
 
     #[test]
     fn a_question_carries_the_key_where_the_endpoint_does() {
         let key = "sk-x".to_owned().into();
         let fields = |endpoint, key| {
-            let fields = Asker { endpoint, key }.fields();
+            let target = Target { endpoint, ..crate::plan::proof::target() };
+            let fields = Asker { target: &target, key }.fields();
             fields.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
         };
         assert_eq!(fields(Endpoint::Chat, Some(&key)), ["authorization: Bearer sk-x"]);

@@ -106,9 +106,9 @@ impl Server {
     async fn post(&self, page: &str) -> Result<(), PrepareError> {
         let url = format!("{}{page}", self.target.base_url);
         let (asked, key, timeout) = (url.clone(), self.api_key.clone(), self.plan.hook_timeout);
-        let endpoint = self.target.endpoint;
+        let target = self.target.clone();
         let said = tokio::task::spawn_blocking(move || {
-            let asker = Asker { endpoint, key: key.as_ref() };
+            let asker = Asker { target: &target, key: key.as_ref() };
             ask::ask(Method::Post, &asked, asker, 4096, timeout)
         });
         let why = match said.await {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use common::detail::{CHARS_MAX, without_secret};
-use common::target::{Endpoint, Target};
+use common::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::ask::{self, ANSWER_TIMEOUT, Asker, Method, Said};
@@ -31,7 +31,7 @@ pub struct NotReady {
 #[derive(Clone, Debug)]
 pub struct Question {
     url: String,
-    endpoint: Endpoint,
+    target: Target,
     /// The campaign says that this page tells it: only a success does.
     stated: bool,
 }
@@ -41,7 +41,7 @@ impl Question {
     pub fn of(target: &Target, plan: &ServerPlan) -> Self {
         let page = plan.ready_page.as_deref();
         let url = format!("{}{}", target.base_url, page.unwrap_or("/v1/models"));
-        Self { url, endpoint: target.endpoint, stated: page.is_some() }
+        Self { url, target: target.clone(), stated: page.is_some() }
     }
 }
 
@@ -88,7 +88,7 @@ pub async fn wait(
 }
 
 fn ask(question: &Question, key: Option<&SecretString>) -> Answer {
-    let asker = Asker { endpoint: question.endpoint, key };
+    let asker = Asker { target: &question.target, key };
     let asked = ask::ask(Method::Get, &question.url, asker, 4096, ANSWER_TIMEOUT);
     let Said { status, body } = match asked {
         Ok(said) => said,

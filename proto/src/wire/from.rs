@@ -10,6 +10,7 @@ use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::target::{Connection, Endpoint, Target, Timeouts};
 use common::time::Tick;
+use common::trust::Authorities;
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -294,6 +295,13 @@ impl TryFrom<pb::Target> for Target {
                 }
             },
             stream: message.stream,
+            authorities: match message.authorities_pem {
+                pem if pem.is_empty() => None,
+                pem => {
+                    let bad = |error| WireError::new("target.authorities_pem", error);
+                    Some(Authorities::new(pem).map_err(bad)?)
+                }
+            },
             connection: match pb::Connection::try_from(message.connection) {
                 Ok(pb::Connection::KeepAlive | pb::Connection::Unspecified) => {
                     Connection::KeepAlive

@@ -7,6 +7,7 @@ use common::snapshot::{LevelEnd, Origin, Snapshot, Vitals};
 use common::tally::Tally;
 use common::target::{Connection, Endpoint, Target, Timeouts};
 use common::time::Tick;
+use common::trust::Authorities;
 use common::workload::{CacheMode, Workload};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -103,6 +104,9 @@ fn assignment() -> Assignment {
             endpoint: Endpoint::Completions,
             stream: true,
             connection: Connection::PerRequest,
+            authorities: Some(
+                Authorities::new("-----BEGIN CERTIFICATE-----\n".to_owned()).unwrap(),
+            ),
             timeouts: Timeouts::DEFAULT,
         },
         proof: Some(Pace { ttft: Duration::from_millis(200), itl: Duration::from_millis(20) }),
@@ -256,6 +260,8 @@ fn a_bad_field_is_named() {
     );
     assert_eq!(field(|a| a.target.as_mut().unwrap().idle_timeout_ns = 0), "target.idle_timeout_ns");
     assert_eq!(field(|a| a.target.as_mut().unwrap().connection = 3), "target.connection");
+    let pem = |a: &mut pb::Assignment| a.target.as_mut().unwrap().authorities_pem += "PRIVATE KEY";
+    assert_eq!(field(pem), "target.authorities_pem");
 }
 
 #[test]

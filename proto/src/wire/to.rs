@@ -164,6 +164,11 @@ impl From<&Target> for pb::Target {
             }
             .into(),
             stream: target.stream,
+            authorities_pem: target
+                .authorities
+                .as_ref()
+                .map(|authorities| authorities.pem().to_owned())
+                .unwrap_or_default(),
             connection: match target.connection {
                 Connection::KeepAlive => pb::Connection::KeepAlive,
                 Connection::PerRequest => pb::Connection::PerRequest,
