@@ -11,7 +11,7 @@ use common::detail::without_secret;
 use common::ids::UserId;
 use common::phase::Phase;
 use common::seed::{Generator, Seed};
-use common::target::{Endpoint, Target};
+use common::target::{Connection, Endpoint, Target};
 use common::workload::{CHARS_PER_TOKEN, CacheMode, SharedPrefix, Workload};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -278,22 +278,19 @@ fn head(target: &Target, api_key: Option<&SecretString>) -> String {
         target.base_url.authority(),
         env!("CARGO_PKG_VERSION"),
     );
-    // Of the servers that offer the Messages API some read a key where it puts it and some where the
-    // other APIs do.
-    let (version, keys): (_, &[_]) = match target.endpoint {
-        Endpoint::Messages => {
-            ("anthropic-version: 2023-06-01\r\n", &["authorization: Bearer ", "x-api-key: "])
-        }
-        Endpoint::Chat | Endpoint::Completions | Endpoint::Responses | Endpoint::Embeddings => {
-            ("", &["authorization: Bearer "])
-        }
+    let mut field = |parts: &[&str]| {
+        head.extend(parts.iter().copied().chain(["\r\n"]));
     };
-    head.push_str(version);
+    match target.connection {
+        Connection::KeepAlive => {}
+        Connection::PerRequest => field(&["connection: close"]),
+    }
+    for (name, value) in target.endpoint.head_fields() {
+        field(&[name, ": ", value]);
+    }
     if let Some(key) = api_key {
-        for field in keys {
-            head.push_str(field);
-            head.push_str(key.expose_secret());
-            head.push_str("\r\n");
+        for (name, before) in target.endpoint.key_fields() {
+            field(&[name, ": ", before, key.expose_secret()]);
         }
     }
     head.push_str("content-length: ");

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use common::arrivals::Arrivals;
 use common::assignment::Assignment;
-use common::target::{BaseUrl, Host};
+use common::target::{BaseUrl, Host, Target};
+use common::trust::Authorities;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use rustls_pki_types::ServerName;
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio_rustls::TlsConnector;
 
 use crate::load::Tls;
@@ -51,7 +54,7 @@ pub(crate) async fn check(
     });
     reasons.extend(addresses.iter().filter_map(|address| policy.permits(*address).err()));
     let tls = if base_url.tls {
-        tls(base_url).map(Some).unwrap_or_else(|reason| {
+        tls(&assignment.target).map(Some).unwrap_or_else(|reason| {
             reasons.push(reason);
             None
         })
@@ -128,13 +131,16 @@ async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-fn tls(base_url: &BaseUrl) -> Result<Tls, String> {
-    let name = match &base_url.host {
+fn tls(target: &Target) -> Result<Tls, String> {
+    let name = match &target.base_url.host {
         Host::Name(name) => ServerName::try_from(name.clone()).map_err(|e| e.to_string())?,
         Host::V4(address) => ServerName::IpAddress((*address).into()),
         Host::V6(address) => ServerName::IpAddress((*address).into()),
     };
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let roots = match &target.authorities {
+        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        Some(authorities) => roots(authorities)?,
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -143,6 +149,16 @@ fn tls(base_url: &BaseUrl) -> Result<Tls, String> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Tls { connector: TlsConnector::from(Arc::new(config)), name })
+}
+
+fn roots(authorities: &Authorities) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let unread = |why: String| format!("a certificate of target.tls.ca cannot be read: {why}");
+    for certificate in CertificateDer::pem_slice_iter(authorities.pem().as_bytes()) {
+        let certificate = certificate.map_err(|error| unread(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unread(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(unread("it has no end".to_owned())) } else { Ok(roots) }
 }
 
 /// The range of local ports; `None` where the system does not say.
@@ -178,6 +194,29 @@ mod tests {
         let reason = &reasons[0];
         assert!(reason.contains("3 of the 7 requests in flight"), "{reason}");
         assert!(reason.contains("its 4 workers") && reason.contains("fewer agents"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_cannot_be_read_is_a_reason_not_to_arm() {
+        let policy =
+            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let mut assignment = assignment("https://127.0.0.1:8000");
+        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let begin = "-----BEGIN CERTIFICATE-----\n";
+        for (pem, readable) in [
+            (own.cert.pem(), true),
+            (begin.to_owned(), false),
+            (format!("{begin}!\n-----END CERTIFICATE-----\n"), false),
+            (format!("{begin}MA==\n-----END CERTIFICATE-----\n"), false),
+        ] {
+            assignment.target.authorities = Some(Authorities::new(pem.clone()).unwrap());
+            match check(&assignment, &policy, 1).await {
+                Ok(route) => assert!(readable && route.tls.is_some(), "{pem}"),
+                Err(reasons) => {
+                    assert!(!readable && reasons[0].contains("target.tls.ca"), "{reasons:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use common::ids::{LevelId, RunId, UserId};
 use common::phase::Phase;
 use common::seed::Seed;
 use common::slo::Slo;
-use common::target::{Endpoint, Target, Timeouts};
+use common::target::{Connection, Endpoint, Target, Timeouts};
 use common::workload::{CacheMode, Workload};
 use uuid::Uuid;
 
@@ -37,6 +37,8 @@ pub(crate) fn assignment(base_url: &str) -> Assignment {
             model: "mock".to_owned(),
             endpoint: Endpoint::Chat,
             stream: true,
+            connection: Connection::KeepAlive,
+            authorities: None,
             timeouts: Timeouts {
                 connect: Duration::from_secs(2),
                 first_byte: Duration::from_secs(5),

@@ -10,7 +10,7 @@
 //! | [`time`], [`duration`] | monotonic ticks, durations as people write them |
 //! | [`seed`] | one seed per campaign, a generator per request |
 //! | [`phase`] | the five phases |
-//! | [`target`], [`workload`] | what is loaded, with what |
+//! | [`target`], [`trust`], [`workload`] | what is loaded, whom it is trusted by, with what |
 //! | [`arrivals`], [`assignment`] | when requests are intended, and one agent's share of a level |
 //! | [`slo`] | what a request must meet to be good |
 //! | [`outcome`], [`detail`] | how one request ended, its instants, the target's words |
@@ -34,4 +34,5 @@ pub mod snapshot;
 pub mod tally;
 pub mod target;
 pub mod time;
+pub mod trust;
 pub mod workload;

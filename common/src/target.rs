@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::digest::DigestWriter;
 use crate::time::duration_ns;
+use crate::trust::Authorities;
 
 /// The server under test, as every agent of a level addresses it. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +20,34 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// Ask for a stream of events, not one body.
     pub stream: bool,
+    /// How many requests a connection carries.
+    pub connection: Connection,
+    /// Whom its certificate is checked against, if not the public authorities.
+    pub authorities: Option<Authorities>,
     /// Limits on waiting.
     pub timeouts: Timeouts,
+}
+
+/// How many requests a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Connection {
+    /// As many as the target allows, one after the other.
+    KeepAlive,
+    /// One; the request says so.
+    PerRequest,
+}
+
+impl Connection {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::KeepAlive, Self::PerRequest];
+
+    /// The name in campaign files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KeepAlive => "keep-alive",
+            Self::PerRequest => "per-request",
+        }
+    }
 }
 
 /// The API that is called.
@@ -62,6 +89,25 @@ impl Endpoint {
             Self::Responses => "/v1/responses",
             Self::Messages => "/v1/messages",
             Self::Embeddings => "/v1/embeddings",
+        }
+    }
+
+    /// What its requests say in their head beside what every request says, as names and values.
+    pub fn head_fields(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Messages => &[("anthropic-version", "2023-06-01")],
+            Self::Chat | Self::Completions | Self::Responses | Self::Embeddings => &[],
+        }
+    }
+
+    /// Where its requests carry an API key: names, and what stands before the key. Of the servers
+    /// that offer the Messages API some read a key where it puts it, some where the other APIs do.
+    pub fn key_fields(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Messages => &[("authorization", "Bearer "), ("x-api-key", "")],
+            Self::Chat | Self::Completions | Self::Responses | Self::Embeddings => {
+                &[("authorization", "Bearer ")]
+            }
         }
     }
 
@@ -267,7 +313,9 @@ impl Target {
             .text(&self.base_url.to_string())
             .text(&self.model)
             .text(self.endpoint.name())
-            .number(self.stream.into());
+            .number(self.stream.into())
+            .text(self.connection.name())
+            .text(self.authorities.as_ref().map_or("", Authorities::pem));
         for wait in [connect, first_byte, idle, total] {
             digest.number(duration_ns(wait));
         }

@@ -1,11 +1,14 @@
 //! A campaign from its first look at the fleet to its stored end.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use common::digest::Digest;
 use common::duration::format_duration;
 use common::ids::RunId;
 use common::seed::Seed;
+use common::trust::Authorities;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
@@ -43,6 +46,9 @@ pub enum LaunchError {
     /// The API key cannot be read.
     #[error("{0}")]
     Key(String),
+    /// The certificates of the target's authority cannot be read.
+    #[error("target.tls.ca: {0}")]
+    Authorities(String),
     /// Agents cannot be used; nothing was sent to the target.
     #[error("{0}")]
     Fleet(#[from] FleetError),
@@ -58,7 +64,7 @@ impl LaunchError {
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Key(_) => Exit::Usage,
+            Self::Key(_) | Self::Authorities(_) => Exit::Usage,
             Self::Fleet(_) => Exit::Fleet,
             Self::Target(_) => Exit::Target,
             Self::Store(_) => Exit::Store,
@@ -75,8 +81,10 @@ pub async fn launch(
     ui: &mut Plain,
     interrupts: &mut mpsc::Receiver<()>,
 ) -> Result<RunEnd, LaunchError> {
-    let Launch { run, campaign, agents, dir, clock } = launch;
+    let Launch { run, mut campaign, agents, dir, clock } = launch;
     let api_key = campaign.api_key.as_ref().map(read_key).transpose()?;
+    let authorities = campaign.ca.as_deref().map(read_authorities).transpose();
+    campaign.target.authorities = authorities.map_err(LaunchError::Authorities)?;
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
     let mut waiting = false;
@@ -269,4 +277,13 @@ fn read_key(key: &KeyRef) -> Result<SecretString, LaunchError> {
 fn read_file(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path)
         .map_err(|error| format!("api_key: cannot read {}: {error}", path.display()))
+}
+
+fn read_authorities(path: &Path) -> Result<Authorities, String> {
+    let mut pem = String::new();
+    let limit = Authorities::BYTES_MAX as u64 + 1;
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_string(&mut pem))
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Authorities::new(pem).map_err(|error| format!("{} {error}", path.display()))
 }

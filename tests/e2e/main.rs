@@ -18,5 +18,6 @@ mod repeats;
 mod split;
 mod stop;
 mod tidy;
+mod tls;
 mod truth;
 mod window;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent::sim::{Ending, Entry, Fault, Faults, Totals};
 use common::outcome::Failure;
 use common::tally::Tally;
+use common::target::Endpoint;
 use coordinator::record::{LevelFate, RunOutcome};
 use harness::campaign::Campaign;
 use harness::run::{self, Ran};
@@ -32,11 +33,21 @@ fn check(fault: Option<Fault>, class: Option<Failure>, paper: bool) {
     check_case(Case { fault, forced_length: true, class, paper });
 }
 
-/// Both endpoints, streamed and whole, each against a simulator of its own.
+/// Every endpoint that can have the case, streamed and whole, each against a simulator of its own.
 fn check_case(case: Case) {
     thread::scope(|scope| {
-        for endpoint in ["chat", "completions"] {
+        for endpoint in Endpoint::ALL {
+            // Where a length cannot be forced, an answer of another is a success.
+            let case = match (endpoint, case.class) {
+                (Endpoint::Messages | Endpoint::Embeddings, Some(Failure::WrongLength)) => continue,
+                (Endpoint::Messages, _) => Case { forced_length: false, ..case },
+                (_, _) => case,
+            };
             for stream in [true, false] {
+                if stream && !endpoint.generates() {
+                    continue;
+                }
+                let endpoint = endpoint.name();
                 let name = format!("{endpoint}, {}", if stream { "streamed" } else { "whole" });
                 let compare = move || compare(case, endpoint, stream);
                 thread::Builder::new().name(name).spawn_scoped(scope, compare).unwrap();
@@ -252,4 +263,23 @@ fn faults_of_every_kind_at_once() {
     };
     assert_eq!(total.tokens.completion, of(|e| e.tokens.into()));
     assert_eq!(total.tokens.prompt, of(|e| e.prompt_tokens));
+}
+
+#[test]
+fn a_connection_carries_one_request_or_as_many_as_there_are() {
+    // Questions of the coordinator come on connections of their own.
+    const QUESTIONS: u64 = 8;
+    let connections = |connection| {
+        let simulator = simulator::start(simulator::quick());
+        let campaign = Campaign { connection, ..Campaign::new(simulator.address(), 4, 40) };
+        let ran = run::to_end(&campaign, AGENTS, 1);
+        let (totals, _) = simulator::truth(simulator);
+        assert_conserved(&ran);
+        assert_eq!((ran.total().counts.succeeded, totals.completed), (40, 40));
+        totals.connections
+    };
+    let kept = connections("keep-alive");
+    assert!((4..=4 + QUESTIONS).contains(&kept), "{kept}");
+    let each = connections("per-request");
+    assert!((40..=40 + QUESTIONS).contains(&each), "{each}");
 }

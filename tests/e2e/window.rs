@@ -5,6 +5,7 @@ use std::time::Duration;
 use agent::sim::{Entry, Jitter, Profile};
 use common::outcome::Censor;
 use common::tally::{Tally, WindowTally};
+use common::target::Endpoint;
 use common::time::Tick;
 use coordinator::merge::LevelTotals;
 use coordinator::record::{LevelFate, RunOutcome};
@@ -113,6 +114,41 @@ fn a_window_holds_what_the_server_did_in_it() {
     let mean = sum.in_flight_ns as f64 / WINDOW_NS as f64;
     assert!(mean > 0.97 * f64::from(USERS) && mean <= f64::from(USERS), "{mean} in flight");
     close("overlap", sum.overlap_ns as f64, sum.in_flight_ns as f64);
+}
+
+/// Every endpoint comes up, is found steady and has a window, whatever its answers are made of.
+#[test]
+fn every_endpoint_can_be_measured_in_a_window() {
+    std::thread::scope(|scope| {
+        for endpoint in [Endpoint::Responses, Endpoint::Messages, Endpoint::Embeddings] {
+            scope.spawn(move || {
+                let simulator = simulator::start(server());
+                let campaign = Campaign {
+                    endpoint: endpoint.name(),
+                    stream: endpoint.generates(),
+                    forced_length: endpoint.can_force_length(),
+                    window: Some("1500ms"),
+                    ..Campaign::new(simulator.address(), 4, 1)
+                };
+                let ran = run::to_end(&campaign, 1, 1);
+                let (totals, _) = simulator::truth(simulator);
+                assert_eq!((ran.end.outcome, ran.end.exit_code), (RunOutcome::Completed, 0));
+                let tally = ran.total();
+                assert_eq!(tally.check_sealed(), Ok(()), "{endpoint:?}");
+                let measured = tally.measured.succeeded;
+                assert!(measured > 0 && tally.measured.started == measured, "{endpoint:?}");
+                assert_eq!(tally.counts.failed_total(), 0, "{endpoint:?}");
+                let arrived = window(&tally).arrived;
+                let each = totals.prompt_tokens / totals.received;
+                assert_eq!(arrived.prompt % each, 0, "{endpoint:?}");
+                assert!(arrived.prompt > 0, "{endpoint:?}");
+                assert_eq!(arrived.output > 0, endpoint.generates(), "{endpoint:?}");
+                let ttft = tally.latencies.ttft.count();
+                assert_eq!(ttft, if endpoint.generates() { measured } else { 0 });
+                assert_eq!(tally.latencies.e2e.count(), measured);
+            });
+        }
+    });
 }
 
 #[test]

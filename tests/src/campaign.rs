@@ -9,10 +9,12 @@ pub struct Campaign {
     pub target: SocketAddr,
     /// The seed.
     pub seed: u64,
-    /// `chat` or `completions`.
+    /// The API that is called.
     pub endpoint: &'static str,
     /// Ask for streams.
     pub stream: bool,
+    /// How many requests a connection carries.
+    pub connection: &'static str,
     /// Longest silence in an answer.
     pub idle: &'static str,
     /// Longest answer.
@@ -25,7 +27,8 @@ pub struct Campaign {
     pub input_tokens: u32,
     /// Answer length.
     pub output_tokens: u32,
-    /// Whether answers must have that length.
+    /// Whether answers must have that length; nothing is said of it, nor of the length, for
+    /// `embeddings`.
     pub forced_length: bool,
     /// `cold` or `replay`.
     pub cache: &'static str,
@@ -39,6 +42,7 @@ impl Campaign {
             seed: 42,
             endpoint: "chat",
             stream: true,
+            connection: "keep-alive",
             idle: "20s",
             total: "60s",
             levels: vec![(users, requests)],
@@ -66,12 +70,17 @@ impl Campaign {
 
     /// The file.
     pub fn text(&self) -> String {
-        let Self { target, seed, endpoint, stream, idle, total, .. } = self;
+        let Self { target, seed, endpoint, stream, connection, idle, total, .. } = self;
         let Self { levels, window, input_tokens, output_tokens, forced_length, cache, .. } = self;
         let (users, requests): (Vec<u32>, Vec<u64>) = levels.iter().copied().unzip();
         let (mode, ends) = match window {
             Some(length) => ("mode = \"floodmark\"\n", format!("duration = \"{length}\"")),
             None => ("", format!("requests = {requests:?}")),
+        };
+        let output = if *endpoint == "embeddings" {
+            String::new()
+        } else {
+            format!("output_tokens = {output_tokens}\nforced_length = {forced_length}\n")
         };
         format!(
             r#"
@@ -83,14 +92,13 @@ base_urls     = ["http://{target}"]
 model         = "sim"
 endpoint      = "{endpoint}"
 stream        = {stream}
+connection    = "{connection}"
 ready_timeout = "5s"
 timeouts      = {{ connect = "5s", first_byte = "20s", idle = "{idle}", total = "{total}" }}
 
 [workloads.short]
 input_tokens  = {input_tokens}
-output_tokens = {output_tokens}
-forced_length = {forced_length}
-cache         = "{cache}"
+{output}cache         = "{cache}"
 
 [phases]
 scaling = {{ users = {users:?}, {ends}, workload = "short", cooldown = "0s" }}

@@ -17,3 +17,4 @@ pub mod poll;
 pub mod process;
 pub mod run;
 pub mod simulator;
+pub mod tls;

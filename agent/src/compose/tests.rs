@@ -62,7 +62,11 @@ fn completions_carry_a_prompt_and_the_key_goes_into_the_head_only() {
     assert!(head.contains("\r\nauthorization: Bearer sk-x"));
     assert!(body["prompt"].is_string() && body.get("messages").is_none());
     assert!(body.get("ignore_eos").is_none() && body.get("stream_options").is_none());
-    assert!(!head.contains("x-api-key"));
+    assert!(!head.contains("x-api-key") && !head.contains("connection"));
+    assignment.target.connection = Connection::PerRequest;
+    let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+    let (head, body) = parse(&bytes(&composer.request(UserId(0), 0)));
+    assert!(head.contains("\r\nconnection: close\r\nauthorization: Bearer sk-x"));
     assert!(!body.to_string().contains("sk-x"));
     assert_eq!(composer.without_key("no sk-x".to_owned()), "no [API key]");
 }

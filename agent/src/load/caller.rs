@@ -1,4 +1,4 @@
-//! One request at a time on one kept connection, never a retry.
+//! One request at a time on one connection, kept unless each is to have its own; never a retry.
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use common::outcome::Failure;
 use common::tally::Previous;
+use common::target::Connection;
 use common::time::Tick;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
@@ -119,6 +120,10 @@ impl Caller {
                 self.reply.fail(if stale { Failure::StaleConnection } else { failure });
                 false
             }
+        };
+        let keep = match shared.plan.assignment.target.connection {
+            Connection::KeepAlive => keep,
+            Connection::PerRequest => false,
         };
         self.conn = keep.then_some(conn);
         self.used = true;

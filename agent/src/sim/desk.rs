@@ -109,6 +109,8 @@ pub(super) struct OpenRequest {
     entry: Entry,
     granted: Option<Tick>,
     injected: Option<Fault>,
+    /// What is made are tokens.
+    generates: bool,
 }
 
 /// What becomes of a request, with the place in the line if there is one.
@@ -126,7 +128,13 @@ impl OpenRequest {
         let mut entry = entry(sequence, arrival, body);
         entry.prompt_tokens = ask.prompt_tokens;
         entry.stream = ask.stream;
-        let mut open = Self { desk: Arc::clone(desk), entry, granted: None, injected: None };
+        let mut open = Self {
+            desk: Arc::clone(desk),
+            entry,
+            granted: None,
+            injected: None,
+            generates: ask.endpoint.generates(),
+        };
         let mut hall = desk.hall();
         let turn = match hall.model.arrive(sequence, ask.tokens, arrival) {
             Admission::Refused(refusal) => Turn::Refused(refusal),
@@ -167,15 +175,17 @@ impl OpenRequest {
         self.injected = Some(fault);
     }
 
-    /// A token has been made.
+    /// A token, or what there is instead, has been made.
     pub(super) fn generated(&self) {
-        self.desk.generated.fetch_add(1, Ordering::Relaxed);
+        if self.generates {
+            self.desk.generated.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// `tokens` tokens are written at `now`.
+    /// `tokens` tokens, or what there is instead, are written at `now`.
     pub(super) fn wrote(&mut self, tokens: u32, now: Tick) {
         if tokens > 0 {
-            self.entry.tokens += tokens;
+            self.entry.tokens += if self.generates { tokens } else { 0 };
             self.entry.first_token.get_or_insert(now);
             self.entry.last_token = Some(now);
         }

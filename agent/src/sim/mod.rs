@@ -1,4 +1,4 @@
-//! A mock LLM server with the OpenAI API: known timing, faults on demand, and a ledger of what it
+//! A mock LLM server with the APIs of OpenAI and Anthropic: known timing, faults on demand, and a ledger of what it
 //! truly did, against which a client's figures can be checked.
 //!
 //! The timing is a value ([`model`]) that draws every instant from a seed; the sockets around it
@@ -13,10 +13,11 @@
 //! | [`server`], [`thread`] | the listener, in a runtime or on a thread of its own |
 //! | [`args`] | the command `floodmark-agent sim` |
 //!
-//! `POST /v1/chat/completions`, `POST /v1/completions` and `GET /v1/models` are the API;
+//! `POST` to any endpoint that floodmark loads and `GET /v1/models` are the APIs;
 //! `GET /health`, `/metrics` (the names of vLLM), `/counts` (totals) and `/truth` (the ledger) show
 //! what is going on. `prompt_tokens` is the number of characters in all texts of a prompt divided
-//! by 4, rounded up. A reply has exactly as many tokens as were asked for, one in each event.
+//! by 4, rounded up. A reply has exactly as many tokens as were asked for, one in each event; that to
+//! a request for an embedding has none, comes after the time of a first token, and is one vector.
 
 mod api;
 pub mod args;

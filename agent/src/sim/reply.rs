@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use common::target::Endpoint;
 use common::time::Tick;
 
-use super::api::{self, Ask, Endpoint, Reason, Reply};
+use super::api::{self, Ask, Facts, Reason, Reply};
 use super::desk::{Desk, OpenRequest, Turn};
 use super::model::{Finish, Plan, Refusal};
 use super::pages::JSON;
@@ -36,10 +37,15 @@ pub(super) async fn answer(
         }
     };
     let (mut open, turn) = OpenRequest::begin(desk, request.arrival, &request.body, ask);
-    let model = &desk.model_name;
     // There is no calendar here: `created` is the simulator's age in seconds.
     let created_s = request.arrival.0 / 1_000_000_000;
-    let reply = Reply::new(endpoint, open.sequence(), model, created_s, ask.prompt_tokens);
+    let facts = Facts {
+        sequence: open.sequence(),
+        model: &desk.model_name,
+        created_s,
+        prompt_tokens: ask.prompt_tokens,
+    };
+    let reply = Reply::new(endpoint, facts);
     let mut job = Job { desk, wire, open: &mut open, reply, ask, keep, out: Vec::new() };
     let end = job.run(turn).await;
     match end {
@@ -105,7 +111,7 @@ impl Job<'_> {
         };
         self.open.inject(refusal.fault());
         self.open.status(status);
-        let body = api::error_body(kind, status, message);
+        let body = self.reply.refusal(kind, status, message);
         simple(self.wire, status, JSON, more, body.as_bytes(), self.keep).await
     }
 
@@ -116,7 +122,7 @@ impl Job<'_> {
         for place in 0..plan.tokens {
             let now = self.next_token(&mut plan).await?;
             if place == 0 {
-                self.reply.role(&mut self.out);
+                self.reply.begin(&mut self.out);
                 self.send(plan.drip).await?;
             }
             let reason = (place + 1 == plan.tokens).then(|| reason(plan.finish)).flatten();
@@ -126,7 +132,7 @@ impl Job<'_> {
         }
         if plan.tokens == 0 {
             self.wire.wait(plan.schedule.next(self.desk.active())).await?;
-            self.reply.role(&mut self.out);
+            self.reply.begin(&mut self.out);
             self.send(plan.drip).await?;
         }
         match plan.finish {
@@ -141,7 +147,7 @@ impl Job<'_> {
             }
             Finish::Error => {
                 self.open.inject(Fault::ErrorInStream);
-                api::error_event(&mut self.out, BROKEN);
+                self.reply.error(&mut self.out, BROKEN);
                 self.send(plan.drip).await?;
                 self.end_events(plan.drip).await
             }
@@ -151,22 +157,21 @@ impl Job<'_> {
         }
     }
 
-    /// Usage if it is due, and the end.
+    /// What follows the last token, usage if it is due, and the end.
     async fn end_stream(&mut self, plan: &Plan) -> Result<After, Left> {
-        if self.ask.include_usage {
-            if plan.usage {
-                self.reply.usage(&mut self.out, plan.tokens);
-                self.send(plan.drip).await?;
-            } else {
-                self.open.inject(Fault::NoUsage);
-            }
+        if self.ask.include_usage && !plan.usage {
+            self.open.inject(Fault::NoUsage);
         }
+        let usage = self.ask.include_usage && plan.usage;
+        let reason = reason(plan.finish).unwrap_or(Reason::Length);
+        self.reply.finish(&mut self.out, plan.tokens, reason, usage);
+        self.send(plan.drip).await?;
         self.open.served();
         self.end_events(plan.drip).await
     }
 
     async fn end_events(&mut self, drip: bool) -> Result<After, Left> {
-        api::done(&mut self.out);
+        self.reply.done(&mut self.out);
         self.send(drip).await?;
         self.out.extend_from_slice(b"0\r\n\r\n");
         self.send(drip).await?;
@@ -184,7 +189,7 @@ impl Job<'_> {
         self.open.status(200);
         let reason = reason(plan.finish).unwrap_or(Reason::Length);
         let body = match plan.finish {
-            Finish::Error => api::error_body("internal_error", 500, BROKEN).into_bytes(),
+            Finish::Error => self.reply.refusal("internal_error", 500, BROKEN).into_bytes(),
             Finish::Whole | Finish::Early(_) | Finish::Stall | Finish::Truncate | Finish::Reset => {
                 self.reply.whole(plan.tokens, reason, plan.usage)
             }

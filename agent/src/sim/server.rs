@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::target::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::api::{self, Endpoint};
+use super::api;
 use super::desk::Desk;
 use super::http::{HttpError, Method};
 use super::ledger::LedgerHandle;
@@ -154,28 +155,23 @@ async fn connection(desk: Arc<Desk>, stream: TcpStream) {
 async fn route(desk: &Arc<Desk>, wire: &mut Wire, request: &Request) -> Result<After, Left> {
     let keep = request.head.keep_alive;
     let path = request.head.path.as_str();
+    let no_method = format!("{path} has no such method");
+    if let Some(endpoint) = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path) {
+        return match request.head.method {
+            Method::Post => answer(desk, wire, endpoint, request).await,
+            Method::Get | Method::Other => refuse(wire, 405, &no_method, keep).await,
+        };
+    }
     let page = match (path, request.head.method) {
-        ("/v1/chat/completions", Method::Post) => {
-            return answer(desk, wire, Endpoint::Chat, request).await;
-        }
-        ("/v1/completions", Method::Post) => {
-            return answer(desk, wire, Endpoint::Completions, request).await;
-        }
         ("/truth", Method::Get) => return truth(desk, wire, keep).await,
         ("/health", Method::Get) => Page::health(),
         ("/v1/models", Method::Get) => Page::models(desk),
         ("/counts", Method::Get) => Page::counts(desk),
         ("/metrics", Method::Get) => Page::metrics(desk),
         (
-            "/v1/chat/completions"
-            | "/v1/completions"
-            | "/truth"
-            | "/health"
-            | "/v1/models"
-            | "/counts"
-            | "/metrics",
-            Method::Get | Method::Post | Method::Other,
-        ) => return refuse(wire, 405, &format!("{path} has no such method"), keep).await,
+            "/truth" | "/health" | "/v1/models" | "/counts" | "/metrics",
+            Method::Post | Method::Other,
+        ) => return refuse(wire, 405, &no_method, keep).await,
         (_, Method::Get | Method::Post | Method::Other) => {
             return refuse(wire, 404, &format!("there is no {path} here"), keep).await;
         }

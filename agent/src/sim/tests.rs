@@ -245,6 +245,74 @@ fn replies_in_one_piece_have_all_tokens() {
     assert_eq!(entry.first_token, entry.last_token);
 }
 
+/// The names of a stream's events.
+fn names(client: &mut Client) -> Vec<String> {
+    assert_eq!(client.head().status, 200);
+    let name = |chunk: String| {
+        let first = chunk.lines().next().unwrap();
+        first.strip_prefix("event: ").unwrap_or(first).to_owned()
+    };
+    std::iter::from_fn(|| client.chunk()).map(name).collect()
+}
+
+#[test]
+fn responses_and_messages_are_streams_of_named_events() {
+    let sim = start(quick());
+    let mut client = Client::connect(&sim);
+    let ask = json!({"input": "123456789", "max_output_tokens": 2, "stream": true});
+    client.post("/v1/responses", &ask);
+    assert_eq!(
+        names(&mut client),
+        [
+            "response.created",
+            "response.in_progress",
+            "response.output_item.added",
+            "response.content_part.added",
+            "response.output_text.delta",
+            "response.output_text.delta",
+            "response.output_text.done",
+            "response.content_part.done",
+            "response.output_item.done",
+            "response.incomplete"
+        ]
+    );
+    let user = json!([{"role": "user", "content": "123456789"}]);
+    client.post("/v1/messages", &json!({"messages": user, "max_tokens": 2, "stream": true}));
+    assert_eq!(
+        names(&mut client),
+        [
+            "message_start",
+            "content_block_start",
+            "ping",
+            "content_block_delta",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop"
+        ]
+    );
+    let ledger = sim.ledger();
+    sim.stop();
+    let totals = ledger.totals();
+    assert_eq!((totals.completed, totals.prompt_tokens, totals.completion_tokens), (2, 6, 4));
+}
+
+#[test]
+fn an_embedding_has_a_prompt_and_no_tokens() {
+    let sim = start(quick());
+    let mut client = Client::connect(&sim);
+    client.post("/v1/embeddings", &json!({"input": "123456789"}));
+    let (status, reply) = client.answer();
+    assert_eq!((status, &reply["usage"]["prompt_tokens"]), (200, &json!(3)));
+    assert_eq!(reply["data"][0]["embedding"].as_array().map(Vec::len), Some(16));
+    assert_eq!(client.get("/v1/embeddings").0, 405);
+    let (_, metrics) = client.get("/metrics");
+    assert!(metrics.contains("generation_tokens_total{engine=\"0\",model_name=\"sim\"} 0\n"));
+    let entry = only_entry(sim);
+    assert_eq!((entry.ending, entry.prompt_tokens, entry.tokens), (Ending::Completed, 3, 0));
+    assert!(entry.last_token.unwrap().ns_since(entry.arrival) >= 5_000_000);
+}
+
 #[test]
 fn requests_may_come_ahead_of_their_turn_and_in_chunks() {
     let sim = start(quick());

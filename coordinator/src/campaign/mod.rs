@@ -80,8 +80,10 @@ pub struct Campaign {
     pub tier: Tier,
     /// The seed of every random choice.
     pub seed: Seed,
-    /// The server under test.
+    /// The server under test, without the authorities of `ca`.
     pub target: Target,
+    /// The file with the certificates that its own is checked against, if not the public ones.
+    pub ca: Option<PathBuf>,
     /// Where the API key is found, if one is needed.
     pub api_key: Option<KeyRef>,
     /// How long to wait for the target to be ready.

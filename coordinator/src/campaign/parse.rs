@@ -1,12 +1,13 @@
 //! The walk over the raw tree: every key outside the phases, its default and its limits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use common::ids::Name;
 use common::length::Length;
 use common::seed::Seed;
-use common::target::{BaseUrl, Endpoint, Target, Timeouts, UrlError};
+use common::target::{BaseUrl, Connection, Endpoint, Target, Timeouts, UrlError};
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::ablation::read_ablation;
@@ -73,7 +74,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         |key: &str| top.get(key).unwrap_or(Field { key: key.to_owned(), node: &nothing });
     let (endpoint, target) = read_target(&or_empty("target"), c);
     let workloads = read_workloads(&or_empty("workloads"), endpoint, c);
-    let stream = target.as_ref().map(|(target, _, _)| target.stream);
+    let stream = target.as_ref().map(|table| table.target.stream);
     let judging = read_judging(top.get("slo"), top.get("hardware"), (endpoint, stream), c);
     let client_proof = read_client_proof(top.get("client_proof"), mode, tier, c);
     let given = Given {
@@ -81,7 +82,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         mode,
         tier,
         seed: seed.map(Seed),
-        timeouts: target.as_ref().map(|(target, _, _)| target.timeouts),
+        timeouts: target.as_ref().map(|table| table.target.timeouts),
         bounds: read_bounds(top.get("window"), tier, c),
         floor: judging.and_then(|(_, floor)| floor),
         objectives: judging.map(|(judging, _)| !judging.slo.is_empty()),
@@ -107,7 +108,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         }
         None => Some(None),
     };
-    let (target, api_key, ready_timeout) = target?;
+    let TargetTable { target, api_key, ca, ready_timeout } = target?;
     let Phases { phases, search } = phases?;
     Some(Campaign {
         name: name?,
@@ -115,6 +116,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         tier: tier?,
         seed: Seed(seed?),
         target,
+        ca,
         api_key,
         ready_timeout,
         server: server?,
@@ -144,14 +146,31 @@ fn refuse_unused(field: &Field<'_>, phases: &Phases, c: &mut Collector<'_>) {
     }
 }
 
-/// The target, its key, and how long to wait for it; `None` if there was a problem.
-type ReadTarget = Option<(Target, Option<KeyRef>, Duration)>;
+/// The target, and what is said of it beside; `None` if there was a problem.
+type ReadTarget = Option<TargetTable>;
+
+/// What the table of the target says.
+struct TargetTable {
+    target: Target,
+    api_key: Option<KeyRef>,
+    ca: Option<PathBuf>,
+    ready_timeout: Duration,
+}
 
 /// The target, and before it the endpoint, which other tables depend on: the default one if that is
 /// not valid.
 fn read_target(field: &Field<'_>, c: &mut Collector<'_>) -> (Endpoint, ReadTarget) {
-    let valid =
-        ["base_urls", "model", "endpoint", "stream", "api_key", "timeouts", "ready_timeout"];
+    let valid = [
+        "base_urls",
+        "model",
+        "endpoint",
+        "stream",
+        "connection",
+        "api_key",
+        "tls",
+        "timeouts",
+        "ready_timeout",
+    ];
     let Some(section) = Section::open(field, &valid, c) else {
         return (Endpoint::Chat, None);
     };
@@ -183,8 +202,16 @@ fn read_target_at(
         },
         None => Some(streams),
     };
+    let connection = match section.get("connection") {
+        Some(field) => field.word(&Connection::ALL.map(|kind| (kind.name(), kind)), c),
+        None => Some(Connection::KeepAlive),
+    };
     let api_key = match section.get("api_key") {
         Some(field) => read_key(&field, c).map(Some),
+        None => Some(None),
+    };
+    let ca = match section.get("tls") {
+        Some(field) => read_ca(&field, base_url.as_ref(), c).map(Some),
         None => Some(None),
     };
     let timeouts = match section.get("timeouts") {
@@ -200,9 +227,26 @@ fn read_target_at(
         model: model?.to_owned(),
         endpoint: endpoint?,
         stream: stream?,
+        connection: connection?,
+        authorities: None,
         timeouts: timeouts?,
     };
-    Some((target, api_key?, ready_timeout?))
+    Some(TargetTable { target, api_key: api_key?, ca: ca?, ready_timeout: ready_timeout? })
+}
+
+fn read_ca(
+    field: &Field<'_>,
+    base_url: Option<&BaseUrl>,
+    c: &mut Collector<'_>,
+) -> Option<PathBuf> {
+    let section = Section::open(field, &["ca"], c)?;
+    let hint = "name the file of the authority's certificate: { ca = \"PATH\" }";
+    let path = section.need("ca", hint, c)?.line(PATH_BYTES_MAX, c)?;
+    if base_url.is_some_and(|url| !url.tls) {
+        let what = "the target has no certificate to check: base_urls would have to be https";
+        return field.refuse_unseen(c, what);
+    }
+    Some(path.into())
 }
 
 fn read_base_url(field: &Field<'_>, c: &mut Collector<'_>) -> Option<BaseUrl> {

@@ -824,6 +824,27 @@ fn what_an_endpoint_cannot_do_is_refused_in_words() {
 }
 
 #[test]
+fn an_authority_is_named_by_its_file_and_belongs_to_https() {
+    let of = |url: &str, tls: &str| {
+        let text = of_endpoint("chat", &format!("{tls}\n"), "output_tokens = 2\n");
+        read(&text.replace("http://h", url))
+    };
+    let campaign = of("https://h", "tls = { ca = \"own é.pem\" }").unwrap();
+    assert_eq!(campaign.ca.as_deref(), Some(std::path::Path::new("own é.pem")));
+    assert_eq!(campaign.target.authorities, None);
+    assert_eq!(read(&campaign.to_toml()).unwrap(), campaign);
+    for (url, tls, says) in [
+        ("http://h", "tls = { ca = \"a\" }", "the target has no certificate to check"),
+        ("https://h", "tls = {}", "target.tls.ca: missing; name the file"),
+        ("https://h", "tls = { ca = \"\" }", "must have 1 to 4096 bytes"),
+        ("https://h", "tls = true", "must be a table"),
+    ] {
+        let problems = of(url, tls).unwrap_err().to_string();
+        assert!(problems.contains(says), "{problems}");
+    }
+}
+
+#[test]
 fn flags_alone_make_a_campaign_of_every_endpoint() {
     for endpoint in Endpoint::ALL {
         let mut overlay = Overlay::default();
@@ -883,15 +904,15 @@ fn arb_target() -> impl Strategy<Value = String> {
         "https?://[a-z]{1,5}(:[1-9][0-9]{0,3})?(/[a-z/]{0,4}|/v1|/v1/v1|/x//v1)?",
         "[a-zA-Z0-9/. é-]{1,20}",
         prop_oneof!["chat", "completions", "responses"],
-        any::<bool>(),
+        (any::<bool>(), prop_oneof!["keep-alive", "per-request"]),
         arb_key(),
         (arb_wait(), arb_wait(), arb_wait(), arb_wait(), arb_wait()),
     )
-        .prop_map(|(url, model, endpoint, stream, key, waits)| {
+        .prop_map(|(url, model, endpoint, (stream, connection), key, waits)| {
             let (connect, first_byte, idle, total, ready) = waits;
             format!(
                 "[target]\nbase_urls = [\"{url}\"]\nmodel = \"{model}\"\n\
-                 endpoint = \"{endpoint}\"\nstream = {stream}\n{key}\
+                 endpoint = \"{endpoint}\"\nstream = {stream}\nconnection = \"{connection}\"\n{key}\
                  timeouts = {{ connect = \"{connect}\", first_byte = \"{first_byte}\", \
                  idle = \"{idle}\", total = \"{total}\" }}\nready_timeout = \"{ready}\"\n"
             )

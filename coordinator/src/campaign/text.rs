@@ -35,8 +35,14 @@ impl Campaign {
             format!("model = {}", quoted(&target.model)),
             format!("endpoint = {}", quoted(target.endpoint.name())),
             format!("stream = {}", target.stream),
+            format!("connection = {}", quoted(target.connection.name())),
         ];
         lines.extend(self.api_key.as_ref().map(key));
+        lines.extend(
+            self.ca
+                .as_ref()
+                .map(|path| format!("tls = {{ ca = {} }}", quoted(&path.to_string_lossy()))),
+        );
         lines.push(format!(
             "timeouts = {{ connect = {}, first_byte = {}, idle = {}, total = {} }}",
             lasting(timeouts.connect),

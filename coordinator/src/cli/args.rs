@@ -117,10 +117,10 @@ pub struct CampaignArgs {
     /// Seed of every random choice [default: 42]
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
-    /// API to call: chat or completions
+    /// API to call: chat, completions, responses, messages or embeddings [default: chat]
     #[arg(long, value_name = "NAME")]
     pub endpoint: Option<String>,
-    /// Whether answers are streamed [default: on]
+    /// Whether answers are streamed [default: on; off for embeddings]
     #[arg(long, value_enum, value_name = "on|off")]
     pub streaming: Option<Switch>,
     /// How long to wait for the target to be ready, such as 60s or 20m

@@ -8,7 +8,7 @@ use common::arrivals::Arrivals;
 use common::assignment::{End, Load, Pace};
 use common::ids::Name;
 use common::phase::Phase;
-use common::target::{BaseUrl, Endpoint, Host, Target, Timeouts};
+use common::target::{BaseUrl, Connection, Endpoint, Host, Target, Timeouts};
 use common::workload::{CacheMode, Workload};
 
 use super::{Plan, PlannedLevel, Preparation};
@@ -110,6 +110,8 @@ pub fn target() -> Target {
         model: "sim".to_owned(),
         endpoint: Endpoint::Chat,
         stream: true,
+        connection: Connection::KeepAlive,
+        authorities: None,
         timeouts: Timeouts::DEFAULT,
     }
 }

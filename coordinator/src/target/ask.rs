@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use common::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// How long a page that only tells something may take.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -15,6 +17,42 @@ pub(super) enum Method {
     Get,
     /// To have something done.
     Post,
+}
+
+/// Who is asked, and with what key: as the target's own requests would ask.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) target: &'a Target,
+    pub(super) key: Option<&'a SecretString>,
+}
+
+impl Asker<'_> {
+    /// Names and values of head fields.
+    fn fields(self) -> Vec<(&'static str, String)> {
+        let Self { target: Target { endpoint, .. }, key } = self;
+        let own = endpoint.head_fields().iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let keyed = key.into_iter().flat_map(|key| {
+            let with = move |before: &str| format!("{before}{}", key.expose_secret());
+            endpoint.key_fields().iter().map(move |(name, before)| (*name, with(before)))
+        });
+        own.chain(keyed).collect()
+    }
+
+    /// Whom the target's certificate is checked against.
+    fn roots(self) -> Result<RootCerts, String> {
+        let Some(authorities) = &self.target.authorities else {
+            return Ok(RootCerts::WebPki);
+        };
+        let mut certificates = Vec::new();
+        for item in parse_pem(authorities.pem().as_bytes()) {
+            match item {
+                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+                Ok(_) => {}
+                Err(error) => return Err(format!("target.tls.ca cannot be read: {error}")),
+            }
+        }
+        Ok(RootCerts::new_with_certs(&certificates))
+    }
 }
 
 /// What the target said.
@@ -29,7 +67,7 @@ pub(super) struct Said {
 pub(super) fn ask(
     method: Method,
     url: &str,
-    key: Option<&SecretString>,
+    asker: Asker<'_>,
     limit: u64,
     timeout: Duration,
 ) -> Result<Said, String> {
@@ -38,18 +76,19 @@ pub(super) fn ask(
         .max_redirects(0)
         .http_status_as_error(false)
         .proxy(None)
+        .tls_config(TlsConfig::builder().root_certs(asker.roots()?).build())
         .build()
         .into();
-    let bearer = key.map(|key| format!("Bearer {}", key.expose_secret()));
+    let fields = asker.fields();
     let answer = match method {
-        Method::Get => match bearer {
-            Some(bearer) => agent.get(url).header("authorization", bearer).call(),
-            None => agent.get(url).call(),
-        },
-        Method::Post => match bearer {
-            Some(bearer) => agent.post(url).header("authorization", bearer).send_empty(),
-            None => agent.post(url).send_empty(),
-        },
+        Method::Get => {
+            let request = agent.get(url);
+            fields.iter().fold(request, |r, (name, value)| r.header(*name, value)).call()
+        }
+        Method::Post => {
+            let request = agent.post(url);
+            fields.iter().fold(request, |r, (name, value)| r.header(*name, value)).send_empty()
+        }
     };
     let mut response = answer.map_err(|error| {
         // The system's own words, without the library's before them.
@@ -58,4 +97,28 @@ pub(super) fn ask(
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(limit).read_to_string().unwrap_or_default();
     Ok(Said { status, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use common::target::Endpoint;
+
+    use super::*;
+
+    #[test]
+    fn a_question_carries_the_key_where_the_endpoint_does() {
+        let key = "sk-x".to_owned().into();
+        let fields = |endpoint, key| {
+            let target = Target { endpoint, ..crate::plan::proof::target() };
+            let fields = Asker { target: &target, key }.fields();
+            fields.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(Endpoint::Chat, Some(&key)), ["authorization: Bearer sk-x"]);
+        assert_eq!(fields(Endpoint::Chat, None), [""; 0]);
+        assert_eq!(fields(Endpoint::Messages, None), ["anthropic-version: 2023-06-01"]);
+        assert_eq!(
+            fields(Endpoint::Messages, Some(&key)),
+            ["anthropic-version: 2023-06-01", "authorization: Bearer sk-x", "x-api-key: sk-x"]
+        );
+    }
 }

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ask::{ANSWER_TIMEOUT, Method, ask};
+use super::ask::{ANSWER_TIMEOUT, Asker, Method, ask};
 
 /// Models that are kept of a list.
 const MODELS_MAX: usize = 64;
@@ -43,15 +43,16 @@ impl Identity {
     /// Asks the target. Whatever cannot be had is left out, and a target that cannot be reached is
     /// not asked again.
     pub async fn ask(target: &Target, key: Option<&SecretString>) -> Self {
-        let (base, key) = (target.base_url.to_string(), key.cloned());
+        let (target, key) = (target.clone(), key.cloned());
         let asked = tokio::task::spawn_blocking(move || {
             let mut reached = true;
             let mut page = |path: &str| {
                 if !reached {
                     return None;
                 }
-                let url = format!("{base}{path}");
-                let said = ask(Method::Get, &url, key.as_ref(), PAGE_MAX, ANSWER_TIMEOUT);
+                let url = format!("{}{path}", target.base_url);
+                let asker = Asker { target: &target, key: key.as_ref() };
+                let said = ask(Method::Get, &url, asker, PAGE_MAX, ANSWER_TIMEOUT);
                 reached = said.is_ok();
                 said.ok().filter(|said| said.status == 200).map(|said| said.body)
             };

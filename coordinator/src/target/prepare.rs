@@ -7,7 +7,7 @@ use common::detail::{CHARS_MAX, without_secret};
 use common::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ask::{self, Method};
+use super::ask::{self, Asker, Method};
 use super::hook::{CommandLine, HookError};
 use super::identity::Identity;
 use super::ready::{self, NotReady, Question};
@@ -117,8 +117,10 @@ impl Server {
     async fn post(&self, page: &str) -> Result<(), PrepareError> {
         let url = format!("{}{page}", self.target.base_url);
         let (asked, key, timeout) = (url.clone(), self.api_key.clone(), self.plan.hook_timeout);
+        let target = self.target.clone();
         let said = tokio::task::spawn_blocking(move || {
-            ask::ask(Method::Post, &asked, key.as_ref(), 4096, timeout)
+            let asker = Asker { target: &target, key: key.as_ref() };
+            ask::ask(Method::Post, &asked, asker, 4096, timeout)
         });
         let why = match said.await {
             Ok(Ok(said)) if (200..300).contains(&said.status) => return Ok(()),

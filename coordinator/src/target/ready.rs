@@ -9,7 +9,7 @@ use common::detail::{CHARS_MAX, without_secret};
 use common::target::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ask::{self, ANSWER_TIMEOUT, Method, Said};
+use super::ask::{self, ANSWER_TIMEOUT, Asker, Method, Said};
 use crate::campaign::ServerPlan;
 use crate::clock::Clock;
 
@@ -31,6 +31,7 @@ pub struct NotReady {
 #[derive(Clone, Debug)]
 pub struct Question {
     url: String,
+    target: Target,
     /// The campaign says that this page tells it: only a success does.
     stated: bool,
 }
@@ -40,7 +41,7 @@ impl Question {
     pub fn of(target: &Target, plan: &ServerPlan) -> Self {
         let page = plan.ready_page.as_deref();
         let url = format!("{}{}", target.base_url, page.unwrap_or("/v1/models"));
-        Self { url, stated: page.is_some() }
+        Self { url, target: target.clone(), stated: page.is_some() }
     }
 }
 
@@ -87,7 +88,8 @@ pub async fn wait(
 }
 
 fn ask(question: &Question, key: Option<&SecretString>) -> Answer {
-    let asked = ask::ask(Method::Get, &question.url, key, 4096, ANSWER_TIMEOUT);
+    let asker = Asker { target: &question.target, key };
+    let asked = ask::ask(Method::Get, &question.url, asker, 4096, ANSWER_TIMEOUT);
     let Said { status, body } = match asked {
         Ok(said) => said,
         Err(why) => return Answer::Wait(why),

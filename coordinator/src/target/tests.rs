@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use common::target::{Endpoint, Target, Timeouts};
+use common::target::{Connection, Endpoint, Target, Timeouts};
 use secrecy::SecretString;
 
 use super::hook::CommandLine;
@@ -95,6 +95,8 @@ fn target(address: SocketAddr) -> Target {
         endpoint: Endpoint::Chat,
         stream: true,
         timeouts: Timeouts::DEFAULT,
+        connection: Connection::KeepAlive,
+        authorities: None,
     }
 }
 

@@ -9,8 +9,9 @@ use common::length::Length;
 use common::phase::Phase;
 use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
-use common::target::{Endpoint, Target, Timeouts};
+use common::target::{Connection, Endpoint, Target, Timeouts};
 use common::time::Tick;
+use common::trust::Authorities;
 use common::workload::Workload;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -265,6 +266,23 @@ impl TryFrom<pb::Target> for Target {
                 }
             },
             stream: message.stream,
+            authorities: match message.authorities_pem {
+                pem if pem.is_empty() => None,
+                pem => {
+                    let bad = |error| WireError::new("target.authorities_pem", error);
+                    Some(Authorities::new(pem).map_err(bad)?)
+                }
+            },
+            connection: match pb::Connection::try_from(message.connection) {
+                Ok(pb::Connection::KeepAlive | pb::Connection::Unspecified) => {
+                    Connection::KeepAlive
+                }
+                Ok(pb::Connection::PerRequest) => Connection::PerRequest,
+                Err(_) => {
+                    let reason = format!("unknown: {}", message.connection);
+                    return Err(WireError::new("target.connection", reason));
+                }
+            },
             timeouts: Timeouts {
                 connect: wait("target.connect_timeout_ns", message.connect_timeout_ns)?,
                 first_byte: wait("target.first_byte_timeout_ns", message.first_byte_timeout_ns)?,

@@ -6,8 +6,9 @@ use common::phase::Phase;
 use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Snapshot, Vitals};
 use common::tally::Tally;
-use common::target::{Target, Timeouts};
+use common::target::{Connection, Endpoint, Target, Timeouts};
 use common::time::Tick;
+use common::trust::Authorities;
 use common::workload::{CacheMode, SharedPrefix, Workload};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -18,7 +19,6 @@ use crate::message::{Order, Report};
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
 use common::assignment::{Assignment, End, Load, Pace, Share};
 use common::slo::Slo;
-use common::target::Endpoint;
 use std::time::Duration;
 
 fn outcome(latency_us: u64, ending: Ending) -> Outcome {
@@ -104,6 +104,10 @@ fn assignment() -> Assignment {
             model: "m".to_owned(),
             endpoint: Endpoint::Completions,
             stream: true,
+            connection: Connection::PerRequest,
+            authorities: Some(
+                Authorities::new("-----BEGIN CERTIFICATE-----\n".to_owned()).unwrap(),
+            ),
             timeouts: Timeouts::DEFAULT,
         },
         proof: Some(Pace { ttft: Duration::from_millis(200), itl: Duration::from_millis(20) }),
@@ -272,6 +276,9 @@ fn a_bad_field_is_named() {
         "target.model"
     );
     assert_eq!(field(|a| a.target.as_mut().unwrap().idle_timeout_ns = 0), "target.idle_timeout_ns");
+    assert_eq!(field(|a| a.target.as_mut().unwrap().connection = 3), "target.connection");
+    let pem = |a: &mut pb::Assignment| a.target.as_mut().unwrap().authorities_pem += "PRIVATE KEY";
+    assert_eq!(field(pem), "target.authorities_pem");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use common::assignment::Assignment;
 use common::ids::LevelId;
 use common::phase::Phase;
 use common::snapshot::{LevelEnd, Seal, Snapshot};
-use common::target::{Endpoint, Target};
+use common::target::{Connection, Endpoint, Target};
 use common::time::duration_ns;
 use secrecy::ExposeSecret as _;
 
@@ -147,6 +147,16 @@ impl From<&Target> for pb::Target {
             }
             .into(),
             stream: target.stream,
+            authorities_pem: target
+                .authorities
+                .as_ref()
+                .map(|authorities| authorities.pem().to_owned())
+                .unwrap_or_default(),
+            connection: match target.connection {
+                Connection::KeepAlive => pb::Connection::KeepAlive,
+                Connection::PerRequest => pb::Connection::PerRequest,
+            }
+            .into(),
             connect_timeout_ns: duration_ns(target.timeouts.connect),
             first_byte_timeout_ns: duration_ns(target.timeouts.first_byte),
             idle_timeout_ns: duration_ns(target.timeouts.idle),
