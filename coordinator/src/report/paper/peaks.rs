@@ -5,7 +5,7 @@ use common::phase::Phase;
 use super::cell::{Cell, Value};
 use super::level;
 use super::stated::Stated;
-use super::study::{Curve, Kind, Seen, Study, Subject};
+use super::study::{Curve, Kind, PaperRun, Seen, Study, Subject};
 use super::table::{PaperTable, numbers, words};
 use crate::campaign::{Hardware, Mode};
 use crate::report::model::Real;
@@ -144,11 +144,26 @@ impl Peak<'_, '_> {
                 let reason = "in paper mode it looks for no saturation point, since levels have no intervals";
                 Cell::both(paper, Value::Missing, reason)
             }
+            Mode::Floodmark if saturation.method == "floodmark" && !self.has_highest_of(run) => {
+                let reason = "floodmark looks where the throughput of the run is highest, and that \
+                              is at other work";
+                Cell::both(paper, Value::Missing, reason)
+            }
             Mode::Floodmark => {
                 let own = saturation.users.map(|users| Value::Count(users.into()));
                 Cell::both(paper, own.unwrap_or(Value::Missing), plain(&saturation.because, CLIP))
             }
         }
+    }
+
+    /// Whether the highest throughput of the run is that of this kind of work.
+    fn has_highest_of(&self, run: &PaperRun) -> bool {
+        let peak = run.model.peak.as_ref();
+        peak.is_none_or(|peak| {
+            let mut levels = run.model.levels.iter();
+            let level = levels.find(|l| l.phase == peak.phase && l.label == peak.label);
+            level.is_none_or(|level| level.workload == self.curve.work.name)
+        })
     }
 
     fn success(&self) -> Cell {
@@ -261,7 +276,10 @@ fn against(peak: &Peak<'_, '_>, base: &Peak<'_, '_>) -> Cell {
     }
     let gpus = peak.hardware().gpus.zip(base.hardware().gpus);
     let (scale, reason) = match gpus {
-        Some((own, other)) if own != other => (ratio(other, own), PER_GPU.to_owned()),
+        _ if base.own.is_none() => (None, format!("{}: {}", base.name, base.reason())),
+        Some((own, other)) if own != other && peak.own.is_some() => {
+            (ratio(other, own), PER_GPU.to_owned())
+        }
         Some(_) | None => (Some(1.0), peak.reason()),
     };
     let own = of(peak.own_rate(), base.own_rate());

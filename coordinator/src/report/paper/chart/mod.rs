@@ -157,6 +157,7 @@ impl Panel {
             svg.grid(area.left, at, area.left + area.width, at);
             svg.text(area.left - 7.0, at + 4.0, Anchor::End, &scale::label(tick));
         }
+        let frame = |svg: &mut Svg| svg.frame(area.left, area.top, area.width, area.height);
         match &self.marks {
             Marks::Lines(lines) => {
                 let users = lines.iter().flat_map(|line| line.points.iter().map(|dot| dot.x));
@@ -167,11 +168,15 @@ impl Panel {
                     let below = area.top + area.height + 18.0;
                     svg.text(at, below, Anchor::Middle, &scale::label(tick));
                 }
+                // A mark on the edge of the plot lies upon its frame.
+                frame(svg);
                 marks::lines(svg, area, (&x, &y), lines);
             }
-            Marks::Bars(bars) => marks::bars(svg, area, &y, bars, legend),
+            Marks::Bars(bars) => {
+                marks::bars(svg, area, &y, bars, legend);
+                frame(svg);
+            }
         }
-        svg.frame(area.left, area.top, area.width, area.height);
         let middle = area.left + area.width / 2.0;
         svg.text(middle, area.top - 12.0, Anchor::Middle, &clipped(&self.title, NAME_MAX));
         svg.text(middle, area.top + area.height + 40.0, Anchor::Middle, &self.x);
