@@ -46,6 +46,8 @@ pub enum Value {
     },
     /// One value over another.
     Factor(f64),
+    /// Memory.
+    Gib(f64),
 }
 
 /// One cell.
@@ -98,6 +100,7 @@ impl Value {
                 format!("{sign}{number}%{gap}{test}")
             }
             Self::Factor(factor) => format!("{}×", fixed(*factor, 2)),
+            Self::Gib(gib) => format!("{} GiB", fixed(*gib, 1)),
         }
     }
 
@@ -113,7 +116,8 @@ impl Value {
             | Self::Mean { mean: value, half: None }
             | Self::Half(value)
             | Self::Seconds(value)
-            | Self::Factor(value) => six_digits(*value),
+            | Self::Factor(value)
+            | Self::Gib(value) => six_digits(*value),
             Self::Mean { mean, half: Some(half) } => {
                 format!("{} ± {}", six_digits(*mean), six_digits(*half))
             }
@@ -135,6 +139,7 @@ impl Value {
             Self::PerBillion(_) => "tok/s per B",
             Self::Rate(_) | Self::Mean { .. } | Self::Half(_) => "tok/s",
             Self::Seconds(_) => "s",
+            Self::Gib(_) => "GiB",
             Self::Success(_) | Self::Percent { .. } | Self::Change { .. } => "%",
         }
     }

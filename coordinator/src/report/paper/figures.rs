@@ -143,7 +143,7 @@ fn spread(study: &Study<'_>) -> Option<Chart> {
     };
     for kind in Kind::BOTH {
         let mut all = Vec::new();
-        for (name, curve) in rising(study, kind) {
+        for (subject, name, curve) in rising(study, kind) {
             let levels: Vec<_> = curve.points.iter().filter_map(restarts).collect();
             if levels.is_empty() {
                 continue;
@@ -154,7 +154,9 @@ fn spread(study: &Study<'_>) -> Option<Chart> {
                 y: level.paper.mean,
                 half: level.paper.ci95_half_width,
             });
-            let own = levels.iter().filter_map(|level| {
+            // Two servers under one name are no restarts of one.
+            let alike = subject.differs().is_none();
+            let own = levels.iter().filter(|_| alike).filter_map(|level| {
                 let spread = level.own.as_ref()?;
                 let half = value(spread.ci95_half_width);
                 Some(Dot { x: f64::from(level.users), y: spread.mean.value(), half })
@@ -171,15 +173,19 @@ fn spread(study: &Study<'_>) -> Option<Chart> {
     (!chart.panels.is_empty()).then_some(chart)
 }
 
+/// A model, what a series of its levels is called, and the levels.
+type Rising<'s, 'a> = (&'s Subject<'a>, String, &'s Curve<'a>);
+
 /// The levels of rising load, a series for each phase of each model: different phases ask for
 /// different work, and no line joins them.
-fn rising<'s, 'a>(study: &'s Study<'a>, kind: Kind) -> Vec<(String, &'s Curve<'a>)> {
+fn rising<'s, 'a>(study: &'s Study<'a>, kind: Kind) -> Vec<Rising<'s, 'a>> {
     let of = |subject: &'s Subject<'a>| {
         let phases = [Phase::Scaling, Phase::Saturation].into_iter();
         let curves = phases.flat_map(move |phase| subject.of_phase(phase, kind));
         curves.map(move |curve| {
             let phase = curve.phase.name();
-            (format!("{}, {phase} {}", subject.name, plain(&curve.work.shape(), CLIP)), curve)
+            let name = format!("{}, {phase} {}", subject.name, plain(&curve.work.shape(), CLIP));
+            (subject, name, curve)
         })
     };
     study.subjects.iter().flat_map(of).collect()
@@ -193,7 +199,7 @@ fn lines<'a>(
     of: impl Fn(&Seen<'a>) -> (Option<f64>, Option<f64>),
 ) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (name, curve) in rising(study, kind) {
+    for (_, name, curve) in rising(study, kind) {
         let series = legend.len();
         let dot = |x: f64, y: Option<f64>| Some(Dot { x, y: y?, half: None });
         let paper = curve.shown().filter_map(|(users, seen)| dot(f64::from(users), of(&seen).0));

@@ -71,11 +71,20 @@ impl Peak<'_, '_> {
         self.own.as_ref().and_then(Seen::own_total)
     }
 
-    /// What the campaign says that the model runs on.
-    pub(super) fn hardware(&self) -> Hardware {
+    /// The run of the peak.
+    fn run(&self) -> Option<&PaperRun> {
         let run = self.paper.or(self.own).map(|seen| seen.run);
-        let run = run.or_else(|| self.subject.runs.first().copied());
-        run.map_or_else(Hardware::default, |run| run.model.header.judging.hardware)
+        run.or_else(|| self.subject.runs.first().copied())
+    }
+
+    /// What the campaign says that the model runs on.
+    fn hardware(&self) -> Hardware {
+        self.run().map_or_else(Hardware::default, |run| run.model.header.judging.hardware)
+    }
+
+    fn stated(&self) -> Stated {
+        let run = self.run();
+        run.map_or_else(Stated::default, |run| Stated::of(&run.model.header.campaign_toml))
     }
 
     /// Both peaks for each thousand million active parameters, where those are stated.
@@ -240,8 +249,9 @@ pub(super) fn architectures(study: &Study<'_>, kind: Kind) -> Result<PaperTable,
             Some(billions) => Value::Word(format!("{}B", Value::Number(billions).shown())),
             None => Value::NotStated,
         };
+        let architecture = peak.stated().architecture.map(|text| Value::Word(plain(&text, CLIP)));
         vec![
-            Cell::plain(Value::NotStated),
+            Cell::plain(architecture.unwrap_or(Value::NotStated)),
             Cell::word(&peak.name),
             Cell::plain(active),
             peak.rate(),
@@ -319,9 +329,7 @@ pub(super) fn normalised(study: &Study<'_>, kind: Kind) -> Result<PaperTable, St
 pub(super) fn acceleration(study: &Study<'_>) -> Result<PaperTable, String> {
     let both = Kind::BOTH.map(|kind| peaks(study, kind));
     let row = |peak: &Peak<'_, '_>| {
-        let run = peak.paper.or(peak.own).map(|seen| seen.run);
-        let aiter = run.and_then(|run| Stated::of(&run.model.header.campaign_toml).aiter);
-        let aiter = match aiter {
+        let aiter = match peak.stated().aiter {
             Some(true) => Value::Word("Enabled".to_owned()),
             Some(false) => Value::Word("Disabled".to_owned()),
             None => Value::NotStated,

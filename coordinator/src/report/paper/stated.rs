@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// The variable that turns AITER on or off (the paper, section 4.3).
-const AITER: &str = "VLLM_ROCM_USE_AITER=";
+const AITER: &str = "VLLM_ROCM_USE_AITER";
 
 /// What requests of a workload ask for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +23,19 @@ pub(super) struct Work {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Stated {
     works: BTreeMap<String, Work>,
-    /// Whether the command that restarts the server turns AITER on.
+    /// Whether AITER is on, by the environment of the launch or the command that restarts the
+    /// server.
     pub(super) aiter: Option<bool>,
+    /// Kind of model and of its attention, as far as they are stated.
+    pub(super) architecture: Option<String>,
+    /// Precision of the weights.
+    pub(super) precision: Option<String>,
+    /// Stored parameters in billions.
+    pub(super) params_b: Option<f64>,
+    /// Bytes that each takes.
+    pub(super) bytes_per_param: Option<f64>,
+    /// GPUs that each layer is spread over.
+    pub(super) tensor_parallel: Option<f64>,
 }
 
 impl Stated {
@@ -44,9 +55,23 @@ impl Stated {
             (name.clone(), work)
         });
         let restart = campaign.get("server").and_then(|server| server.get("restart"));
+        let restart = restart.and_then(Value::as_array).and_then(|words| aiter(words));
+        let serving = |key: &str| campaign.get("serving").and_then(|serving| serving.get(key));
+        let number = |key: &str| serving(key).and_then(number);
+        let text = |key: &str| serving(key).and_then(Value::as_str).map(str::to_owned);
+        let variable = serving("env").and_then(|env| env.get(AITER)).and_then(Value::as_str);
+        let moe = serving("moe").and_then(Value::as_bool);
+        let parts =
+            [moe.map(|moe| if moe { "MoE" } else { "Dense" }.to_owned()), text("attention")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
         Self {
             works: works.collect(),
-            aiter: restart.and_then(Value::as_array).and_then(|words| aiter(words)),
+            aiter: variable.and_then(switch).or(restart),
+            architecture: (!parts.is_empty()).then(|| parts.join(" + ")),
+            precision: text("precision").or_else(|| text("quantization")),
+            params_b: number("params_b"),
+            bytes_per_param: number("bytes_per_param"),
+            tensor_parallel: number("tensor_parallel"),
         }
     }
 
@@ -89,12 +114,22 @@ impl Work {
 fn aiter(words: &[Value]) -> Option<bool> {
     let words = words.iter().filter_map(Value::as_str);
     let values = words.flat_map(|word| word.split(AITER).skip(1));
-    let value = values.last()?;
+    switch(values.last()?.strip_prefix('=')?)
+}
+
+/// What a variable is set to.
+fn switch(value: &str) -> Option<bool> {
     match value.trim_start_matches(['"', '\'']).chars().next()? {
         '0' => Some(false),
         '1' => Some(true),
         _ => None,
     }
+}
+
+/// A number above 0, whole or not.
+fn number(value: &Value) -> Option<f64> {
+    let number = value.as_float().or_else(|| Some(value.as_integer()? as f64))?;
+    (number.is_finite() && number > 0.0).then_some(number)
 }
 
 #[cfg(test)]
@@ -116,7 +151,25 @@ mod tests {
         assert_eq!(stated.aiter, Some(true));
         let off = "[server]\nrestart = [\"VLLM_ROCM_USE_AITER='0'\"]";
         assert_eq!(Stated::of(off).aiter, Some(false));
-        for nothing in ["", "server = 1", "workloads = []", "not toml", "[server]\nrestart = [1]"] {
+        let serving = "[serving]\nmoe = true\nattention = \"MLA\"\nquantization = \"fp8\"\n\
+                       params_b = 685\nbytes_per_param = 1.02\ntensor_parallel = 8\n\
+                       env = { VLLM_ROCM_USE_AITER = \"1\", VLLM_ROCM_USE_AITER_MLA = \"0\" }";
+        let stated = Stated::of(serving);
+        assert_eq!(stated.architecture.as_deref(), Some("MoE + MLA"));
+        assert_eq!(stated.precision.as_deref(), Some("fp8"));
+        assert_eq!((stated.params_b, stated.tensor_parallel), (Some(685.0), Some(8.0)));
+        assert_eq!(stated.aiter, Some(true));
+        let dense = Stated::of("[serving]\nmoe = false\nparams_b = -1");
+        assert_eq!(dense.architecture.as_deref(), Some("Dense"));
+        assert_eq!(dense.params_b, None);
+        for nothing in [
+            "",
+            "serving = 1",
+            "server = 1",
+            "workloads = []",
+            "not toml",
+            "[server]\nrestart = [1]",
+        ] {
             assert_eq!(Stated::of(nothing), Stated::default(), "{nothing}");
         }
     }

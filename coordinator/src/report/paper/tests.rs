@@ -95,8 +95,12 @@ const TEXT: &str = "[workloads.scaling]\ninput_tokens = 500\noutput_tokens = 200
                     [workloads.saturation]\ninput_tokens = 500\noutput_tokens = 100\n";
 const VISION: &str = "[workloads.scaling]\ninput_tokens = 100\noutput_tokens = 200\n\
                       images = { count = 1 }\n[workloads.saturation]\ninput_tokens = 100\n\
-                      output_tokens = 200\nimages = { count = 1 }\n\
-                      [server]\nrestart = [\"serve\", \"VLLM_ROCM_USE_AITER=0\"]\n";
+                      output_tokens = 200\nimages = { count = 1 }\n";
+const QWEN: &str = "[server]\nrestart = [\"serve\", \"VLLM_ROCM_USE_AITER=1\"]\n\
+                    [serving]\nmoe = true\nattention = \"GQA\"\n";
+const KIMI: &str = "[serving]\nmoe = true\nattention = \"MLA\"\nprecision = \"INT4 QAT\"\n\
+                    params_b = 1000\nbytes_per_param = 0.56\ntensor_parallel = 4\n\
+                    env = { VLLM_ROCM_USE_AITER = \"0\" }\n";
 
 /// What the paper printed of one model, as rows that floodmark judges.
 fn printed(model: &str, toml: &str, files: [&str; 2], hardware: (f64, f64)) -> PaperRun {
@@ -138,8 +142,13 @@ fn the_paper() -> Vec<PaperRun> {
     vec![
         printed("Llama-3.1-405B", TEXT, ["t15-llama", "t22-llama"], (8.0, 405.0)),
         printed("DeepSeek V3.2", TEXT, ["t16-deepseek", "t22-deepseek"], (8.0, 37.0)),
-        printed("Kimi-K2.5", VISION, ["t17-kimi", "t23-kimi"], (4.0, 32.0)),
-        printed("Qwen3-VL-235B", VISION, ["t14-qwen3", "t23-qwen3"], (8.0, 22.0)),
+        printed("Kimi-K2.5", &(VISION.to_owned() + KIMI), ["t17-kimi", "t23-kimi"], (4.0, 32.0)),
+        printed(
+            "Qwen3-VL-235B",
+            &(VISION.to_owned() + QWEN),
+            ["t14-qwen3", "t23-qwen3"],
+            (8.0, 22.0),
+        ),
     ]
 }
 
