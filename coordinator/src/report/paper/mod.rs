@@ -154,6 +154,11 @@ fn notes(runs: &[PaperRun], study: &Study<'_>) -> Vec<String> {
     }
     for run in runs {
         let name = plain(&run.name, CLIP);
+        if run.model.levels.iter().any(|level| level.arm.is_some()) {
+            notes.push(format!(
+                "{name}: an ablation; its levels are those of two servers, and in table 26 only"
+            ));
+        }
         if run.model.exit_code.is_none() {
             notes.push(format!("{name}: {}", plain(&run.model.ended_because, CLIP)));
         }

@@ -386,7 +386,9 @@ fn an_ablation_as_text() {
     let until = text[from..].find("\n\n").unwrap();
     insta::assert_snapshot!(&text[from..from + until]);
     // Its levels are those of two servers, and in no other table.
-    assert_eq!(PaperReport::of(&[ablation()]).tables.len(), 1);
+    let report = PaperReport::of(&[ablation()]);
+    assert_eq!(report.tables.len(), 1);
+    assert!(report.notes[0].ends_with("in table 26 only"), "{:?}", report.notes);
 }
 
 #[test]
