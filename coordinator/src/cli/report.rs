@@ -1,5 +1,7 @@
 //! `floodmark report`.
 
+mod paper;
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -16,9 +18,23 @@ use crate::store::Store;
 
 #[derive(Args)]
 pub(super) struct ReportArgs {
-    /// Result directory of a run, finished or not
-    #[arg(required_unless_present = "import", conflicts_with = "import")]
-    dir: Option<PathBuf>,
+    /// Result directory of a run, finished or not; several only with --paper
+    #[arg(
+        value_name = "DIR",
+        required_unless_present = "import",
+        conflicts_with = "import",
+        num_args = 1..
+    )]
+    dirs: Vec<PathBuf>,
+    /// Print tables 12 to 28 of the report that floodmark grew out of (arXiv 2603.10031), by its
+    /// rules, with floodmark's own values where they differ. Give a directory for each model;
+    /// several of one model and workload are restarts of its server
+    #[arg(long, conflicts_with = "import")]
+    paper: bool,
+    /// With --paper: also draw figures 1 to 4 as figure-1.svg to figure-4.svg in this directory,
+    /// which is made if need be
+    #[arg(long, value_name = "OUTDIR", requires = "paper")]
+    figures: Option<PathBuf>,
     /// Judge a table that was measured elsewhere: one in floodmark's table format, or results of
     /// vLLM's bench serve, one for each level
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -32,27 +48,54 @@ pub(super) struct ReportArgs {
 enum Format {
     /// For people
     Text,
-    /// For programs: the content of summary.json, or the judged table
+    /// For programs: the content of summary.json, or the judged table; not with --paper
     Json,
+    /// With --paper: tables as Markdown
+    Markdown,
+    /// With --paper: one line for each cell
+    Csv,
 }
 
 pub(super) fn run(args: &ReportArgs) -> Result<Done, Failure> {
-    let Some(dir) = &args.dir else {
-        return import(&args.import, args.format);
+    if args.paper {
+        return paper::run(args);
+    }
+    let whole = match args.format {
+        Format::Text => Whole::Text,
+        Format::Json => Whole::Json,
+        Format::Markdown | Format::Csv => {
+            return Err(Failure::usage("--format markdown and csv are for --paper"));
+        }
     };
-    let model = load(dir)?;
-    Ok(Done::text(match args.format {
-        Format::Text => report::text(&model, dir),
-        Format::Json => report::summary_json(&model),
-    }))
+    match args.dirs.as_slice() {
+        [] => import(&args.import, whole),
+        [dir] => {
+            let model = load(dir)?;
+            Ok(Done::text(match whole {
+                Whole::Text => report::text(&model, dir),
+                Whole::Json => report::summary_json(&model),
+            }))
+        }
+        [_, _, ..] => Err(Failure::usage(
+            "several result directories make one report with --paper only; floodmark compare \
+             compares them",
+        )),
+    }
 }
 
-fn import(files: &[PathBuf], format: Format) -> Result<Done, Failure> {
+/// How a whole report is printed.
+#[derive(Clone, Copy)]
+enum Whole {
+    Text,
+    Json,
+}
+
+fn import(files: &[PathBuf], format: Whole) -> Result<Done, Failure> {
     let table = read_table(files).map_err(Failure::usage)?;
     let judgements = imported::judge(&table.levels, table.baseline);
     Ok(Done::text(match format {
-        Format::Text => report::imported_text(&table, &judgements),
-        Format::Json => report::imported_json(&table, &judgements),
+        Whole::Text => report::imported_text(&table, &judgements),
+        Whole::Json => report::imported_json(&table, &judgements),
     }))
 }
 
@@ -131,6 +174,14 @@ mod tests {
         assert!(line(&["--import"]).is_err());
         assert!(line(&["results", "--import", "a.json"]).is_err());
         assert!(line(&["results"]).is_ok());
+        assert!(line(&["results", "--figures", "out"]).is_err());
+        assert!(line(&["--import", "a.json", "--paper"]).is_err());
+        for words in
+            [&["one", "two"][..], &["one", "--format", "csv"], &["one", "--format", "markdown"]]
+        {
+            let Err(failure) = run(&line(words).unwrap().args) else { panic!("{words:?}") };
+            assert!(failure.exit == Exit::Usage && failure.text.contains("--paper"), "{words:?}");
+        }
         let files = line(&["--format", "json", "--import", "a.json", "b.json"]).unwrap().args;
         assert_eq!(files.import.len(), 2);
     }

@@ -9,6 +9,7 @@ mod compared;
 mod imported;
 mod level;
 mod model;
+mod paper;
 mod plain;
 mod proof;
 mod repeats;
@@ -28,6 +29,10 @@ pub use model::{
     AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,
     LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real,
     ReportModel, Requests, Sketch, TargetIdentity, TokenSource, TokenSums, Window, WithFailures,
+};
+pub use paper::{
+    Cell, Column, Figure, LeftOut as PaperLeftOut, Own, PaperReport, PaperRun, PaperTable, Value,
+    figures, paper_csv, paper_markdown, paper_text,
 };
 pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
