@@ -266,7 +266,6 @@ mod tests {
             // Six standard errors of both means, and half of what rounding may add.
             let error = 6.0 * (var / 2_000.0).sqrt() * 1.1 + 0.5;
             prop_assert!((mean - length.mean()).abs() <= error, "{mean} {}", length.mean());
-            prop_assert!((var.sqrt() - length.sd()).abs() <= 0.2 * length.sd() + 0.5);
         }
     }
 
@@ -291,6 +290,20 @@ mod tests {
             let share = uniform.iter().filter(|v| **v == f64::from(value)).count() as f64 / 4e4;
             assert!((share - 0.25).abs() < 0.01, "{value}: {share}");
         }
+    }
+
+    #[test]
+    fn deviations_are_those_of_the_laws() {
+        let wide = Bounds { least: 1, most: 1_000_000 };
+        let normal = Length::Normal { mean: 1_000, sd: 100, bounds: wide };
+        assert!((normal.sd() - 100.0).abs() < 3.0, "{}", normal.sd());
+        // Of a die.
+        let uniform = Length::Uniform { least: 1, most: 6 };
+        assert!((uniform.sd() - (35.0f64 / 12.0).sqrt()).abs() < 1e-12);
+        assert_eq!(Length::Values(vec![2, 4, 4, 4, 5, 5, 7, 9]).sd(), 2.0);
+        assert_eq!(Length::Fixed(9).sd(), 0.0);
+        let cut = Length::Normal { mean: 1_000, sd: 100, bounds: Bounds { least: 7, most: 7 } };
+        assert_eq!((cut.mean(), cut.sd()), (7.0, 0.0));
     }
 
     #[test]
