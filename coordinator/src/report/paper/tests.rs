@@ -345,8 +345,8 @@ fn seen(users: u32, rate: f64) -> Observed {
         requests: Some(100),
         work: Workload {
             name: workload,
-            input_tokens: 2048,
-            output_tokens: 512,
+            input_tokens: 2048.into(),
+            output_tokens: 512.into(),
             forced_length: true,
             cache: CacheMode::Cold,
         },
