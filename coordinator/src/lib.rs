@@ -10,6 +10,7 @@
 //! | [`window`] | when a level's window begins and ends, a pure value |
 //! | [`driver`] | the one loop that feeds it |
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
+//! | [`serving`], [`lint`] | what serves the model, as it is stated, and what is known to be wrong with that |
 //! | [`store`], [`record`] | what is kept of a run |
 //! | [`decide`] | what follows when a plan has no more levels |
 //! | [`search`] | which load to run next, to find where a server saturates |
@@ -32,6 +33,7 @@ pub mod exit;
 pub mod fleet;
 pub mod import;
 pub mod launch;
+pub mod lint;
 pub mod machine;
 mod measure;
 pub mod merge;
@@ -40,6 +42,7 @@ pub mod plan;
 pub mod record;
 pub mod report;
 pub mod search;
+pub mod serving;
 pub mod stats;
 pub mod store;
 pub mod target;

@@ -15,6 +15,7 @@ mod repeats;
 mod saturation;
 mod searched;
 mod server_history;
+mod serving;
 mod summary;
 mod text;
 
@@ -29,10 +30,12 @@ pub use model::{
     LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real,
     ReportModel, Requests, Sketch, TargetIdentity, TokenSource, TokenSums, Window, WithFailures,
 };
+pub(crate) use plain::wrap;
 pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub use saturation::{Capacity, RateMax, Saturation, Usl};
 pub(crate) use searched::{Next, Searched};
+pub use serving::{Fact, Memory, ServingReport};
 pub use summary::summary_json;
 pub use text::text;
 

@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod load;
 mod schema;
+mod serving;
 mod states;
 mod words;
 
@@ -24,7 +25,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::plan::Arm;
 use crate::record::{
-    AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, UnixMs,
+    AgentRecord, FactRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, UnixMs,
 };
 
 pub use error::StoreError;
@@ -83,10 +84,11 @@ impl Store {
             Ok(db)
         });
         let db = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
-        let mut store = Self { db, path, schema: Schema::Three, ended: false };
+        let mut store = Self { db, path, schema: Schema::Four, ended: false };
         store.write("the run's header", |tx| {
             schema::create(tx)?;
-            put_header(tx, header)
+            put_header(tx, header)?;
+            serving::put_stated(tx, &header.serving)
         })?;
         write_whole(&dir.join(CAMPAIGN_FILE), header.campaign_toml.as_bytes())?;
         Ok(store)
@@ -149,6 +151,11 @@ impl Store {
                        VALUES (?1, ?2, ?3, ?4)";
             exactly_one(tx.execute(sql, params![asked, ordinal, record.at.0, identity])?)
         })
+    }
+
+    /// Stores what commands told of the server, all or none.
+    pub fn put_facts(&mut self, facts: &[FactRecord]) -> Result<(), StoreError> {
+        self.write("facts of the server", |tx| serving::put_facts(tx, facts))
     }
 
     /// Stores inputs of the state machine, all or none.
