@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`cli`] | commands, arguments, exit codes |
 //! | [`campaign`], [`plan`] | what to do: file and flags to levels |
+//! | [`presets`] | campaign files to begin with |
 //! | [`launch`], [`target`] | a run from its first look at the fleet to its stored end |
 //! | [`machine`] | the phase state machine, a pure value |
 //! | [`window`] | when a level's window begins and ends, a pure value |
@@ -39,6 +40,7 @@ mod measure;
 pub mod merge;
 pub mod pki;
 pub mod plan;
+pub mod presets;
 pub mod record;
 pub mod report;
 pub mod search;
