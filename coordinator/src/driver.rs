@@ -451,11 +451,12 @@ impl<'a> Driver<'a> {
                 Command::Finish { outcome, exit_code, because } => {
                     let end = RunEnd { outcome, exit_code, because, finished_at: wall_now() };
                     self.end = Some(end);
-                    let Setup { target, api_key, server, .. } = &*self.setup;
                     // A calibration has no target to ask.
                     if self.machine.plan().measured().next().is_some() {
-                        let (target, api_key) = (target.clone(), api_key.clone());
-                        self.job = Some(Job::left(target, api_key, server));
+                        if !self.setup.server.facts.is_empty() {
+                            self.ui.say("asking for facts of the server once more");
+                        }
+                        self.job = Some(Job::left(self.setup));
                     }
                 }
             }

@@ -81,18 +81,22 @@ pub async fn launch(
     let api_key = campaign.api_key.as_ref().map(read_key).transpose()?;
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
-    let mut waiting = false;
-    let question = Question::of(&target, &campaign.server);
-    let ready = ready::wait(&question, api_key.as_ref(), campaign.ready_timeout, clock, |why| {
-        if !std::mem::replace(&mut waiting, true) {
-            ui.say(&format!("waiting for {}: {why}", target.base_url));
-        }
-    });
     let known = async {
-        ready.await?;
-        let identity = Identity::ask(&target, api_key.as_ref()).await;
+        let mut waiting = false;
+        let question = Question::of(&target, &campaign.server);
+        let key = api_key.as_ref();
+        ready::wait(&question, key, campaign.ready_timeout, clock, |why| {
+            if !std::mem::replace(&mut waiting, true) {
+                ui.say(&format!("waiting for {}: {why}", target.base_url));
+            }
+        })
+        .await?;
+        let identity = Identity::ask(&target, key).await;
         let ServerPlan { facts, hook_timeout, .. } = &campaign.server;
-        let facts = facts::ask(facts, *hook_timeout, api_key.as_ref()).await;
+        if !facts.is_empty() {
+            ui.say("asking for facts of the server");
+        }
+        let facts = facts::ask(facts, *hook_timeout, key).await;
         Ok::<_, NotReady>((identity, FactRecord::all(facts, Asked::Began, wall_now())))
     };
     let (identity, facts) = tokio::select! {

@@ -155,6 +155,18 @@ impl Serving {
         "env",
     ];
 
+    /// Keys that a flag states as well, by its names in vLLM.
+    pub(crate) const FLAGS: [(&str, &[&str]); 8] = [
+        ("block_size", &["block-size"]),
+        ("tensor_parallel", &["tensor-parallel-size", "tp"]),
+        ("max_num_seqs", &["max-num-seqs"]),
+        ("max_num_batched_tokens", &["max-num-batched-tokens"]),
+        ("max_model_len", &["max-model-len"]),
+        ("kv_cache_dtype", &["kv-cache-dtype"]),
+        ("kv_offload", &["kv-offloading-backend"]),
+        ("quantization", &["quantization", "q"]),
+    ];
+
     /// What is stated, by key.
     pub fn entries(&self) -> BTreeMap<String, serde_json::Value> {
         let all = match serde_json::to_value(self) {
@@ -174,8 +186,15 @@ impl Serving {
     /// What a report must state and nobody stated, nor found out: `found` says what was.
     pub fn not_stated(&self, found: impl Fn(&str) -> bool) -> Vec<&'static str> {
         let stated = self.entries();
-        let lacks = |key: &&str| !stated.contains_key(*key) && !found(key);
+        let lacks =
+            |key: &&str| !stated.contains_key(*key) && self.by_flag(key).is_none() && !found(key);
         Self::ASKED.into_iter().filter(lacks).collect()
+    }
+
+    /// The flag that states the same as `key`, and its value.
+    pub(crate) fn by_flag(&self, key: &str) -> Option<(&'static str, &str)> {
+        let (_, names) = Self::FLAGS.into_iter().find(|(known, _)| *known == key)?;
+        names.iter().find_map(|name| Some((*name, self.flag(name)?)))
     }
 
     /// The value of a flag: `--name value` or `--name=value`, in one word or in two.
@@ -286,6 +305,9 @@ mod tests {
         assert!(Serving::ASKED.iter().all(|key| Serving::KEYS.contains(key)));
         let lacking = serving.not_stated(|key| key == "engine_version");
         assert_eq!(lacking.len(), Serving::ASKED.len() - 4);
+        let flags = Some(vec!["--max-model-len 32768".to_owned(), "-tp 8".to_owned()]);
+        let by_flags = Serving { flags, ..serving }.not_stated(|_| false);
+        assert!(["max_model_len", "tensor_parallel"].iter().all(|key| !by_flags.contains(key)));
         assert!(!lacking.contains(&"sut") && !lacking.contains(&"engine_version"));
     }
 }

@@ -6,10 +6,8 @@ use std::path::Path;
 use std::pin::Pin;
 
 use common::ids::{LevelId, Name};
-use common::target::Target;
-use secrecy::SecretString;
 
-use crate::campaign::ServerPlan;
+use super::Setup;
 use crate::clock::Clock;
 use crate::plan::{Arm, Preparation};
 use crate::report::ReportModel;
@@ -98,8 +96,10 @@ impl Job {
     }
 
     /// Asks once more what the server is.
-    pub(super) fn left(target: Target, api_key: Option<SecretString>, plan: &ServerPlan) -> Self {
-        let (facts, timeout) = (plan.facts.clone(), plan.hook_timeout);
+    pub(super) fn left(setup: &Setup) -> Self {
+        let Setup { target, api_key, server, .. } = setup;
+        let (target, api_key) = (target.clone(), api_key.clone());
+        let (facts, timeout) = (server.facts.clone(), server.hook_timeout);
         Self::new(async move {
             let key = api_key.as_ref();
             let identity = Identity::ask(&target, key).await;

@@ -38,27 +38,15 @@ pub(super) enum Switch {
     Unknown,
 }
 
-/// Flags that state the same as a key, by the names of vLLM.
-pub(super) const FLAGS: [(&str, &[&str]); 8] = [
-    ("block_size", &["block-size"]),
-    ("tensor_parallel", &["tensor-parallel-size", "tp"]),
-    ("max_num_seqs", &["max-num-seqs"]),
-    ("max_num_batched_tokens", &["max-num-batched-tokens"]),
-    ("max_model_len", &["max-model-len"]),
-    ("kv_cache_dtype", &["kv-cache-dtype"]),
-    ("kv_offload", &["kv-offloading-backend"]),
-    ("quantization", &["quantization", "q"]),
-];
-
 impl<'a> Config<'a> {
     /// The configuration in `facts`; a key wins over a flag.
     pub(super) fn of(facts: &Facts<'a>) -> Self {
         let Facts { serving, gpus, offered, weight_memory_gib } = *facts;
         let number = |key: &str, stated: Option<u64>| {
-            stated.or_else(|| by_flag(serving, key)?.1.parse().ok())
+            stated.or_else(|| serving.by_flag(key)?.1.parse().ok())
         };
         let word = |key: &str, stated: &'a Option<String>| {
-            stated.as_deref().or_else(|| Some(by_flag(serving, key)?.1))
+            stated.as_deref().or_else(|| Some(serving.by_flag(key)?.1))
         };
         Self {
             serving,
@@ -119,10 +107,4 @@ impl Platform {
             (false, _) | (_, false) => Self::Other,
         }
     }
-}
-
-/// The flag that states the same as `key`, and its value.
-pub(super) fn by_flag<'a>(serving: &'a Serving, key: &str) -> Option<(&'static str, &'a str)> {
-    let (_, names) = FLAGS.iter().find(|(known, _)| *known == key)?;
-    names.iter().find_map(|name| Some((*name, serving.flag(name)?)))
 }

@@ -1,8 +1,9 @@
 //! The rules, each a pure function of a configuration. A new one is an entry of [`RULES`].
 
-use super::config::{Config, FLAGS, Platform, Switch, by_flag};
+use super::config::{Config, Platform, Switch};
 use super::memory::{RATIO_MAX, RATIO_MIN, WeightMemory};
 use super::{Broken, Rule};
+use crate::serving::Serving;
 
 /// Heads on a GPU that AITER's MLA kernels take.
 const MLA_HEADS: [u64; 2] = [16, 128];
@@ -227,10 +228,10 @@ fn gpu_count(config: &Config<'_>) -> Option<Broken> {
 
 fn stated_twice(config: &Config<'_>) -> Option<Broken> {
     let stated = config.serving.entries();
-    let differ = FLAGS.iter().find_map(|(key, _)| {
+    let differ = Serving::FLAGS.iter().find_map(|(key, _)| {
         let stated = stated.get(*key)?;
         let stated = stated.as_str().map_or_else(|| stated.to_string(), str::to_owned);
-        let (flag, value) = by_flag(config.serving, key)?;
+        let (flag, value) = config.serving.by_flag(key)?;
         (value != stated).then(|| format!("{key} is stated as {stated}, and --{flag} says {value}"))
     });
     Some(Broken { what: differ?, todo: "state what the server runs with" })

@@ -119,7 +119,7 @@ impl Told {
                 None => {
                     let bytes = out.len() + err.len();
                     let pattern = fit(pattern.as_str(), secret, VALUE_CHARS_MAX);
-                    let why = format!("nothing in the {bytes} bytes printed matches {pattern}");
+                    let why = format!("nothing in the {bytes} bytes printed matches {pattern:?}");
                     Self::NotKnown(why)
                 }
             },
@@ -181,7 +181,7 @@ mod tests {
         let unknown = |text: &str| Told::NotKnown(text.to_owned());
         assert_eq!(told("echo took 112.0 GiB >&2", number, ""), value("112.0"));
         assert_eq!(told("true", number, ""), unknown("the command printed nothing"));
-        let nothing = "nothing in the 6 bytes printed matches took ([0-9.]+) GiB";
+        let nothing = "nothing in the 6 bytes printed matches \"took ([0-9.]+) GiB\"";
         assert_eq!(told("echo hello", number, ""), unknown(nothing));
         let failed = "sh -c echo no route; exit 255: exit status: 255; it printed: no route";
         assert_eq!(told("echo no route; exit 255", number, ""), unknown(failed));
