@@ -227,6 +227,14 @@ pub(crate) fn is_secret_variable(name: &str) -> bool {
     ["KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL"].iter().any(|word| name.contains(word))
 }
 
+/// Whether a text holds a URL with a name or password in it.
+pub(crate) fn holds_user_info(text: &str) -> bool {
+    text.split("://").skip(1).any(|after| {
+        let authority = after.split(['/', '?', '#', ' ', ',', '"']).next().unwrap_or_default();
+        authority.contains('@')
+    })
+}
+
 /// Whether a flag's value may be a secret, whichever of its words is one.
 pub(crate) fn is_secret_flag(flag: &str) -> bool {
     flag.split_whitespace().any(|word| {
@@ -271,6 +279,8 @@ mod tests {
         ] {
             assert!(!is_secret_flag(open), "{open}");
         }
+        assert!(holds_user_info("--otlp http://a:b@h:4317/x") && holds_user_info("x,https://a@h"));
+        assert!(!holds_user_info("http://h/a@b") && !holds_user_info("image@sha256:1"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::raw::{Collector, Value};
 use super::read::{Field, Section};
-use crate::serving::{Serving, Sut, is_secret_flag, is_secret_variable};
+use crate::serving::{Serving, Sut, holds_user_info, is_secret_flag, is_secret_variable};
 
 /// Bytes of a stated text.
 const TEXT_BYTES_MAX: usize = 512;
@@ -100,6 +100,13 @@ fn read<T>(
 }
 
 fn read_text(field: &Field<'_>, c: &mut Collector<'_>) -> Option<String> {
+    if let Value::Text(text) = &field.node.value
+        && holds_user_info(text)
+    {
+        let what = "holds a URL with a name or password in it, and what is stated here is stored \
+                    with the result: leave that out";
+        return field.refuse_unseen(c, what);
+    }
     field.line(TEXT_BYTES_MAX, c).map(str::to_owned)
 }
 
@@ -128,7 +135,7 @@ fn read_flags(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Vec<String>> {
         let Value::Text(flag) = &item.node.value else {
             return item.refuse_unseen(c, "must be a string, such as \"--block-size 1\"");
         };
-        if is_secret_flag(flag) {
+        if is_secret_flag(flag) || holds_user_info(flag) {
             let what = "its value may be a secret, and what is stated here is stored with the \
                         result: leave this flag out";
             return item.refuse_unseen(c, what);

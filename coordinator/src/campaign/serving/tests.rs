@@ -60,18 +60,21 @@ fn what_may_be_a_secret_is_refused_and_not_repeated() {
     let text = r#"
 [serving]
 flags = ["--api-key sk-hidden", "--max-num-batched-tokens 8192", ["hidden"]]
-env = { OPENAI_API_KEY = "hidden", "A B" = "hidden", OTHER = ["hidden"] }
+between = "http://me:hidden@proxy"
+env = { OPENAI_API_KEY = "hidden", "A B" = "hidden", OTHER = ["hidden"], P = "http://hidden@h" }
 "#;
     let told = read_with(text, &overlay).unwrap_err().to_string();
     assert!(!told.contains("hidden"), "{told}");
     insta::assert_snapshot!(told, @r#"
         c.toml:12:10: serving.flags.0: its value may be a secret, and what is stated here is stored with the result: leave this flag out
         c.toml:12:66: serving.flags.2: must be a string, such as "--block-size 1"
-        c.toml:13:26: serving.env.OPENAI_API_KEY: a variable of this name may hold a secret, and what is stated here is stored with the result: leave it out
-        c.toml:13:44: serving.env."A B": must be the name of an environment variable
-        c.toml:13:62: serving.env.OTHER: must be a string, not a list
+        c.toml:13:11: serving.between: holds a URL with a name or password in it, and what is stated here is stored with the result: leave that out
+        c.toml:14:26: serving.env.OPENAI_API_KEY: a variable of this name may hold a secret, and what is stated here is stored with the result: leave it out
+        c.toml:14:44: serving.env."A B": must be the name of an environment variable
+        c.toml:14:62: serving.env.OTHER: must be a string, not a list
+        c.toml:14:78: serving.env.P: holds a URL with a name or password in it, and what is stated here is stored with the result: leave that out
         --set serving.env.HF_TOKEN: serving.env.HF_TOKEN: a variable of this name may hold a secret, and what is stated here is stored with the result: leave it out
-        6 problems
+        8 problems
         "#);
 }
 
