@@ -34,7 +34,8 @@ use crate::fleet::{Fleet, Heard};
 use crate::machine::{AgentIx, Command, Event, Limits, Machine};
 use crate::plan::{self, Plan, PlannedLevel, Preparation};
 use crate::record::{
-    AgentRecord, Asked, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunOutcome, ShareRecord,
+    AgentRecord, Asked, FactRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunOutcome,
+    ShareRecord,
 };
 use crate::store::{Store, StoreError, StoredInput};
 use crate::target::identity::Identity;
@@ -65,6 +66,8 @@ pub struct Setup {
     pub server: ServerPlan,
     /// What the server said it is when the run began.
     pub identity: Identity,
+    /// What commands told of it then.
+    pub facts: Vec<FactRecord>,
     /// What a request must meet to be good.
     pub slo: Slo,
     /// The levels known from the start.
@@ -307,9 +310,10 @@ impl<'a> Driver<'a> {
                 self.view.planned += u32::try_from(levels.len()).unwrap_or(0);
                 Some(Event::Decided { levels, because })
             }
-            JobDone::Left(identity) => {
-                let asked = Asked::Ended;
-                self.store.put_identity(&IdentityRecord { asked, at: wall_now(), identity })?;
+            JobDone::Left { identity, facts } => {
+                let (asked, at) = (Asked::Ended, wall_now());
+                self.store.put_identity(&IdentityRecord { asked, at, identity })?;
+                self.store.put_facts(&FactRecord::all(facts, asked, at))?;
                 None
             }
         })
@@ -447,10 +451,12 @@ impl<'a> Driver<'a> {
                 Command::Finish { outcome, exit_code, because } => {
                     let end = RunEnd { outcome, exit_code, because, finished_at: wall_now() };
                     self.end = Some(end);
-                    let Setup { target, api_key, .. } = &*self.setup;
                     // A calibration has no target to ask.
                     if self.machine.plan().measured().next().is_some() {
-                        self.job = Some(Job::left(target.clone(), api_key.clone()));
+                        if !self.setup.server.facts.is_empty() {
+                            self.ui.say("asking for facts of the server once more");
+                        }
+                        self.job = Some(Job::left(self.setup));
                     }
                 }
             }

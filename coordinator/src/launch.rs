@@ -20,8 +20,10 @@ use crate::exit::Exit;
 use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
 use crate::plan::proof::{self, Ask};
-use crate::record::{Asked, IdentityRecord, RunEnd, RunHeader};
+use crate::record::{Asked, FactRecord, IdentityRecord, RunEnd, RunHeader};
+use crate::serving::Serving;
 use crate::store::{Store, StoreError};
+use crate::target::facts;
 use crate::target::identity::Identity;
 use crate::target::ready::{self, NotReady, Question};
 use crate::ui::Plain;
@@ -87,31 +89,52 @@ pub async fn launch(
     campaign.target.authorities = authorities.map_err(LaunchError::Authorities)?;
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
-    let mut waiting = false;
-    let question = Question::of(&target, &campaign.server);
-    let ready = ready::wait(&question, api_key.as_ref(), campaign.ready_timeout, clock, |why| {
-        if !std::mem::replace(&mut waiting, true) {
-            ui.say(&format!("waiting for {}: {why}", target.base_url));
+    let known = async {
+        let mut waiting = false;
+        let question = Question::of(&target, &campaign.server);
+        let key = api_key.as_ref();
+        ready::wait(&question, key, campaign.ready_timeout, clock, |why| {
+            if !std::mem::replace(&mut waiting, true) {
+                ui.say(&format!("waiting for {}: {why}", target.base_url));
+            }
+        })
+        .await?;
+        let identity = Identity::ask(&target, key).await;
+        let ServerPlan { facts, hook_timeout, .. } = &campaign.server;
+        if !facts.is_empty() {
+            ui.say("asking for facts of the server");
         }
-    });
-    tokio::select! {
-        ready = ready => ready?,
+        let facts = facts::ask(facts, *hook_timeout, key).await;
+        Ok::<_, NotReady>((identity, FactRecord::all(facts, Asked::Began, wall_now())))
+    };
+    let (identity, facts) = tokio::select! {
+        known = known => known?,
         Some(()) = interrupts.recv() => {
             let because = "interrupted before anything was sent".to_owned();
             let exit_code = Exit::Interrupted.code();
             let outcome = crate::record::RunOutcome::Stopped;
             return Ok(RunEnd { outcome, exit_code, because, finished_at: wall_now() });
         }
-    }
+    };
     let plan = Plan::of(&campaign);
     let header = header(run, &campaign, &plan);
-    let identity = Identity::ask(&target, api_key.as_ref()).await;
     let decider = Decider::of(&campaign);
     let proof_after = ProofAfter::of(&campaign);
     let Campaign { seed, judging, target, server, .. } = campaign;
     let slo = judging.slo;
-    let setup =
-        Setup { run, seed, slo, target, api_key, server, identity, plan, decider, proof_after };
+    let setup = Setup {
+        run,
+        seed,
+        slo,
+        target,
+        api_key,
+        server,
+        identity,
+        facts,
+        plan,
+        decider,
+        proof_after,
+    };
     drive(&header, setup, Place { agents, dir, clock }, ui, interrupts).await
 }
 
@@ -150,6 +173,7 @@ pub async fn calibrate(
         api_key: None,
         server: ServerPlan::default(),
         identity: Identity::default(),
+        facts: Vec::new(),
         plan,
         decider: Decider::Nobody,
         proof_after: ProofAfter::default(),
@@ -179,7 +203,8 @@ async fn drive(
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
     let created = Store::create(&dir, header)
         .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store))
-        .and_then(|mut store| store.put_identity(&began).map(|()| store));
+        .and_then(|mut store| store.put_identity(&began).map(|()| store))
+        .and_then(|mut store| store.put_facts(&setup.facts).map(|()| store));
     let mut store = match created {
         Ok(store) => store,
         Err(error) => {
@@ -220,6 +245,7 @@ fn header(run: RunId, campaign: &Campaign, plan: &Plan) -> RunHeader {
         model: campaign.target.model.clone(),
         stream: campaign.target.stream,
         judging: campaign.judging,
+        serving: campaign.serving.clone(),
         campaign_sha256: Digest::of(campaign_toml.as_bytes()),
         campaign_toml,
         levels_planned: u32::try_from(plan.measured().count()).unwrap_or(u32::MAX),
@@ -249,6 +275,7 @@ fn calibration_header(run: RunId, ask: Ask) -> RunHeader {
         model: proof::target().model,
         stream: true,
         judging: Judging::default(),
+        serving: Serving::default(),
         campaign_sha256: Digest::of(campaign_toml.as_bytes()),
         campaign_toml,
         levels_planned: 0,

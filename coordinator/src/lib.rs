@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`cli`] | commands, arguments, exit codes |
 //! | [`campaign`], [`plan`] | what to do: file and flags to levels |
+//! | [`presets`] | campaign files to begin with |
 //! | [`launch`], [`target`] | a run from its first look at the fleet to its stored end |
 //! | [`machine`] | the phase state machine, a pure value |
 //! | [`window`] | when a level's window begins and ends, a pure value |
 //! | [`driver`] | the one loop that feeds it |
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
+//! | [`serving`], [`lint`] | what serves the model, as it is stated, and what is known to be wrong with that |
 //! | [`store`], [`record`] | what is kept of a run |
 //! | [`decide`] | what follows when a plan has no more levels |
 //! | [`search`] | which load to run next, to find where a server saturates |
@@ -32,14 +34,17 @@ pub mod exit;
 pub mod fleet;
 pub mod import;
 pub mod launch;
+pub mod lint;
 pub mod machine;
 mod measure;
 pub mod merge;
 pub mod pki;
 pub mod plan;
+pub mod presets;
 pub mod record;
 pub mod report;
 pub mod search;
+pub mod serving;
 pub mod stats;
 pub mod store;
 pub mod target;

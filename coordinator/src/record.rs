@@ -6,6 +6,8 @@ use common::snapshot::Seal;
 
 use crate::campaign::{Judging, Mode, Tier};
 use crate::plan::{Arm, PlannedLevel};
+use crate::serving::Serving;
+use crate::target::facts::Told;
 use crate::target::identity::Identity;
 
 /// A wall-clock instant in milliseconds since 1970, used as a label only.
@@ -23,6 +25,8 @@ pub struct RunRecord {
     pub levels: Vec<LevelRecord>,
     /// What the target said it is, in order.
     pub identities: Vec<IdentityRecord>,
+    /// What commands told of the server, in order.
+    pub facts: Vec<FactRecord>,
     /// How the run ended; `None` while it runs, or if it was killed.
     pub end: Option<RunEnd>,
 }
@@ -99,6 +103,8 @@ pub struct RunHeader {
     pub stream: bool,
     /// What levels are judged by.
     pub judging: Judging,
+    /// What serves the model, as stated.
+    pub serving: Serving,
     /// The campaign as resolved, in TOML, secrets by reference only.
     pub campaign_toml: String,
     /// SHA-256 of `campaign_toml`.
@@ -139,6 +145,26 @@ pub struct IdentityRecord {
     pub at: UnixMs,
     /// What it said.
     pub identity: Identity,
+}
+
+/// What a command told of the server, once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FactRecord {
+    /// The fact.
+    pub name: Name,
+    /// When in the run; never after a restart.
+    pub asked: Asked,
+    /// When.
+    pub at: UnixMs,
+    /// What was told.
+    pub told: Told,
+}
+
+impl FactRecord {
+    /// What was told at `at`, of several facts.
+    pub fn all(told: Vec<(Name, Told)>, asked: Asked, at: UnixMs) -> Vec<Self> {
+        told.into_iter().map(|(name, told)| Self { name, asked, at, told }).collect()
+    }
 }
 
 /// When in a run the target was asked what it is.

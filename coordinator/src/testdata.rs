@@ -24,6 +24,7 @@ use crate::record::{
     AgentRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunOutcome, RunRecord, ShareRecord,
     UnixMs,
 };
+use crate::serving::Serving;
 use crate::store::Store;
 pub(crate) use served::{Served, Server, Swing};
 pub(crate) use windows::Windowed;
@@ -261,6 +262,7 @@ pub(crate) fn run() -> RunRecord {
             model: "meta-llama/Llama-3.1-405B-Instruct".into(),
             stream: true,
             judging: Judging::default(),
+            serving: Serving::default(),
             campaign_toml: toml.into(),
             campaign_sha256: Digest::of(toml.as_bytes()),
             levels_planned: 7,
@@ -270,6 +272,7 @@ pub(crate) fn run() -> RunRecord {
         agents: agents(2),
         levels: levels.into_iter().map(&mut record).collect(),
         identities: Vec::new(),
+        facts: Vec::new(),
         end: Some(RunEnd {
             outcome: RunOutcome::Completed,
             exit_code: 0,
@@ -286,6 +289,7 @@ pub(crate) fn stored(dir: &Path, run: &RunRecord) -> Store {
     for identity in &run.identities {
         store.put_identity(identity).unwrap();
     }
+    store.put_facts(&run.facts).unwrap();
     for level in &run.levels {
         store.begin_level(level).unwrap();
         store.set_fired(level.id, level.fired_at.unwrap()).unwrap();

@@ -10,6 +10,7 @@
 mod ablation;
 mod cli;
 mod demo;
+mod facts;
 mod lease;
 mod lost;
 mod proof;

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `lengths`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
+//! | `parse`, `lengths`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -13,6 +13,7 @@
 
 mod ablation;
 mod ends;
+mod facts;
 mod judging;
 mod lengths;
 mod offered;
@@ -26,6 +27,7 @@ mod read;
 mod repeats;
 mod search;
 mod server;
+mod serving;
 mod text;
 mod window;
 
@@ -42,6 +44,8 @@ use common::seed::Seed;
 use common::slo::Slo;
 use common::target::Target;
 use common::workload::Workload;
+
+use crate::serving::Serving;
 
 pub use ablation::Ablation;
 pub(crate) use judging::quantile_name;
@@ -90,6 +94,8 @@ pub struct Campaign {
     pub ready_timeout: Duration,
     /// What may be done to the server.
     pub server: ServerPlan,
+    /// What serves the model, as far as it is stated.
+    pub serving: Serving,
     /// How often the levels are run.
     pub repeats: Repeats,
     /// The two configurations of the server that are compared, if it is an ablation.

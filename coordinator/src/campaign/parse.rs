@@ -19,6 +19,7 @@ use super::raw::{Collector, Node, Origin, Value};
 use super::read::{Field, Section};
 use super::repeats::read_repeats;
 use super::server::read_server;
+use super::serving::read_serving;
 use super::window::{Bounds, read_bounds};
 use super::{Campaign, KeyRef, Mode, Tier};
 
@@ -49,6 +50,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         "slo",
         "hardware",
         "server",
+        "serving",
         "repeats",
         "ablation",
     ];
@@ -88,6 +90,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         objectives: judging.map(|(judging, _)| !judging.slo.is_empty()),
     };
     let mut server = read_server(top.get("server"), c);
+    let serving = read_serving(top.get("serving"), c);
     let repeats =
         read_repeats(top.get("repeats"), server.as_ref(), top.get("ablation").is_some(), c);
     let phases = read_phases(top.get("phases"), &given, c);
@@ -120,6 +123,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         api_key,
         ready_timeout,
         server: server?,
+        serving: serving?,
         repeats: repeats?,
         ablation: ablation?,
         judging: judging?.0,

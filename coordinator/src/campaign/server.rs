@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::facts::read_facts;
 use super::raw::{Collector, Value};
 use super::read::{Field, Section};
 use crate::plan::Arm;
+use crate::target::facts::FactCommand;
 use crate::target::hook::CommandLine;
 
 /// Words of a command, and bytes of each, at most.
@@ -28,6 +30,8 @@ pub struct ServerPlan {
     pub ready_timeout: Duration,
     /// How long a command may take.
     pub hook_timeout: Duration,
+    /// What commands tell of it.
+    pub facts: Vec<FactCommand>,
 }
 
 /// How the server is restarted.
@@ -76,6 +80,7 @@ impl Default for ServerPlan {
             ready_page: None,
             ready_timeout: READY_TIMEOUT,
             hook_timeout: HOOK_TIMEOUT,
+            facts: Vec::new(),
         }
     }
 }
@@ -95,7 +100,8 @@ pub(super) fn read_server(field: Option<Field<'_>>, c: &mut Collector<'_>) -> Op
     let Some(field) = field else {
         return Some(ServerPlan::default());
     };
-    let section = Section::open(&field, &["restart", "reset_cache", "ready", "hook_timeout"], c)?;
+    let valid = ["restart", "reset_cache", "ready", "hook_timeout", "facts"];
+    let section = Section::open(&field, &valid, c)?;
     let restart = match section.get("restart") {
         Some(field) => read_command(&field, c).map(Restarts::Same),
         None => Some(Restarts::Never),
@@ -112,6 +118,10 @@ pub(super) fn read_server(field: Option<Field<'_>>, c: &mut Collector<'_>) -> Op
         Some(field) => field.wait(c),
         None => Some(HOOK_TIMEOUT),
     };
+    let facts = match section.get("facts") {
+        Some(field) => read_facts(&field, c),
+        None => Some(Vec::new()),
+    };
     let (ready_page, ready_timeout) = ready?;
     Some(ServerPlan {
         restart: restart?,
@@ -119,6 +129,7 @@ pub(super) fn read_server(field: Option<Field<'_>>, c: &mut Collector<'_>) -> Op
         ready_page,
         ready_timeout,
         hook_timeout: hook_timeout?,
+        facts: facts?,
     })
 }
 

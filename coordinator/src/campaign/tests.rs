@@ -255,15 +255,15 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "nmae = \"x\"\n{HEAD}{LEVEL}",
-        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats, ablation",
+        "c.toml:1:1: nmae: unknown key; did you mean name? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, serving, repeats, ablation",
     ),
     (
         "[gate]\nttft = \"2s\"\n{HEAD}{LEVEL}",
-        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats, ablation",
+        "c.toml:1:2: gate: unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, serving, repeats, ablation",
     ),
     (
         "\"a\\u001bb\" = 1\n{HEAD}{LEVEL}",
-        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats, ablation",
+        "c.toml:1:1: \"a\\u{1b}b\": unknown key; valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, serving, repeats, ablation",
     ),
     (
         "name = \"a b\"\n{HEAD}{LEVEL}",
@@ -702,7 +702,7 @@ fn a_problem_names_the_flag_or_variable_it_came_from() {
     assert_eq!(
         read_with(&text, &overlay).unwrap_err().to_string(),
         r#"--seed: seed = x: must be an integer from 0 to 18446744073709551615, not a string
---set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, repeats, ablation
+--set modle: modle: unknown key; did you mean mode? valid keys: name, mode, tier, seed, target, workloads, window, client_proof, phases, slo, hardware, server, serving, repeats, ablation
 --set number 4: is not of the form key.path=value
 --set number 5: is not of the form key.path=value
 --set phases.baseline.requests: phases.baseline.requests = 1,2: must be an integer from 1 to 1000000000, not a string

@@ -17,6 +17,8 @@ use super::{
     Ablation, CacheReset, Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan,
     Repeats, Restarts, SearchPlan, ServerPlan, Tier, Until, phases,
 };
+use crate::serving::Serving;
+use crate::target::facts::FactCommand;
 use crate::target::hook::CommandLine;
 
 impl Campaign {
@@ -52,6 +54,7 @@ impl Campaign {
         ));
         lines.push(format!("ready_timeout = {}", lasting(self.ready_timeout)));
         lines.extend(server_lines(&self.server));
+        lines.extend(serving_lines(&self.serving));
         lines.extend(repeats_lines(&self.repeats));
         if let (Some(ablation), Restarts::Arms { base, new }) =
             (&self.ablation, &self.server.restart)
@@ -118,6 +121,27 @@ fn server_lines(server: &ServerPlan) -> Vec<String> {
     let timeout = lasting(server.ready_timeout);
     lines.push(format!("ready = {{ {}timeout = {timeout} }}", page.unwrap_or_default()));
     lines.push(format!("hook_timeout = {}", lasting(server.hook_timeout)));
+    if !server.facts.is_empty() {
+        let facts = server.facts.iter().map(|FactCommand { name, command: asked, pattern }| {
+            let (name, pattern) = (quoted(name.as_str()), quoted(pattern.as_str()));
+            format!("  {{ name = {name}, command = {}, pattern = {pattern} }},", command(asked))
+        });
+        lines.push("facts = [".to_owned());
+        lines.extend(facts);
+        lines.push("]".to_owned());
+    }
+    lines
+}
+
+/// What is stated of the server, in the order of its keys.
+fn serving_lines(serving: &Serving) -> Vec<String> {
+    let stated = match Value::try_from(serving) {
+        Ok(Value::Table(stated)) if !stated.is_empty() => stated,
+        Ok(_) | Err(_) => return Vec::new(),
+    };
+    let line = |(key, value): (&String, &Value)| format!("{key} = {value}");
+    let mut lines = vec![String::new(), "[serving]".to_owned()];
+    lines.extend(stated.iter().map(line));
     lines
 }
 

@@ -8,6 +8,7 @@ mod agents;
 mod calibrate;
 mod compare;
 mod demo;
+mod init;
 mod papers;
 mod plan;
 mod report;
@@ -43,6 +44,8 @@ enum Command {
     Run(args::RunArgs),
     /// Print everything that `run` would do, without doing it
     Plan(args::PlanArgs),
+    /// Write a commented campaign file to begin with
+    Init(init::InitArgs),
     /// Print the report of a result directory, finished or not
     Report(report::ReportArgs),
     /// Compare two runs, or two sets of runs, level by level: is NEW worse than BASE?
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Agents(args) => agents::run(&args),

@@ -5,14 +5,14 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 
-use common::ids::LevelId;
-use common::target::Target;
-use secrecy::SecretString;
+use common::ids::{LevelId, Name};
 
+use super::Setup;
 use crate::clock::Clock;
 use crate::plan::{Arm, Preparation};
 use crate::report::ReportModel;
 use crate::store::{Store, StoreError};
+use crate::target::facts::{self, Told};
 use crate::target::identity::Identity;
 use crate::target::prepare::Server;
 
@@ -37,8 +37,13 @@ pub(super) enum JobDone {
     },
     /// What was measured so far.
     Measured(Result<Box<ReportModel>, StoreError>),
-    /// What the server said it is when the run ended.
-    Left(Identity),
+    /// What the server is when the run has ended.
+    Left {
+        /// As it says itself.
+        identity: Identity,
+        /// As commands tell it.
+        facts: Vec<(Name, Told)>,
+    },
 }
 
 /// Waits for the end of a job and takes it away; waits for ever if there is none.
@@ -90,8 +95,16 @@ impl Job {
         })
     }
 
-    /// Asks the server once more what it is.
-    pub(super) fn left(target: Target, api_key: Option<SecretString>) -> Self {
-        Self::new(async move { JobDone::Left(Identity::ask(&target, api_key.as_ref()).await) })
+    /// Asks once more what the server is.
+    pub(super) fn left(setup: &Setup) -> Self {
+        let Setup { target, api_key, server, .. } = setup;
+        let (target, api_key) = (target.clone(), api_key.clone());
+        let (facts, timeout) = (server.facts.clone(), server.hook_timeout);
+        Self::new(async move {
+            let key = api_key.as_ref();
+            let identity = Identity::ask(&target, key).await;
+            let facts = facts::ask(&facts, timeout, key).await;
+            JobDone::Left { identity, facts }
+        })
     }
 }

@@ -12,6 +12,7 @@ use super::view::{
 };
 use super::{Plan, PlannedSearch};
 use crate::campaign::{Ablation, Campaign, KeyRef, Order, ResetCache, clip, quantile_name};
+use crate::report::wrap;
 use crate::search::Goal;
 use crate::stats::samples_min;
 
@@ -21,6 +22,13 @@ pub fn text(campaign: &Campaign, plan: &Plan, agents: Option<u32>) -> String {
     let searched = Searched::of(plan);
     let view = View::of(campaign, plan, searched.as_ref(), agents);
     let mut lines = heading(campaign);
+    if !view.facts.is_empty() {
+        lines.push(format!("facts     {}; asked before and after", view.facts.join(", ")));
+    }
+    lines.extend(view.lint.iter().map(|finding| {
+        let wrapped = wrap("warning   ", &finding.text(), 100);
+        wrapped.trim_end().to_owned()
+    }));
     lines.push(String::new());
     if !plan.levels.is_empty() {
         lines.extend(level_table(plan, &view));

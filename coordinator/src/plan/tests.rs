@@ -349,7 +349,9 @@ fn the_quick_campaign_is_shown() {
         "restart_server": false,
         "reset_cache": "never"
       },
-      "ablation": null
+      "ablation": null,
+      "facts": [],
+      "lint": []
     }
     "#);
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{Arm, Plan, PlannedLevel, PlannedSearch};
 use crate::campaign::{Ablation, Campaign, Judging, Repeats, WindowPlan, goal_word, law_word};
+use crate::lint::{self, Finding};
 use crate::search::{LEVELS_MAX, SearchSpec};
 use crate::stats::samples_min;
 
@@ -34,6 +35,10 @@ pub(super) struct View<'a> {
     pub(super) client_proof: Vec<ProofView>,
     repeats: RepeatsView,
     ablation: Option<AblationView<'a>>,
+    /// What commands are to tell of the server, before and after.
+    pub(super) facts: Vec<&'a str>,
+    /// What is known to be wrong with what serves the model.
+    pub(super) lint: Vec<Finding>,
 }
 
 /// Two configurations in turn; the levels listed are those of A/A if there is one.
@@ -317,6 +322,8 @@ impl<'a> View<'a> {
             },
             repeats: RepeatsView::of(&campaign.repeats),
             ablation: AblationView::of(campaign),
+            facts: campaign.server.facts.iter().map(|fact| fact.name.as_str()).collect(),
+            lint: lint::before(campaign),
             hardware: HardwareView {
                 gpus: hardware.gpus,
                 active_params_b: hardware.active_params_b,

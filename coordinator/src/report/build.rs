@@ -9,6 +9,7 @@ use super::model::{AgentLine, LevelReport, LevelState, Peak, Real, ReportModel};
 use super::proof::ClientProof;
 use super::saturation::{self, Saturation};
 use super::searched::{self, Searched};
+use super::serving::ServingReport;
 use super::{level, server_history};
 use crate::campaign::{self, Campaign, Mode, Overlay, Source, Tier};
 use crate::classify::levels::{self, Context, Judgement};
@@ -56,6 +57,7 @@ impl ReportModel {
             };
         }
         let campaign = campaign_of(&header.campaign_toml);
+        let serving = ServingReport::of(record, campaign.as_ref());
         let found = campaign.as_ref().and_then(|campaign| search(campaign, &mut levels));
         let ablation = campaign.as_ref().and_then(|campaign| campaign.ablation.as_ref());
         let ablation = ablation.map(|plan| Ablated::of(record, &levels, plan));
@@ -96,6 +98,7 @@ impl ReportModel {
             repeats: super::repeats(&levels),
             ablation,
             target,
+            serving,
             levels,
             peak,
             client_proof,

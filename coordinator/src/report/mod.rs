@@ -16,6 +16,7 @@ mod repeats;
 mod saturation;
 mod searched;
 mod server_history;
+mod serving;
 mod summary;
 mod text;
 
@@ -34,10 +35,12 @@ pub use paper::{
     Cell, Column, Figure, LeftOut as PaperLeftOut, Own, PaperReport, PaperRun, PaperTable, Value,
     figures, paper_csv, paper_markdown, paper_text,
 };
+pub(crate) use plain::wrap;
 pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub use saturation::{Capacity, RateMax, Saturation, Usl};
 pub(crate) use searched::{Next, Searched};
+pub use serving::{Fact, Memory, ServingReport};
 pub use summary::summary_json;
 pub use text::text;
 

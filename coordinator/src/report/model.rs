@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
+use super::serving::ServingReport;
 use crate::classify::Verdict;
 use crate::compare::Ablated;
 use crate::plan::Arm;
@@ -51,6 +52,8 @@ pub struct ReportModel {
     pub ablation: Option<Ablated>,
     /// What the target said it is.
     pub target: TargetIdentity,
+    /// What serves the model.
+    pub serving: ServingReport,
     /// What is damaged in the result directory.
     pub damage: Vec<String>,
 }

@@ -39,7 +39,7 @@ fn is_plain(c: char) -> bool {
 
 /// Lines of at most `width` characters: the first begins with `first`, the others are indented
 /// likewise. A word that is longer than a line is cut into several.
-pub(super) fn wrap(first: &str, text: &str, width: usize) -> String {
+pub(crate) fn wrap(first: &str, text: &str, width: usize) -> String {
     let indent = first.chars().count();
     let room = width.saturating_sub(indent).max(20);
     let mut lines: Vec<String> = Vec::new();

@@ -9,6 +9,7 @@ use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, TargetIdenti
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
+use super::serving::ServingReport;
 use crate::classify::LIMITS_VERSION;
 use crate::record::UnixMs;
 use crate::store::{mode_word, tier_word};
@@ -54,6 +55,7 @@ struct Summary<'a, A> {
     damage: &'a [String],
     client_proof: &'a [ClientProof],
     ablation: Option<A>,
+    serving: &'a ServingReport,
 }
 
 #[derive(Serialize)]
@@ -95,6 +97,7 @@ impl<'a, A> Summary<'a, A> {
             damage: &model.damage,
             client_proof: &model.client_proof,
             ablation,
+            serving: &model.serving,
         }
     }
 }

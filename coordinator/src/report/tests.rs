@@ -387,7 +387,9 @@ const KEYS: &str = "
     levels.6.per_agent.0.tokens.prompt levels.6.per_agent.0.in_flight_mean
     levels.6.per_agent.0.latency_ms.ttft levels.6.histogram_sha256
     peak.phase peak.label peak.users peak.total_tok_s peak.output_tok_s
-    saturation.users saturation.method saturation.ci saturation.because limits_version";
+    saturation.users saturation.method saturation.ci saturation.because limits_version
+    serving.stated.engine serving.not_stated.0 serving.facts serving.weight_memory serving.lint
+    serving.warnings";
 
 #[test]
 fn no_key_of_the_summary_is_missing() {

@@ -10,6 +10,7 @@ use super::plain::{CLIP, plain, wrap};
 use super::proof::proofs_text;
 use super::repeats::Spread;
 use super::saturation::{Capacity, Saturation};
+use super::serving::serving_text;
 use super::summary::timestamp;
 use crate::campaign::Mode;
 use crate::classify::{Headline, REPEATS_COV_MAX};
@@ -51,6 +52,7 @@ pub fn text(model: &ReportModel, dir: &Path) -> String {
         findings(model),
         headline(model),
         proofs_text(&model.client_proof),
+        serving_text(&model.serving, !model.levels.is_empty()),
         comparison.map_or_else(String::new, comparison_text),
     ];
     for section in sections {

@@ -16,12 +16,13 @@ use rusqlite::types::Type;
 use rusqlite::{Params, Row};
 use uuid::Uuid;
 
-use super::{Store, StoreError, StoredInput, lengths, states, words};
+use super::{Store, StoreError, StoredInput, lengths, serving, states, words};
 use crate::plan::{Arm, PlannedLevel};
 use crate::record::{
     AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunRecord, ShareRecord,
     UnixMs,
 };
+use crate::serving::Serving;
 
 /// What a store holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,8 +66,14 @@ impl Store {
         for level in &mut levels {
             level.shares = self.shares(level.id, &mut seals)?;
         }
+        let mut header = self.one("run", self.schema.run(), read_header)?;
+        let mut facts = Vec::new();
+        if let Some([stated, told]) = self.schema.serving() {
+            header.serving = self.serving(stated)?;
+            facts = self.rows("serving_facts", told, [], serving::read_fact)?;
+        }
         let record = RunRecord {
-            header: self.one("run", self.schema.run(), read_header)?,
+            header,
             agents: self.rows(
                 "agents",
                 "SELECT * FROM agents ORDER BY position",
@@ -78,9 +85,20 @@ impl Store {
                 Some(sql) => self.rows("target_identities", sql, [], read_identity)?,
                 None => Vec::new(),
             },
+            facts,
             end: self.rows("run_end", "SELECT * FROM run_end", [], read_end)?.pop(),
         };
         Ok(Loaded { record, damage })
+    }
+
+    fn serving(&self, sql: &str) -> Result<Serving, StoreError> {
+        let table = "serving_stated";
+        let entries = self.rows(table, sql, [], serving::read_entry)?;
+        Serving::of_entries(entries.into_iter().collect()).ok_or_else(|| StoreError::Read {
+            path: self.path.clone(),
+            table,
+            source: rusqlite::Error::InvalidQuery,
+        })
     }
 
     /// Reads the inputs of the state machine, in order.
@@ -171,6 +189,7 @@ fn read_header(row: &Row<'_>) -> rusqlite::Result<RunHeader> {
         model: row.get("model")?,
         stream: row.get("stream")?,
         judging: optional(row, "judging", states::judging_of)?.unwrap_or_default(),
+        serving: Serving::default(),
         campaign_sha256: parsed(row, "campaign_sha256", |text| {
             (text == digest.to_string()).then_some(digest)
         })?,
@@ -281,7 +300,7 @@ fn optional<T>(
     }
 }
 
-fn parsed<T>(
+pub(super) fn parsed<T>(
     row: &Row<'_>,
     column: &str,
     parse: impl FnOnce(&str) -> Option<T>,

@@ -11,6 +11,7 @@ mod file;
 mod lengths;
 mod load;
 mod schema;
+mod serving;
 mod states;
 mod words;
 
@@ -25,7 +26,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::plan::Arm;
 use crate::record::{
-    AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, UnixMs,
+    AgentRecord, FactRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, UnixMs,
 };
 
 pub use error::StoreError;
@@ -84,10 +85,11 @@ impl Store {
             Ok(db)
         });
         let db = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
-        let mut store = Self { db, path, schema: Schema::Three, ended: false };
+        let mut store = Self { db, path, schema: Schema::Four, ended: false };
         store.write("the run's header", |tx| {
             schema::create(tx)?;
-            put_header(tx, header)
+            put_header(tx, header)?;
+            serving::put_stated(tx, &header.serving)
         })?;
         write_whole(&dir.join(CAMPAIGN_FILE), header.campaign_toml.as_bytes())?;
         Ok(store)
@@ -150,6 +152,11 @@ impl Store {
                        VALUES (?1, ?2, ?3, ?4)";
             exactly_one(tx.execute(sql, params![asked, ordinal, record.at.0, identity])?)
         })
+    }
+
+    /// Stores what commands told of the server, all or none.
+    pub fn put_facts(&mut self, facts: &[FactRecord]) -> Result<(), StoreError> {
+        self.write("facts of the server", |tx| serving::put_facts(tx, facts))
     }
 
     /// Stores inputs of the state machine, all or none.

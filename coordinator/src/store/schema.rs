@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub(super) const APPLICATION: i32 = 0x666c_6d6b;
 
 /// The `user_version` of the tables below. It rises with every change to them.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 
 /// A schema that this build reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,10 @@ pub(super) enum Schema {
     One,
     /// No level belonged to an arm of an ablation.
     Two,
-    /// The tables below.
+    /// Nothing was known of what serves the model.
     Three,
+    /// The tables below.
+    Four,
 }
 
 impl Schema {
@@ -25,7 +27,8 @@ impl Schema {
         match version {
             1 => Some(Self::One),
             2 => Some(Self::Two),
-            VERSION => Some(Self::Three),
+            3 => Some(Self::Three),
+            VERSION => Some(Self::Four),
             _ => None,
         }
     }
@@ -34,7 +37,7 @@ impl Schema {
     pub(super) fn run(self) -> &'static str {
         match self {
             Self::One => "SELECT *, NULL AS judging FROM run",
-            Self::Two | Self::Three => "SELECT * FROM run",
+            Self::Two | Self::Three | Self::Four => "SELECT * FROM run",
         }
     }
 
@@ -49,7 +52,7 @@ impl Schema {
                 "SELECT *, NULL AS arm, NULL AS lengths, NULL AS shared_prefix FROM levels \
                  ORDER BY begun"
             }
-            Self::Three => "SELECT * FROM levels ORDER BY begun",
+            Self::Three | Self::Four => "SELECT * FROM levels ORDER BY begun",
         }
     }
 
@@ -57,7 +60,20 @@ impl Schema {
     pub(super) fn identities(self) -> Option<&'static str> {
         match self {
             Self::One => None,
-            Self::Two | Self::Three => Some("SELECT * FROM target_identities ORDER BY position"),
+            Self::Two | Self::Three | Self::Four => {
+                Some("SELECT * FROM target_identities ORDER BY position")
+            }
+        }
+    }
+
+    /// What is known of what serves the model: as stated, and as commands told it, in order.
+    pub(super) fn serving(self) -> Option<[&'static str; 2]> {
+        match self {
+            Self::One | Self::Two | Self::Three => None,
+            Self::Four => Some([
+                "SELECT * FROM serving_stated",
+                "SELECT * FROM serving_facts ORDER BY position",
+            ]),
         }
     }
 }
@@ -106,6 +122,20 @@ CREATE TABLE target_identities (
     ordinal  INTEGER,
     at_ms    INTEGER NOT NULL,
     identity TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE serving_stated (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE serving_facts (
+    position INTEGER PRIMARY KEY,
+    name     TEXT    NOT NULL,
+    asked    TEXT    NOT NULL,
+    at_ms    INTEGER NOT NULL,
+    value    TEXT,
+    unknown  TEXT
 ) STRICT;
 
 CREATE TABLE inputs (

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::campaign::{Hardware, Judging, WindowPlan};
+use crate::record::Asked;
+use crate::serving::Serving;
+use crate::target::facts::Told;
 use crate::testdata::{killed_run, run, stored};
 
 /// The tables as a store of schema 1 has them.
@@ -129,6 +132,41 @@ fn a_store_of_the_first_schema_is_read_with_what_was_true_then() {
         assert_eq!(loaded.damage, []);
         assert_eq!(loaded.record, run);
     }
+}
+
+#[test]
+fn what_serves_the_model_is_stored_and_a_store_without_it_is_read() {
+    let mut run = run();
+    run.header.serving = Serving {
+        engine: Some("vLLM".to_owned()),
+        bytes_per_param: Some(1.02),
+        flags: Some(vec!["--block-size 1".to_owned()]),
+        ..Serving::default()
+    };
+    let fact = |asked, told| FactRecord {
+        name: "weight_memory_gib".parse().unwrap(),
+        asked,
+        at: UnixMs(7),
+        told,
+    };
+    run.facts = vec![
+        fact(Asked::Began, Told::Value("83.1".to_owned())),
+        fact(Asked::Ended, Told::NotKnown("no such host".to_owned())),
+    ];
+    let dir = TempDir::new().unwrap();
+    drop(stored(dir.path(), &run));
+    assert_eq!(Store::open(dir.path()).unwrap().load().unwrap().record, run);
+    let db = raw(dir.path());
+    let sql = "SELECT group_concat(key || ' ' || value, '; ') FROM serving_stated";
+    let shown: String = db.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(shown, r#"bytes_per_param 1.02; engine "vLLM"; flags ["--block-size 1"]"#);
+    // As version 3 left it.
+    db.execute_batch("DROP TABLE serving_stated; DROP TABLE serving_facts").unwrap();
+    db.pragma_update(None, "user_version", 3).unwrap();
+    drop(db);
+    run.header.serving = Serving::default();
+    run.facts = Vec::new();
+    assert_eq!(Store::open(dir.path()).unwrap().load().unwrap().record, run);
 }
 
 #[test]

@@ -91,6 +91,15 @@ impl CommandLine {
     /// # Errors
     /// If it cannot be started, fails, or takes too long; with the end of what it printed.
     pub async fn run(&self, timeout: Duration) -> Result<(), HookError> {
+        self.output(timeout, KEPT).await.map(drop)
+    }
+
+    /// Runs it like [`run`](Self::run), for what it prints: at most the last `bytes` of its
+    /// standard output and of its standard error each.
+    ///
+    /// # Errors
+    /// As those of [`run`](Self::run).
+    pub async fn output(&self, timeout: Duration, bytes: usize) -> Result<Printed, HookError> {
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -101,8 +110,8 @@ impl CommandLine {
             .map_err(|source| HookError::Start { command: self.clone(), source })?;
         let mut group = Group::of(child.id());
         let (ended, end) = watch::channel(());
-        let out = tokio::spawn(read_end(child.stdout.take(), end.clone()));
-        let err = tokio::spawn(read_end(child.stderr.take(), end));
+        let out = tokio::spawn(read_end(child.stdout.take(), bytes, end.clone()));
+        let err = tokio::spawn(read_end(child.stderr.take(), bytes, end));
         let status = tokio::time::timeout(timeout, child.wait()).await;
         if !matches!(status, Ok(Ok(_))) {
             group.kill();
@@ -112,16 +121,35 @@ impl CommandLine {
         group.spare();
         // A server that the hook started may hold its output open for ever.
         drop(ended);
-        let output = [out.await.unwrap_or_default(), err.await.unwrap_or_default()];
-        let output = output.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
-        let output = output.collect::<Vec<_>>().join("\n");
+        let printed =
+            Printed { out: out.await.unwrap_or_default(), err: err.await.unwrap_or_default() };
         let command = self.clone();
         match status {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(HookError::Failed { command, status, output }),
+            Ok(Ok(status)) if status.success() => Ok(printed),
+            Ok(Ok(status)) => Err(HookError::Failed { command, status, output: printed.end() }),
             Ok(Err(source)) => Err(HookError::Start { command, source }),
-            Err(_) => Err(HookError::Timeout { command, timeout, output }),
+            Err(_) => Err(HookError::Timeout { command, timeout, output: printed.end() }),
         }
+    }
+}
+
+/// What a hook printed, fit to print.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// On its standard output.
+    pub out: String,
+    /// On its standard error.
+    pub err: String,
+}
+
+impl Printed {
+    /// The end of it, for a person.
+    fn end(&self) -> String {
+        let parts = [&self.out, &self.err].map(|text| text.trim());
+        let parts: Vec<&str> = parts.into_iter().filter(|text| !text.is_empty()).collect();
+        let text = parts.join("\n");
+        let from = (text.len().saturating_sub(KEPT)..).find(|at| text.is_char_boundary(*at));
+        from.and_then(|from| text.get(from..)).unwrap_or_default().to_owned()
     }
 }
 
@@ -151,9 +179,13 @@ impl Drop for Group {
     }
 }
 
-/// Reads until the stream closes, or until a little after the hook's end; gives the end of it, fit
-/// to print.
-async fn read_end(stream: Option<impl AsyncRead + Unpin>, mut end: watch::Receiver<()>) -> String {
+/// Reads until the stream closes, or until a little after the hook's end; gives its last `bytes`,
+/// fit to print.
+async fn read_end(
+    stream: Option<impl AsyncRead + Unpin>,
+    bytes: usize,
+    mut end: watch::Receiver<()>,
+) -> String {
     let Some(mut stream) = stream else {
         return String::new();
     };
@@ -174,13 +206,21 @@ async fn read_end(stream: Option<impl AsyncRead + Unpin>, mut end: watch::Receiv
             Ok(0) | Err(_) => break,
             Ok(count) => {
                 kept.extend(buffer.iter().take(count));
-                let spare = kept.len().saturating_sub(KEPT);
-                kept.drain(..spare);
+                // Moved only now and then: a log may be long.
+                if kept.len() > bytes.saturating_mul(2) {
+                    keep_end(&mut kept, bytes);
+                }
             }
         }
     }
+    keep_end(&mut kept, bytes);
     let text = String::from_utf8_lossy(&kept);
     text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
+fn keep_end(kept: &mut Vec<u8>, bytes: usize) {
+    let spare = kept.len().saturating_sub(bytes);
+    kept.drain(..spare);
 }
 
 #[cfg(test)]

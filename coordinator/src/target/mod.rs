@@ -2,6 +2,7 @@
 //! what it says it is, and what may be done to it between levels.
 
 mod ask;
+pub mod facts;
 pub mod hook;
 pub mod identity;
 pub mod prepare;
