@@ -72,6 +72,7 @@ fn every_flag_reaches_the_campaign() {
     model = "m"
     endpoint = "completions"
     stream = false
+    connection = "keep-alive"
     timeouts = { connect = "10s", first_byte = "5m", idle = "1m", total = "5m" }
     ready_timeout = "20m"
 
@@ -112,6 +113,7 @@ fn every_flag_of_an_open_loop_reaches_the_campaign() {
     model = "m"
     endpoint = "chat"
     stream = true
+    connection = "keep-alive"
     timeouts = { connect = "10s", first_byte = "5m", idle = "1m", total = "5m" }
     ready_timeout = "1m"
     
