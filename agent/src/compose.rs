@@ -297,10 +297,12 @@ fn head(target: &Target, api_key: Option<&SecretString>) -> String {
     head
 }
 
-/// Marks in a body's text what differs from request to request: characters that JSON leaves alone
-/// and that no field holds.
-const OPENING: char = '\u{fdd0}';
-const OUTPUT: char = '\u{fdd1}';
+/// Stand for what differs from request to request: texts of one control character, which no field
+/// holds, and which JSON writes in a way that nothing else is written.
+const OPENING: &str = "\u{1}";
+const OUTPUT: &str = "\u{2}";
+const OPENING_WRITTEN: &str = "\"\\u0001\"";
+const OUTPUT_WRITTEN: &str = "\"\\u0002\"";
 
 /// The parts of every request.
 fn parts(workload: &Workload, target: &Target, api_key: Option<&SecretString>) -> Vec<Part> {
@@ -309,24 +311,30 @@ fn parts(workload: &Workload, target: &Target, api_key: Option<&SecretString>) -
         Part::Length,
         Part::Bytes(HEAD_END.into()),
     ];
-    // A number that is drawn is marked by a text, whose quotes go with the mark.
     let output = match workload.output_tokens.fixed() {
         Some(tokens) => Value::from(tokens),
-        None => OUTPUT.to_string().into(),
+        None => OUTPUT.into(),
     };
-    let body = fields(workload, target, OPENING.into(), &output).to_string();
-    let body = body.replace(&format!("\"{OUTPUT}\""), &OUTPUT.to_string());
+    let body = fields(workload, target, OPENING.to_owned(), &output).to_string();
     let mut rest = body.as_str();
-    while let Some(at) = rest.find([OPENING, OUTPUT]) {
-        let (before, after) = rest.split_at(at);
-        put(&mut parts, before);
-        let mut letters = after.chars();
-        if letters.next() == Some(OPENING) {
-            parts.extend([Part::Opening, Part::Text]);
-        } else {
-            parts.push(Part::Output);
+    loop {
+        match (rest.split_once(OPENING_WRITTEN), rest.split_once(OUTPUT_WRITTEN)) {
+            (Some((before, after)), output)
+                if output.is_none_or(|(other, _)| before.len() < other.len()) =>
+            {
+                put(&mut parts, before);
+                put(&mut parts, "\"");
+                parts.extend([Part::Opening, Part::Text]);
+                put(&mut parts, "\"");
+                rest = after;
+            }
+            (_, Some((before, after))) => {
+                put(&mut parts, before);
+                parts.push(Part::Output);
+                rest = after;
+            }
+            (_, None) => break,
         }
-        rest = letters.as_str();
     }
     put(&mut parts, rest);
     parts

@@ -58,6 +58,17 @@ pub struct SharedPrefix {
     pub share_permille: u32,
 }
 
+impl SharedPrefix {
+    /// Whether it is one for prompts of these lengths.
+    pub fn fits(self, input_tokens: &Length) -> bool {
+        let Self { tokens, groups, share_permille } = self;
+        let within = (1..=GROUPS_MAX).contains(&groups) && (1..=1000).contains(&share_permille);
+        let room =
+            tokens.checked_add(OWN_TOKENS_MIN).is_some_and(|all| all <= input_tokens.least());
+        tokens > 0 && room && within
+    }
+}
+
 impl CacheMode {
     /// The name in campaign files.
     pub fn name(self) -> &'static str {
@@ -93,6 +104,21 @@ impl Workload {
                 Some(of_all / self.input_tokens.mean())
             }
             CacheMode::Replay => None,
+        }
+    }
+
+    /// What may be added to [`Workload::cached_share`] by chance, of so many prompts: three standard
+    /// errors, since which prompts share and how long they are is drawn.
+    pub fn cached_share_by_chance(&self, prompts: f64) -> f64 {
+        match self.cache {
+            CacheMode::SharedPrefix(SharedPrefix { tokens, share_permille, .. }) => {
+                let share = f64::from(share_permille) / 1e3;
+                let part = f64::from(tokens) / self.input_tokens.mean();
+                let length_cov = self.input_tokens.sd() / self.input_tokens.mean();
+                let variance = share * (1.0 - share) + (share * length_cov).powi(2);
+                3.0 * part * (variance / prompts.max(1.0)).sqrt()
+            }
+            CacheMode::Cold | CacheMode::Replay => 0.0,
         }
     }
 

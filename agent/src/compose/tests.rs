@@ -200,3 +200,19 @@ fn numbers_are_written_as_they_are() {
         assert_eq!(Digits::of(number).bytes(), number.to_string().as_bytes());
     }
 }
+
+#[test]
+fn no_name_of_a_model_is_taken_for_a_mark() {
+    for model in ["\u{fdd0}", "\\u0001", "\"\\u0001\"", "\"\\u0002\"", "x\\", "\u{fdd1}\""] {
+        let mut assignment = assignment("http://127.0.0.1:8000");
+        assignment.target.model = model.to_owned();
+        assignment.workload.cache = CacheMode::Cold;
+        assignment.workload.output_tokens = Length::Uniform { least: 1, most: 99 };
+        let composer = Composer::new(&assignment, None);
+        assert!(composer.parts.len() + 2 <= PARTS_MAX, "{:?}", composer.parts);
+        let (_, body) = parse(&bytes(&composer.request(UserId(0), 0)));
+        assert_eq!(body["model"], model);
+        assert_eq!(body["messages"][0]["content"].as_str().unwrap().len(), 40);
+        assert!((1..=99).contains(&body["max_tokens"].as_u64().unwrap()));
+    }
+}

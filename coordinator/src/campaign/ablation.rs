@@ -7,10 +7,10 @@ use super::phases::Phases;
 use super::raw::{Collector, Value};
 use super::read::{Field, Section};
 use super::server::read_command;
-use super::{PhasePlan, Repeats, Restarts, ServerPlan};
+use super::{PhasePlan, Repeats, RestartCommands, ServerPlan};
 use crate::target::hook::CommandLine;
 
-/// Starts of each configuration, at least: fewer cannot show a difference by ranks at any level.
+/// Starts of each configuration, at least: fewer leave no room to estimate how they scatter.
 const RESTARTS_MIN: u32 = 3;
 /// And at most.
 const RESTARTS_MAX: u32 = 50;
@@ -66,7 +66,7 @@ pub(super) fn read_ablation(
     }
     let ablation = Ablation { base, new, restarts: restarts?, aa_restarts: aa_restarts? };
     let server = server.filter(|_| fits)?;
-    server.restart = Restarts::Arms { base: base_restart, new: new_restart };
+    server.restart = RestartCommands::Arms { base: base_restart, new: new_restart };
     Some(ablation)
 }
 
@@ -110,7 +110,7 @@ fn fits(
     };
     let restart = server.map(|server| &server.restart);
     refuse(
-        restart.is_some_and(|restart| *restart != Restarts::Never),
+        restart.is_some_and(|restart| *restart != RestartCommands::Never),
         "each configuration has a command of its own; leave server.restart out",
     );
     refuse(

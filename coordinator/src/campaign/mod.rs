@@ -57,7 +57,7 @@ pub use raw::Source;
 pub use repeats::{Order, Repeats, ResetCache, Until};
 pub use search::SearchPlan;
 pub(crate) use search::{goal_word, rate_text as searched_rate_text};
-pub use server::{CacheReset, Restarts, ServerPlan};
+pub use server::{CacheReset, RestartCommands, ServerPlan};
 
 /// The campaign that a file and an overlay describe, or everything that is wrong with them.
 ///

@@ -2,7 +2,7 @@
 
 use super::raw::Collector;
 use super::read::{Field, Section};
-use super::{Restarts, ServerPlan};
+use super::{RestartCommands, ServerPlan};
 
 /// Repeats, at most.
 const COUNT_MAX: u32 = 100;
@@ -116,7 +116,7 @@ pub(super) fn read_repeats(
         None => Some(default.count),
     };
     let restart_server = match section.get("restart_server") {
-        Some(field) => read_restart(&field, server, c),
+        Some(field) => read_restart(&field, server.filter(|_| !is_ablation), c),
         None => Some(default.restart_server),
     };
     let reset_cache = match section.get("reset_cache") {
@@ -146,7 +146,7 @@ fn read_restart(
     c: &mut Collector<'_>,
 ) -> Option<bool> {
     let wanted = field.boolean(c)?;
-    if wanted && server.is_some_and(|server| server.restart == Restarts::Never) {
+    if wanted && server.is_some_and(|server| server.restart == RestartCommands::Never) {
         let what = "needs server.restart, the command that restarts the server, such as \
                     restart = [\"ssh\", \"gpu1\", \"systemctl\", \"restart\", \"vllm\"]";
         return field.refuse(c, what);

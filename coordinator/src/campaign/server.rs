@@ -21,7 +21,7 @@ const HOOK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerPlan {
     /// How it is restarted.
-    pub restart: Restarts,
+    pub restart: RestartCommands,
     /// What empties its cache of prompts.
     pub reset_cache: Option<CacheReset>,
     /// The page whose success says that it is ready; `None` for the list of models.
@@ -36,7 +36,7 @@ pub struct ServerPlan {
 
 /// How the server is restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Restarts {
+pub enum RestartCommands {
     /// Not at all.
     Never,
     /// By one command.
@@ -59,7 +59,7 @@ pub enum CacheReset {
     Page(String),
 }
 
-impl Restarts {
+impl RestartCommands {
     /// What restarts the server for an arm of an ablation, or at all.
     pub fn command(&self, arm: Option<Arm>) -> Option<&CommandLine> {
         match self {
@@ -75,7 +75,7 @@ impl Restarts {
 impl Default for ServerPlan {
     fn default() -> Self {
         Self {
-            restart: Restarts::Never,
+            restart: RestartCommands::Never,
             reset_cache: None,
             ready_page: None,
             ready_timeout: READY_TIMEOUT,
@@ -103,8 +103,8 @@ pub(super) fn read_server(field: Option<Field<'_>>, c: &mut Collector<'_>) -> Op
     let valid = ["restart", "reset_cache", "ready", "hook_timeout", "facts"];
     let section = Section::open(&field, &valid, c)?;
     let restart = match section.get("restart") {
-        Some(field) => read_command(&field, c).map(Restarts::Same),
-        None => Some(Restarts::Never),
+        Some(field) => read_command(&field, c).map(RestartCommands::Same),
+        None => Some(RestartCommands::Never),
     };
     let reset_cache = match section.get("reset_cache") {
         Some(field) => read_reset(&field, c).map(Some),

@@ -15,7 +15,7 @@ use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::window::Bounds;
 use super::{
     Ablation, CacheReset, Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan,
-    Repeats, Restarts, SearchPlan, ServerPlan, Tier, Until, phases,
+    Repeats, RestartCommands, SearchPlan, ServerPlan, Tier, Until, phases,
 };
 use crate::serving::Serving;
 use crate::target::facts::FactCommand;
@@ -56,7 +56,7 @@ impl Campaign {
         lines.extend(server_lines(&self.server));
         lines.extend(serving_lines(&self.serving));
         lines.extend(repeats_lines(&self.repeats));
-        if let (Some(ablation), Restarts::Arms { base, new }) =
+        if let (Some(ablation), RestartCommands::Arms { base, new }) =
             (&self.ablation, &self.server.restart)
         {
             lines.extend(ablation_lines(ablation, base, new));
@@ -109,9 +109,9 @@ fn server_lines(server: &ServerPlan) -> Vec<String> {
     }
     let mut lines = vec![String::new(), "[server]".to_owned()];
     match &server.restart {
-        Restarts::Same(restart) => lines.push(format!("restart = {}", command(restart))),
+        RestartCommands::Same(restart) => lines.push(format!("restart = {}", command(restart))),
         // Those of an ablation stand in its own table.
-        Restarts::Never | Restarts::Arms { .. } => {}
+        RestartCommands::Never | RestartCommands::Arms { .. } => {}
     }
     lines.extend(server.reset_cache.as_ref().map(|reset| match reset {
         CacheReset::Command(reset) => format!("reset_cache = {}", command(reset)),

@@ -207,6 +207,13 @@ fn run_dirs(argument: &str, dir: &Path) -> Result<Vec<PathBuf>, Problem> {
 fn load(dir: &Path) -> Result<Run, String> {
     let loaded = Store::open(dir).and_then(|store| store.load());
     let loaded = loaded.map_err(|error| with_causes(&error))?;
+    if loaded.record.levels.iter().any(|level| level.planned.arm.is_some()) {
+        let shown = dir.display();
+        return Err(format!(
+            "{shown} is an ablation, whose levels are those of two servers; compare it alone: \
+             floodmark compare {shown}"
+        ));
+    }
     let name = dir.file_name().unwrap_or(dir.as_os_str());
     Ok(Run::of(name.to_string_lossy().into_owned(), &loaded))
 }

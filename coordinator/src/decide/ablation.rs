@@ -108,6 +108,12 @@ mod tests {
             levels.is_empty() && because.contains("nothing of A/A can be compared"),
             "{because}"
         );
+        let mut one = run(&ALIKE);
+        for level in one.levels.iter_mut().skip(5) {
+            level.fate = Some(LevelFate::Stopped("by hand".into()));
+        }
+        let (levels, because) = Decider::of(&campaign()).decide(&ReportModel::new(&one, &[]));
+        assert!(levels.is_empty() && because.contains("A/A was not tested"), "{because}");
         let none = ReportModel::new(&run(&[]), &[]);
         let (levels, because) = Decider::of(&campaign()).decide(&none);
         assert!(levels.is_empty() && because.ends_with("A/A was not run"), "{because}");

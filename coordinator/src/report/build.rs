@@ -92,6 +92,7 @@ impl ReportModel {
             ended_because: because,
             agents: record.agents.iter().map(agent).collect(),
             baseline_p99_ms: baseline
+                .filter(|_| ablation.is_none())
                 .and_then(|level| level.paper.p99_s)
                 .and_then(|p99_s| Real::new(p99_s.value() * 1e3)),
             saturation,

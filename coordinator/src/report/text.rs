@@ -116,6 +116,9 @@ fn header(model: &ReportModel) -> String {
         let begun = model.levels.len();
         let planned = header.levels_planned;
         let note = match model.saturation.goal {
+            None if model.ablation.is_some() => {
+                format!("unfinished: {begun} levels were begun, and more were to follow")
+            }
             None => format!("unfinished: {begun} of {planned} levels were begun"),
             Some(_) => format!("unfinished: {begun} levels were begun, and a search was to follow"),
         };

@@ -1,7 +1,7 @@
 //! Lengths that are drawn, and prefixes that prompts share, as texts in columns.
 
 use common::length::{Bounds, Length};
-use common::workload::{CacheMode, OWN_TOKENS_MIN, SharedPrefix, TOKENS_MAX, Workload};
+use common::workload::{CacheMode, SharedPrefix, TOKENS_MAX, Workload};
 use serde::{Deserialize, Serialize};
 
 use super::states;
@@ -37,13 +37,16 @@ pub(super) fn prefix_text(cache: CacheMode) -> Option<String> {
 /// A shared prefix from its text.
 pub(super) fn prefix_of(text: &str) -> Option<SharedPrefix> {
     let StoredPrefix { tokens, groups, share_permille } = serde_json::from_str(text).ok()?;
-    let fits = tokens > 0 && tokens <= TOKENS_MAX - OWN_TOKENS_MIN && groups > 0;
-    let shares = (1..=1000).contains(&share_permille);
-    (fits && shares).then_some(SharedPrefix { tokens, groups, share_permille })
+    Some(SharedPrefix { tokens, groups, share_permille })
 }
 
-/// What a cache may see, by its name and the prefix beside it.
-pub(super) fn cache_of(name: &str, prefix: Option<SharedPrefix>) -> Option<CacheMode> {
+/// What a cache may see of prompts of these lengths, by its name and the prefix beside it.
+pub(super) fn cache_of(
+    name: &str,
+    prefix: Option<SharedPrefix>,
+    input: &Length,
+) -> Option<CacheMode> {
+    let prefix = prefix.filter(|prefix| prefix.fits(input));
     let known =
         [Some(CacheMode::Cold), Some(CacheMode::Replay), prefix.map(CacheMode::SharedPrefix)];
     known.into_iter().flatten().find(|mode| mode.name() == name)

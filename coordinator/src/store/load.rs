@@ -246,10 +246,10 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
             allow_capped: row.get("allow_capped")?,
             workload: Workload {
                 name: parsed(row, "workload", |text| text.parse().ok())?,
+                cache: parsed(row, "cache", |name| lengths::cache_of(name, prefix, &input_tokens))?,
                 input_tokens,
                 output_tokens,
                 forced_length: row.get("forced_length")?,
-                cache: parsed(row, "cache", |name| lengths::cache_of(name, prefix))?,
             },
             before: optional(row, "before", states::before_of)?.unwrap_or_default(),
             cooldown: Duration::from_nanos(row.get("cooldown_ns")?),

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::hook::CommandLine;
 use super::identity::{Identity, ServedModel};
 use super::prepare::{PrepareError, Server};
-use crate::campaign::{CacheReset, Restarts, ServerPlan};
+use crate::campaign::{CacheReset, RestartCommands, ServerPlan};
 use crate::clock::Clock;
 use crate::plan::Preparation;
 
@@ -160,7 +160,7 @@ fn a_target_that_does_not_say_one_thing_is_asked_for_the_others() {
 fn server(stub: &Stub, restart: &[&str], reset: Option<&str>) -> Server {
     let words = restart.iter().map(|word| (*word).to_owned()).collect();
     let plan = ServerPlan {
-        restart: CommandLine::new(words).map_or(Restarts::Never, Restarts::Same),
+        restart: CommandLine::new(words).map_or(RestartCommands::Never, RestartCommands::Same),
         reset_cache: reset.map(|page| CacheReset::Page(page.to_owned())),
         ready_timeout: Duration::ZERO,
         hook_timeout: Duration::from_secs(20),

@@ -1,7 +1,7 @@
 //! The workload of a level on the wire, both ways.
 
 use common::length::{Bounds, Length};
-use common::workload::{CacheMode, GROUPS_MAX, OWN_TOKENS_MIN, SharedPrefix, TOKENS_MAX, Workload};
+use common::workload::{CacheMode, SharedPrefix, TOKENS_MAX, Workload};
 
 use super::from::{name, required};
 use crate::generated as pb;
@@ -52,14 +52,13 @@ impl TryFrom<pb::Workload> for Workload {
 
 fn shared_prefix(prefix: pb::SharedPrefix, input: &Length) -> Result<CacheMode, WireError> {
     let pb::SharedPrefix { tokens, groups, share_permille } = prefix;
-    let refuse = |reason: &str| Err(WireError::new("workload.cache.shared_prefix", reason));
-    if tokens == 0 || tokens.saturating_add(OWN_TOKENS_MIN) > input.least() {
-        return refuse("no tokens, or too many for the shortest prompt");
+    let prefix = SharedPrefix { tokens, groups, share_permille };
+    if prefix.fits(input) {
+        Ok(CacheMode::SharedPrefix(prefix))
+    } else {
+        let reason = "out of range, or too long for the shortest prompt";
+        Err(WireError::new("workload.cache.shared_prefix", reason))
     }
-    if !(1..=GROUPS_MAX).contains(&groups) || !(1..=1000).contains(&share_permille) {
-        return refuse("groups or share out of range");
-    }
-    Ok(CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }))
 }
 
 impl From<&Length> for pb::Length {

@@ -75,6 +75,7 @@ impl Stated {
             completion: self.completion_tokens,
             reasoning,
             cached_prompt: self.prompt_tokens_details.and_then(|d| d.cached_tokens),
+            ..Counts::default()
         }
     }
 }

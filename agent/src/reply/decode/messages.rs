@@ -146,15 +146,15 @@ struct Stated {
 
 impl Stated {
     fn counts(self) -> Counts {
-        let parts =
-            [self.input_tokens, self.cache_read_input_tokens, self.cache_creation_input_tokens];
-        let prompt = parts.into_iter().flatten().fold(0, u32::saturating_add);
+        // A server that does not know it yet says 0, and no prompt is empty.
+        let known = |tokens: Option<u32>| tokens.filter(|tokens| *tokens > 0);
         Counts {
-            // A server that does not know it yet says 0, and no prompt is empty.
-            prompt: (prompt > 0).then_some(prompt),
+            prompt: None,
+            uncached_prompt: known(self.input_tokens),
+            created_prompt: known(self.cache_creation_input_tokens),
             completion: self.output_tokens,
             reasoning: None,
-            cached_prompt: self.cache_read_input_tokens,
+            cached_prompt: known(self.cache_read_input_tokens),
         }
     }
 }

@@ -64,6 +64,10 @@ pub(super) enum Finish {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     prompt: Option<u32>,
+    /// Of a prompt that is stated in parts, those that no cache was asked for or had.
+    uncached_prompt: Option<u32>,
+    /// And those that a cache took up.
+    created_prompt: Option<u32>,
     completion: Option<u32>,
     reasoning: Option<u32>,
     cached_prompt: Option<u32>,
@@ -74,10 +78,22 @@ impl Counts {
     pub(super) fn then(self, later: Self) -> Self {
         Self {
             prompt: later.prompt.or(self.prompt),
+            uncached_prompt: later.uncached_prompt.or(self.uncached_prompt),
+            created_prompt: later.created_prompt.or(self.created_prompt),
             completion: later.completion.or(self.completion),
             reasoning: later.reasoning.or(self.reasoning),
             cached_prompt: later.cached_prompt.or(self.cached_prompt),
         }
+    }
+
+    /// The tokens of the prompt, stated at once or in parts.
+    fn prompt(self) -> Option<u64> {
+        let parts = [self.uncached_prompt, self.created_prompt, self.cached_prompt];
+        let in_parts = || {
+            let is_stated = self.uncached_prompt.or(self.created_prompt).is_some();
+            is_stated.then(|| parts.into_iter().flatten().map(u64::from).sum())
+        };
+        self.prompt.map(u64::from).or_else(in_parts)
     }
 
     /// The counts, if they say how many tokens were generated. They are narrow on purpose: no
@@ -86,7 +102,7 @@ impl Counts {
     pub(super) fn usage(self) -> Option<Usage> {
         let or_zero = |count: Option<u32>| u64::from(count.unwrap_or(0));
         Some(Usage {
-            prompt: or_zero(self.prompt),
+            prompt: self.prompt().unwrap_or(0),
             completion: self.completion?.into(),
             reasoning: or_zero(self.reasoning),
             cached_prompt: or_zero(self.cached_prompt),
@@ -212,11 +228,12 @@ mod tests {
                 .collect();
                 words.extend(delta.finish.map(|finish| format!("{finish:?}")));
                 words.extend(delta.last.then(|| "last".to_owned()));
-                let Counts { prompt, completion, reasoning, cached_prompt } = delta.counts;
+                let Counts { completion, reasoning, cached_prompt, .. } = delta.counts;
+                let prompt = delta.counts.prompt().map_or("-".to_owned(), |n| n.to_string());
                 let of = |count: Option<u32>| count.map_or("-".to_owned(), |n| n.to_string());
                 if delta.counts != Counts::default() {
                     let (r, c) = (of(reasoning), of(cached_prompt));
-                    words.push(format!("{}+{} r{r} c{c}", of(prompt), of(completion)));
+                    words.push(format!("{prompt}+{} r{r} c{c}", of(completion)));
                 }
                 words.extend(delta.error.map(|error| format!("error {error}")));
                 words.join(" ")

@@ -169,6 +169,7 @@ impl Stated {
             completion: self.output_tokens,
             reasoning: self.output_tokens_details.and_then(|d| d.reasoning_tokens),
             cached_prompt: self.input_tokens_details.and_then(|d| d.cached_tokens),
+            ..Counts::default()
         }
     }
 }

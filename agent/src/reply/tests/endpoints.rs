@@ -10,7 +10,7 @@ const VECTOR: Expect =
     Expect { endpoint: Endpoint::Embeddings, stream: false, forced_tokens: Some(0) };
 
 /// Each file, what was asked for, and what must be concluded.
-pub(super) const REPLIES: [(&str, Expect, &str); 40] = [
+pub(super) const REPLIES: [(&str, Expect, &str); 41] = [
     ("embeddings-base64.txt", VECTOR, "200 succeeded, 0 events, 5+0, paper, reusable"),
     ("embeddings-empty.txt", VECTOR, "200 empty_output, 0 events, 5+0, paper, reusable"),
     (
@@ -38,6 +38,7 @@ pub(super) const REPLIES: [(&str, Expect, &str); 40] = [
     ("messages-no-usage.txt", MESSAGES, "200 succeeded, 1 events, paper, reusable"),
     ("messages-not-json.txt", MESSAGES, "200 bad_event, 1 events, 9+1, paper, reusable: oops"),
     ("messages-odd-order.txt", MESSAGES, "200 succeeded, 2 events, 9+2, paper, reusable"),
+    ("messages-prompt-in-parts.txt", MESSAGES, "200 succeeded, 3 events, 9+3 c4, paper, reusable"),
     ("messages-thinking.txt", MESSAGES, "200 succeeded, 4 events, 9+4, paper, reusable"),
     ("messages-tool-use.txt", MESSAGES, "200 succeeded, 3 events, 40+12, paper, reusable"),
     ("messages-truncated.txt", MESSAGES, "200 truncated, 1 events, paper, reusable"),

@@ -25,7 +25,9 @@ pub(super) fn changed(level: &Measured<'_>, context: &Context<'_>) -> Option<Cha
         Asked::Restarted { ordinal } => level.record.id.ordinal >= ordinal,
         Asked::Began | Asked::Ended => false,
     };
-    if let Some(record) = others().find(restart) {
+    // A later restart may have brought the first one back.
+    let newest = later.iter().rfind(restart);
+    if let Some(record) = newest.filter(is_other) {
         return Some(Changed::of(first, record, "after a restart", false));
     }
     let end = others().find(|record| record.asked == Asked::Ended)?;

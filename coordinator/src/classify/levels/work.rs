@@ -87,13 +87,15 @@ fn is_off(value: f64, of: f64, limit: f64, chance: f64) -> bool {
 pub(super) fn cache(level: &Measured<'_>) -> Option<Verdict> {
     let workload = &level.record.planned.workload;
     let declared = workload.cached_share()?;
-    let limit = declared + CACHED_SHARE_MAX.value;
+    let limit = declared + workload.cached_share_by_chance(counted(level)) + CACHED_SHARE_MAX.value;
     let tokens = &level.tally().tokens;
     let share = super::share(tokens.cached_prompt, tokens.prompt)?;
     (share > limit).then(|| {
         let why = match workload.cache {
-            CacheMode::Cold => "and every prompt was new",
-            CacheMode::SharedPrefix(_) | CacheMode::Replay => "which is what prompts share",
+            CacheMode::Cold => "and every prompt was new".to_owned(),
+            CacheMode::SharedPrefix(_) | CacheMode::Replay => {
+                format!("and prompts share {}", percent(declared))
+            }
         };
         let (share, limit) = (percent(share), percent(limit));
         let text =

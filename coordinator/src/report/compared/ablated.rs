@@ -38,6 +38,10 @@ pub fn trust(ablated: &Ablated) -> Result<(), String> {
             let reason = reason.map_or("", |obstacle| &obstacle.evidence);
             Err(format!("nothing of A/A can be compared: {}", plain(reason, CLIP)))
         }
+        Some(aa) if aa.answer == Answer::NotTested => {
+            Err("A/A was not tested: a side has one start that counts, and the others were struck"
+                .to_owned())
+        }
         None | Some(_) => Ok(()),
     }
 }

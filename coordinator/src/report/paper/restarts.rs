@@ -12,7 +12,7 @@ use crate::report::repeats::{Spread, repeats};
 use crate::stats::{Summary, describe};
 
 /// A level over its restarts.
-pub(super) struct Restarts {
+pub(super) struct RestartCommands {
     pub(super) users: u32,
     /// What was in flight on average, where the users were not.
     pub(super) in_flight: Option<f64>,
@@ -73,7 +73,7 @@ pub(super) fn table(study: &Study<'_>) -> Result<PaperTable, String> {
 
 /// The curves of SCALING and SATURATION with one kind of work, and their levels that were run more
 /// than once.
-type Series<'s, 'a> = (Vec<&'s Curve<'a>>, Vec<Restarts>);
+type Series<'s, 'a> = (Vec<&'s Curve<'a>>, Vec<RestartCommands>);
 
 fn series<'s, 'a>(subject: &'s Subject<'a>) -> Vec<Series<'s, 'a>> {
     let mut series: Vec<Vec<&Curve<'a>>> = Vec::new();
@@ -87,20 +87,20 @@ fn series<'s, 'a>(subject: &'s Subject<'a>) -> Vec<Series<'s, 'a>> {
     }
     let levels = |curves: Vec<&'s Curve<'a>>| {
         let points = curves.iter().flat_map(|curve| &curve.points);
-        let levels: Vec<Restarts> = points.filter_map(restarts).collect();
+        let levels: Vec<RestartCommands> = points.filter_map(restarts).collect();
         (!levels.is_empty()).then_some((curves, levels))
     };
     series.into_iter().filter_map(levels).collect()
 }
 
 /// A level over its restarts; `None` if it was not finished twice.
-pub(super) fn restarts(point: &Point<'_>) -> Option<Restarts> {
+pub(super) fn restarts(point: &Point<'_>) -> Option<RestartCommands> {
     let values: Vec<f64> = point.complete().filter_map(|seen| seen.paper_total()).collect();
     let paper = describe(&values).filter(|summary| summary.n > 1)?;
     let in_flight: Vec<f64> = point.complete().filter_map(|seen| seen.not_reached()).collect();
     let own = repeats(&renumbered(point)).into_iter().next();
     let left_out = own.iter().flat_map(|level| &level.left_out).map(|out| out.because.clone());
-    Some(Restarts {
+    Some(RestartCommands {
         users: point.users,
         in_flight: describe(&in_flight).map(|summary| summary.mean),
         paper,
@@ -129,7 +129,7 @@ fn renumbered(point: &Point<'_>) -> Vec<LevelReport> {
 /// The level with the highest mean, by either count.
 fn row(
     name: &str,
-    levels: &[Restarts],
+    levels: &[RestartCommands],
     differs: Option<&str>,
     notes: &mut Vec<String>,
 ) -> Option<Vec<Cell>> {
@@ -185,7 +185,7 @@ fn row(
 }
 
 /// Why restarts of a level were left out, each reason once.
-fn because(level: &Restarts) -> String {
+fn because(level: &RestartCommands) -> String {
     let mut reasons: Vec<String> =
         level.left_out.iter().map(|reason| plain(reason, CLIP)).collect();
     reasons.sort();
