@@ -368,7 +368,8 @@ fn a_cache_that_nobody_declared_is_told() {
         level
     };
     // Which prompts have it is drawn, so three standard errors more may be.
-    let counted = shared(0).shares.iter().filter_map(|share| share.seal.as_ref());
+    let plain = shared(0);
+    let counted = plain.shares.iter().filter_map(|share| share.seal.as_ref());
     let counted: u64 = counted.map(|seal| seal.snapshot.tally.measured.succeeded).sum();
     let chance = 3.0 * 0.2 * (0.25 / counted as f64).sqrt();
     let most = ((0.1 + chance + 0.01) * 1e3) as u64;
