@@ -71,6 +71,29 @@ until_true() {
     done
 }
 
+# quota_begins PROCESS PERCENT: so much of a core for a process, in slices of 100 ms, by the cgroups
+# of either version; fails where there are none.
+quota_begins() {
+    local us=$(($2 * 1000))
+    if [ -e /sys/fs/cgroup/cpu/cpu.cfs_quota_us ]; then
+        QUOTA=/sys/fs/cgroup/cpu/$NS
+        QUOTA_HOME=/sys/fs/cgroup/cpu
+        mkdir "$QUOTA" && echo 100000 >"$QUOTA/cpu.cfs_period_us" &&
+            echo "$us" >"$QUOTA/cpu.cfs_quota_us"
+    elif grep -qw cpu /sys/fs/cgroup/cgroup.subtree_control 2>/dev/null; then
+        QUOTA=/sys/fs/cgroup/$NS
+        QUOTA_HOME=/sys/fs/cgroup
+        mkdir "$QUOTA" && echo "$us 100000" >"$QUOTA/cpu.max"
+    else
+        return 1
+    fi && echo "$1" >"$QUOTA/cgroup.procs"
+}
+
+# quota_ends PROCESS
+quota_ends() {
+    echo "$1" >"$QUOTA_HOME/cgroup.procs" && rmdir "$QUOTA"
+}
+
 # begin TOOL:PACKAGE...: what the lane needs besides root and the programs.
 begin() {
     if [ "$(id -u)" -ne 0 ]; then skip "needs root, to make network namespaces"; fi
@@ -112,6 +135,7 @@ leave() {
     set +e
     for ((i = ${#PIDS[@]} - 1; i >= 0; i--)); do end_process "${PIDS[i]}" 2>"$WORK/leave"; done
     leave_lane
+    if [ -n "${QUOTA:-}" ] && [ -d "$QUOTA" ]; then rmdir "$QUOTA"; fi
     for host in "${HOSTS[@]}"; do ip netns delete "$NS-$host"; done
     if [ "$FAILED" -gt 0 ]; then
         for log in "$WORK"/*.log; do

@@ -199,8 +199,8 @@ run_ended() {
     same "$1: exit code" 4 "$code"
 }
 
-# A host that gives the generator a fifth of a core, in slices of 100 ms as a CPU quota does: whatever
-# it measures is about itself, and a load that brings no more tokens is not the target's saturation.
+# A host that gives the generator a fifth of a core, in slices of 100 ms as schedulers on a crowded
+# host do.
 a_starved_agent_is_the_limit() {
     local process=${PROCESS[h1:7070]} starver
     (
@@ -209,20 +209,38 @@ a_starved_agent_is_the_limit() {
         done
     ) &
     starver=$!
-    coordinator starved.log run "${TARGET[@]}" --users 20,40,80 --duration 3s --output-tokens 20 \
-        --agents "$AGENTS" --result-dir "$WORK/starved"
+    is_the_limit "a starved agent" starved
     kill "$starver" 2>/dev/null || true
     wait "$starver" 2>/dev/null || true
     kill -s CONT "$process"
-    same "a starved agent: exit code" 0 "$CODE"
-    if ! [ -e "$WORK/starved/summary.json" ]; then return; fi
-    same "a starved agent: levels that are CLIENT_LIMITED" 3 \
-        "$(summary starved '[.levels[] | select(any(.verdicts[]; .code == "CLIENT_LIMITED"))] | length')"
-    same "a starved agent: the evidence names it" 3 \
-        "$(summary starved '[.levels[].verdicts[] | select(.code == "CLIENT_LIMITED" and (.evidence | contains("h1")))] | length')"
-    same "a starved agent: levels called SATURATED" 0 \
-        "$(summary starved '[.levels[] | select(.status == "SATURATED" or .axes.load == "SATURATED")] | length')"
-    same "a starved agent: saturation" null "$(summary starved .saturation.users)"
+}
+
+# The same by the kernel's own means: two hundredths of a core. An agent costs so little that a
+# larger quota would not slow it.
+an_agent_with_a_quota_is_the_limit() {
+    local process=${PROCESS[h1:7070]}
+    if ! quota_begins "$process" 2; then
+        echo "not checked: a CPU quota: there is no cgroup with a cpu controller here"
+        return
+    fi
+    is_the_limit "an agent with a CPU quota" quota
+    quota_ends "$process"
+}
+
+# is_the_limit NAME DIR: whatever a slowed h1 measures is about itself, and a load that brings no
+# more tokens is not the target's saturation.
+is_the_limit() {
+    coordinator "$2.log" run "${TARGET[@]}" --users 20,40,80 --duration 3s --output-tokens 20 \
+        --agents "$AGENTS" --result-dir "$WORK/$2"
+    same "$1: exit code" 0 "$CODE"
+    if ! [ -e "$WORK/$2/summary.json" ]; then return; fi
+    same "$1: levels that are CLIENT_LIMITED" 3 \
+        "$(summary "$2" '[.levels[] | select(any(.verdicts[]; .code == "CLIENT_LIMITED"))] | length')"
+    same "$1: the evidence names it" 3 \
+        "$(summary "$2" '[.levels[].verdicts[] | select(.code == "CLIENT_LIMITED" and (.evidence | contains("h1")))] | length')"
+    same "$1: levels called SATURATED" 0 \
+        "$(summary "$2" '[.levels[] | select(.status == "SATURATED" or .axes.load == "SATURATED")] | length')"
+    same "$1: saturation" null "$(summary "$2" .saturation.users)"
 }
 
 an_agents_cable_is_cut() {
@@ -307,6 +325,7 @@ checks)
     strangers_are_refused
     targets_that_are_not_listed_are_refused
     a_starved_agent_is_the_limit
+    an_agent_with_a_quota_is_the_limit
     an_agents_cable_is_cut
     the_coordinators_cable_is_cut
     an_agent_is_suspended
