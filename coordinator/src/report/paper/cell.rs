@@ -174,7 +174,8 @@ fn whole(value: f64) -> String {
     if value.abs() < 0.5 { short(value) } else { fixed(value, 0) }
 }
 
-fn short(value: f64) -> String {
+/// Three digits or so.
+pub(super) fn short(value: f64) -> String {
     let decimals = match value.abs() {
         v if v < 0.995 => 3,
         v if v < 9.995 => 2,

@@ -1,6 +1,6 @@
 //! The cells of one level, by both methods.
 
-use super::cell::{Cell, Value};
+use super::cell::{Cell, Value, short};
 use super::study::Seen;
 use crate::classify::Headline;
 use crate::report::model::{LevelState, Real};
@@ -109,7 +109,7 @@ pub(super) fn struck_reason(seen: &Seen<'_>) -> String {
         return "no result".to_owned();
     }
     let in_flight = seen.not_reached().map_or_else(String::new, |mean| {
-        format!(": {mean:.0} of {} users were in flight", seen.level.users_asked)
+        format!(": {} of {} users were in flight", short(mean), seen.level.users_asked)
     });
     format!("struck by {}{in_flight}", codes.join(", "))
 }
