@@ -1,5 +1,5 @@
 //! What follows A/A: the comparison of the two configurations, unless the base differs from itself.
-//! What is shown then is the method's own fault, and another 95 % interval would only hide it.
+//! Whatever makes it do so would be taken for a difference between the two.
 
 use super::EVERY_LEVEL;
 use crate::compare::Ablated;
