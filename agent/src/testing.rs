@@ -7,7 +7,7 @@ use common::ids::{LevelId, RunId, UserId};
 use common::phase::Phase;
 use common::seed::Seed;
 use common::slo::Slo;
-use common::target::{Connection, Endpoint, Target, Timeouts};
+use common::target::{Target, Timeouts};
 use common::workload::{CacheMode, Workload};
 use uuid::Uuid;
 
@@ -26,25 +26,18 @@ pub(crate) fn assignment(base_url: &str) -> Assignment {
         load,
         slo: Slo::default(),
         workload: Workload {
-            name: "default".parse().unwrap(),
-            input_tokens: 10.into(),
-            output_tokens: 4.into(),
             forced_length: true,
             cache: CacheMode::Replay,
+            ..Workload::new("default".parse().unwrap(), 10.into(), 4.into())
         },
         target: Target {
-            base_url: base_url.parse().unwrap(),
-            model: "mock".to_owned(),
-            endpoint: Endpoint::Chat,
-            stream: true,
-            connection: Connection::KeepAlive,
-            authorities: None,
             timeouts: Timeouts {
                 connect: Duration::from_secs(2),
                 first_byte: Duration::from_secs(5),
                 idle: Duration::from_secs(5),
                 total: Duration::from_secs(10),
             },
+            ..Target::new(base_url.parse().unwrap(), "mock".to_owned())
         },
         proof: None,
     }

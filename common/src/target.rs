@@ -307,6 +307,19 @@ impl fmt::Display for BaseUrl {
 }
 
 impl Target {
+    /// A model's chat, streamed, on connections that are kept, with [`Timeouts::DEFAULT`].
+    pub fn new(base_url: BaseUrl, model: String) -> Self {
+        Self {
+            base_url,
+            model,
+            endpoint: Endpoint::Chat,
+            stream: true,
+            connection: Connection::KeepAlive,
+            authorities: None,
+            timeouts: Timeouts::DEFAULT,
+        }
+    }
+
     pub(crate) fn feed(&self, digest: &mut DigestWriter) {
         let Timeouts { connect, first_byte, idle, total } = self.timeouts;
         digest

@@ -94,6 +94,11 @@ impl fmt::Display for CacheMode {
 }
 
 impl Workload {
+    /// Prompts and answers of these lengths, not forced, and each prompt its own.
+    pub fn new(name: Name, input_tokens: Length, output_tokens: Length) -> Self {
+        Self { name, input_tokens, output_tokens, forced_length: false, cache: CacheMode::Cold }
+    }
+
     /// The share of prompt tokens that a cache can hold at most, 0 to 1, as far as the workload
     /// says; `None` where prompts are repeated whole.
     pub fn cached_share(&self) -> Option<f64> {

@@ -15,7 +15,7 @@ use common::slo::Slo;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
 use common::time::Tick;
-use common::workload::{CacheMode, Workload};
+use common::workload::Workload;
 use uuid::Uuid;
 
 use crate::campaign::{Judging, Mode, Tier};
@@ -195,12 +195,10 @@ fn record(phase: Phase, load: Load, shape: Shape, shares: Vec<ShareRecord>) -> L
 }
 
 fn workload(name: &str, shape: Shape) -> Workload {
+    let (input, output) = (shape.prompt as u32, shape.completion as u32);
     Workload {
-        name: name.parse().unwrap(),
-        input_tokens: (shape.prompt as u32).into(),
-        output_tokens: (shape.completion as u32).into(),
         forced_length: true,
-        cache: CacheMode::Cold,
+        ..Workload::new(name.parse().unwrap(), input.into(), output.into())
     }
 }
 

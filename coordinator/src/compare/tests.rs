@@ -3,7 +3,7 @@ mod served;
 use common::ids::RunId;
 use common::phase::Phase;
 use common::target::Endpoint;
-use common::workload::{CacheMode, Workload};
+use common::workload::Workload;
 use proptest::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
@@ -41,11 +41,8 @@ fn level(users: u32, total_tok_s: f64) -> Observed {
         users,
         requests: Some(requests),
         work: Workload {
-            name: "default".parse().unwrap(),
-            input_tokens: 500.into(),
-            output_tokens: 100.into(),
             forced_length: true,
-            cache: CacheMode::Cold,
+            ..Workload::new("default".parse().unwrap(), 500.into(), 100.into())
         },
         repeat: 0,
         attempt: 0,

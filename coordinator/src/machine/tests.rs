@@ -1,6 +1,6 @@
 use common::assignment::{End, Load};
 use common::phase::Phase;
-use common::workload::{CacheMode, Workload};
+use common::workload::Workload;
 
 use super::*;
 use crate::campaign::WindowPlan;
@@ -20,13 +20,7 @@ fn plan(levels: u32) -> Plan {
         load: Load::counted(4, 8),
         window: None,
         allow_capped: false,
-        workload: Workload {
-            name: "w".parse().unwrap(),
-            input_tokens: 1.into(),
-            output_tokens: 1.into(),
-            forced_length: false,
-            cache: CacheMode::Replay,
-        },
+        workload: Workload::new("w".parse().unwrap(), 1.into(), 1.into()),
         before: Preparation::default(),
         cooldown: Duration::from_secs(5),
         proof: None,

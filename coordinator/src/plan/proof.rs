@@ -8,7 +8,7 @@ use common::arrivals::Arrivals;
 use common::assignment::{End, Load, Pace};
 use common::ids::Name;
 use common::phase::Phase;
-use common::target::{BaseUrl, Connection, Endpoint, Host, Target, Timeouts};
+use common::target::{BaseUrl, Host, Target};
 use common::workload::{CacheMode, Workload};
 
 use super::{Plan, PlannedLevel, Preparation};
@@ -81,11 +81,9 @@ pub fn level(when: &str, ask: Ask) -> PlannedLevel {
         window: Some(WindowPlan::fixed(window)),
         allow_capped: false,
         workload: Workload {
-            name: name(),
-            input_tokens: input_tokens.into(),
-            output_tokens: output_tokens.into(),
             forced_length: true,
             cache: CacheMode::Replay,
+            ..Workload::new(name(), input_tokens.into(), output_tokens.into())
         },
         before: Preparation::default(),
         cooldown: Duration::ZERO,
@@ -100,20 +98,9 @@ pub fn when(level: &PlannedLevel) -> &str {
 
 /// How the agents ask their simulators. The address is never used: each has its own.
 pub fn target() -> Target {
-    Target {
-        base_url: BaseUrl {
-            tls: false,
-            host: Host::V4(Ipv4Addr::LOCALHOST),
-            port: 9,
-            path: String::new(),
-        },
-        model: "sim".to_owned(),
-        endpoint: Endpoint::Chat,
-        stream: true,
-        connection: Connection::KeepAlive,
-        authorities: None,
-        timeouts: Timeouts::DEFAULT,
-    }
+    let host = Host::V4(Ipv4Addr::LOCALHOST);
+    let base_url = BaseUrl { tls: false, host, port: 9, path: String::new() };
+    Target::new(base_url, "sim".to_owned())
 }
 
 /// The proof before these levels, if one is wanted and there are any.

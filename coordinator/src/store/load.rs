@@ -16,7 +16,7 @@ use rusqlite::types::Type;
 use rusqlite::{Params, Row};
 use uuid::Uuid;
 
-use super::{Store, StoreError, StoredInput, lengths, serving, states, words};
+use super::{Store, StoreError, StoredInput, lengths, more, serving, states, words};
 use crate::plan::{Arm, PlannedLevel};
 use crate::record::{
     AgentRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunHeader, RunRecord, ShareRecord,
@@ -223,11 +223,6 @@ fn read_identity(row: &Row<'_>) -> rusqlite::Result<IdentityRecord> {
 
 /// A level without its shares.
 fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
-    let prefix = optional(row, "shared_prefix", lengths::prefix_of)?;
-    let (input_tokens, output_tokens) = match optional(row, "lengths", lengths::of)? {
-        Some(drawn) => drawn,
-        None => (Length::Fixed(row.get("input_tokens")?), Length::Fixed(row.get("output_tokens")?)),
-    };
     Ok(LevelRecord {
         id: read_id(row)?,
         planned: PlannedLevel {
@@ -244,13 +239,7 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
             },
             window: optional(row, "window", states::window_of)?,
             allow_capped: row.get("allow_capped")?,
-            workload: Workload {
-                name: parsed(row, "workload", |text| text.parse().ok())?,
-                cache: parsed(row, "cache", |name| lengths::cache_of(name, prefix, &input_tokens))?,
-                input_tokens,
-                output_tokens,
-                forced_length: row.get("forced_length")?,
-            },
+            workload: read_workload(row)?,
             before: optional(row, "before", states::before_of)?.unwrap_or_default(),
             cooldown: Duration::from_nanos(row.get("cooldown_ns")?),
             proof: optional(row, "proof", states::proof_of)?,
@@ -259,6 +248,22 @@ fn read_level(row: &Row<'_>) -> rusqlite::Result<LevelRecord> {
         fired_at: row.get::<_, Option<u64>>("fired_at_ms")?.map(UnixMs),
         fate: read_fate(row)?,
     })
+}
+
+fn read_workload(row: &Row<'_>) -> rusqlite::Result<Workload> {
+    let prefix = optional(row, "shared_prefix", lengths::prefix_of)?;
+    let (input, output) = match optional(row, "lengths", lengths::of)? {
+        Some(drawn) => drawn,
+        None => (Length::Fixed(row.get("input_tokens")?), Length::Fixed(row.get("output_tokens")?)),
+    };
+    let cache = parsed(row, "cache", |name| lengths::cache_of(name, prefix, &input))?;
+    let name = parsed(row, "workload", |text| text.parse().ok())?;
+    let forced_length = row.get("forced_length")?;
+    let plain = Workload { forced_length, cache, ..Workload::new(name, input, output) };
+    match optional(row, "more", more::of)? {
+        Some(more) => Ok(more.on(plain)),
+        None => Ok(plain),
+    }
 }
 
 fn read_fate(row: &Row<'_>) -> rusqlite::Result<Option<LevelFate>> {

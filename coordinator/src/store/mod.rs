@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod lengths;
 mod load;
+mod more;
 mod schema;
 mod serving;
 mod states;
@@ -285,9 +286,9 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
     tx.execute(
         "INSERT INTO levels (ordinal, attempt, phase, place, repeat, label, users, requests, \
          allow_capped, workload, input_tokens, output_tokens, forced_length, cache, cooldown_ns, \
-         arrivals, window, before, proof, arm, lengths, shared_prefix) \
+         arrivals, window, before, proof, arm, lengths, shared_prefix, more) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-         ?18, ?19, ?20, ?21, ?22)",
+         ?18, ?19, ?20, ?21, ?22, ?23)",
         params![
             level.id.ordinal,
             level.id.attempt,
@@ -311,6 +312,7 @@ fn put_level(tx: &Transaction<'_>, level: &LevelRecord) -> rusqlite::Result<()> 
             planned.arm.map(Arm::name),
             lengths::text(workload),
             lengths::prefix_text(workload.cache),
+            more::text(workload),
         ],
     )?;
     let mut insert = tx.prepare("INSERT INTO shares VALUES (?1, ?2, ?3, ?4, ?5)")?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 pub(super) const APPLICATION: i32 = 0x666c_6d6b;
 
 /// The `user_version` of the tables below. It rises with every change to them.
-pub(super) const VERSION: i32 = 4;
+pub(super) const VERSION: i32 = 5;
 
 /// A schema that this build reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +17,10 @@ pub(super) enum Schema {
     Two,
     /// Nothing was known of what serves the model.
     Three,
-    /// The tables below.
+    /// Requests were passages of text, and nothing more.
     Four,
+    /// The tables below.
+    Five,
 }
 
 impl Schema {
@@ -28,7 +30,8 @@ impl Schema {
             1 => Some(Self::One),
             2 => Some(Self::Two),
             3 => Some(Self::Three),
-            VERSION => Some(Self::Four),
+            4 => Some(Self::Four),
+            VERSION => Some(Self::Five),
             _ => None,
         }
     }
@@ -37,7 +40,7 @@ impl Schema {
     pub(super) fn run(self) -> &'static str {
         match self {
             Self::One => "SELECT *, NULL AS judging FROM run",
-            Self::Two | Self::Three | Self::Four => "SELECT * FROM run",
+            Self::Two | Self::Three | Self::Four | Self::Five => "SELECT * FROM run",
         }
     }
 
@@ -46,13 +49,15 @@ impl Schema {
         match self {
             Self::One => {
                 "SELECT *, NULL AS arrivals, NULL AS window, NULL AS before, NULL AS proof, \
-                 NULL AS arm, NULL AS lengths, NULL AS shared_prefix FROM levels ORDER BY begun"
-            }
-            Self::Two => {
-                "SELECT *, NULL AS arm, NULL AS lengths, NULL AS shared_prefix FROM levels \
+                 NULL AS arm, NULL AS lengths, NULL AS shared_prefix, NULL AS more FROM levels \
                  ORDER BY begun"
             }
-            Self::Three | Self::Four => "SELECT * FROM levels ORDER BY begun",
+            Self::Two => {
+                "SELECT *, NULL AS arm, NULL AS lengths, NULL AS shared_prefix, NULL AS more \
+                 FROM levels ORDER BY begun"
+            }
+            Self::Three | Self::Four => "SELECT *, NULL AS more FROM levels ORDER BY begun",
+            Self::Five => "SELECT * FROM levels ORDER BY begun",
         }
     }
 
@@ -60,7 +65,7 @@ impl Schema {
     pub(super) fn identities(self) -> Option<&'static str> {
         match self {
             Self::One => None,
-            Self::Two | Self::Three | Self::Four => {
+            Self::Two | Self::Three | Self::Four | Self::Five => {
                 Some("SELECT * FROM target_identities ORDER BY position")
             }
         }
@@ -70,7 +75,7 @@ impl Schema {
     pub(super) fn serving(self) -> Option<[&'static str; 2]> {
         match self {
             Self::One | Self::Two | Self::Three => None,
-            Self::Four => Some([
+            Self::Four | Self::Five => Some([
                 "SELECT * FROM serving_stated",
                 "SELECT * FROM serving_facts ORDER BY position",
             ]),
@@ -166,6 +171,7 @@ CREATE TABLE levels (
     forced_length INTEGER NOT NULL,
     cache         TEXT    NOT NULL,
     shared_prefix TEXT,
+    more          TEXT,
     before        TEXT,
     cooldown_ns   INTEGER NOT NULL,
     fired_at_ms   INTEGER,

@@ -10,7 +10,7 @@ use common::time::duration_ns;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::lengths;
+use super::{lengths, more};
 use crate::campaign::{Hardware, Judging, WindowPlan};
 use crate::plan::{Arm, PlannedLevel, Preparation};
 
@@ -165,6 +165,7 @@ pub(crate) fn planned_json(planned: &PlannedLevel) -> Value {
         "forced_length": workload.forced_length,
         "cache": workload.cache.name(),
         "shared_prefix": lengths::prefix_text(workload.cache).map(value),
+        "more": more::text(workload).map(value),
         "before": before_text(planned.before),
         "cooldown_ns": duration_ns(planned.cooldown),
         "proof": planned.proof.map(|pace| value(proof_text(pace))),

@@ -101,7 +101,7 @@ fn a_store_of_the_second_schema_is_read_with_what_was_true_then() {
         let dir = TempDir::new().unwrap();
         drop(stored(dir.path(), &run));
         let db = raw(dir.path());
-        for column in ["arm", "lengths", "shared_prefix"] {
+        for column in ["arm", "lengths", "shared_prefix", "more"] {
             db.execute(&format!("ALTER TABLE levels DROP COLUMN {column}"), []).unwrap();
         }
         db.pragma_update(None, "user_version", 2).unwrap();
@@ -162,6 +162,7 @@ fn what_serves_the_model_is_stored_and_a_store_without_it_is_read() {
     assert_eq!(shown, r#"bytes_per_param 1.02; engine "vLLM"; flags ["--block-size 1"]"#);
     // As version 3 left it.
     db.execute_batch("DROP TABLE serving_stated; DROP TABLE serving_facts").unwrap();
+    db.execute("ALTER TABLE levels DROP COLUMN more", []).unwrap();
     db.pragma_update(None, "user_version", 3).unwrap();
     drop(db);
     run.header.serving = Serving::default();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use common::target::{Connection, Endpoint, Target, Timeouts};
+use common::target::Target;
 use secrecy::SecretString;
 
 use super::hook::CommandLine;
@@ -89,15 +89,7 @@ fn serve(stream: TcpStream, answer: impl Fn(&str) -> Answer) {
 }
 
 fn target(address: SocketAddr) -> Target {
-    Target {
-        base_url: format!("http://{address}").parse().unwrap(),
-        model: "m".to_owned(),
-        endpoint: Endpoint::Chat,
-        stream: true,
-        timeouts: Timeouts::DEFAULT,
-        connection: Connection::KeepAlive,
-        authorities: None,
-    }
+    Target::new(format!("http://{address}").parse().unwrap(), "m".to_owned())
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

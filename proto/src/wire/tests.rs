@@ -93,11 +93,8 @@ fn assignment() -> Assignment {
         load: Load::counted(12, 100),
         slo: Slo { ttft: Some(Duration::from_millis(500)), ..Slo::default() },
         workload: Workload {
-            name: "long".parse().unwrap(),
-            input_tokens: 500.into(),
-            output_tokens: 200.into(),
             forced_length: true,
-            cache: CacheMode::Cold,
+            ..Workload::new("long".parse().unwrap(), 500.into(), 200.into())
         },
         target: Target {
             base_url: "https://example.com/x".parse().unwrap(),

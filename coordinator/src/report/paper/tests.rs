@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use common::ids::{Name, RunId};
 use common::phase::Phase;
 use common::target::Endpoint;
-use common::workload::{CacheMode, Workload};
+use common::workload::Workload;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -343,13 +343,7 @@ fn seen(users: u32, rate: f64) -> Observed {
         },
         users,
         requests: Some(100),
-        work: Workload {
-            name: workload,
-            input_tokens: 2048.into(),
-            output_tokens: 512.into(),
-            forced_length: true,
-            cache: CacheMode::Cold,
-        },
+        work: Workload { forced_length: true, ..Workload::new(workload, 2048.into(), 512.into()) },
         repeat: 0,
         attempt: 0,
         in_flight_mean: Some(f64::from(users.min(100))),
