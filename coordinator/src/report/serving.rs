@@ -13,7 +13,10 @@ use crate::serving::Serving;
 use crate::target::facts::Told;
 
 /// The fact that is compared with the memory that is expected.
-const WEIGHT_MEMORY: &str = "weight_memory_gib";
+pub(super) const WEIGHT_MEMORY: &str = "weight_memory_gib";
+
+/// The fact that says how long a server took to load the weights, in seconds.
+pub(super) const LOAD_TIME: &str = "load_time_s";
 
 /// What serves the model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -90,6 +93,13 @@ impl ServingReport {
             stated: header.serving.clone(),
             facts,
         }
+    }
+}
+
+impl ServingReport {
+    /// A fact that is a number above 0, if one of this name was told.
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        self.facts.iter().find(|fact| fact.name == name)?.number()
     }
 }
 

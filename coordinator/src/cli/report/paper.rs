@@ -144,7 +144,7 @@ mod tests {
             "Table 22 ",
             "Table 24 ",
             "figures   ",
-            "table 27: needs measured",
+            "table 27: needs the facts",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -19,6 +19,7 @@ use crate::compare::{
 };
 use crate::import::{self, Source};
 use crate::plan::Arm;
+use crate::report::Fact;
 use crate::report::model::{LevelReport, LevelState, Paper};
 use crate::testdata::{self, Shape, Windowed};
 use crate::{paper_cases, record::RunRecord};
@@ -570,4 +571,34 @@ fn a_name_cannot_break_a_table() {
     assert!(name.starts_with("a|b\\u{a}=1+1,\"c\"<script>"), "{name}");
     let (drawn, _) = figures(&runs);
     assert!(drawn.iter().all(|figure| !figure.svg.contains("<script>")));
+}
+
+#[test]
+fn what_servers_told_of_their_memory_stands_beside_what_is_expected() {
+    let kimi = |gib: &str, load: Option<&str>| {
+        let vision = VISION.to_owned() + KIMI;
+        let mut run = printed("Kimi-K2.5", &vision, ["t17-kimi", "t23-kimi"], (4.0, 32.0));
+        let fact = |name: &str, value: Option<&str>| Fact {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+            ..Fact::default()
+        };
+        run.model.serving.facts =
+            vec![fact("weight_memory_gib", Some(gib)), fact("load_time_s", load)];
+        run
+    };
+    let report = PaperReport::of(&[kimi("144", Some("146")), kimi("146", None)]);
+    assert_eq!(
+        paper_rows(table(&report, "27")),
+        [
+            ["Kimi-K2.5", "INT4 QAT", "145.0 GiB", "146.00s", "mean of the runs that tell"],
+            ["Kimi-K2.5", "BF16", "517.9 GiB", "-", "3.57× (est.)"],
+        ]
+    );
+    assert_eq!(
+        paper_rows(table(&report, "28")),
+        [["Kimi-K2.5", "1,000", "INT4 QAT", "0.56", "4", "130.4 GiB", "145.0 GiB"]]
+    );
+    // A server that told nothing has no row.
+    assert!(PaperReport::of(&the_paper()).tables.iter().all(|table| table.number != "27"));
 }
