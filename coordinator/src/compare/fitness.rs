@@ -34,6 +34,7 @@ pub(super) fn of_sides(sides: &Sides<Side>) -> (Option<Obstacle>, Vec<String>) {
     ]
     .into_iter()
     .flatten()
+    .chain(servings(sides))
     .collect();
     let runs = sides.map(|side| {
         side.runs.iter().map(|run| (run.facts.run, run.facts.arm)).collect::<BTreeSet<_>>()
@@ -51,6 +52,24 @@ pub(super) fn streams(sides: &Sides<Side>) -> Option<Obstacle> {
         code: None,
         evidence: format!("{text}: it is another quantity without a stream"),
     })
+}
+
+/// What is stated of the servers of both sides, and told of them, where it is not the same.
+fn servings(sides: &Sides<Side>) -> Vec<String> {
+    let all = sides.each().into_iter().flat_map(|(_, side)| &side.runs);
+    let keys: BTreeSet<&String> = all.flat_map(|run| run.facts.serving.keys()).collect();
+    let note = |key: &String| {
+        let absent = if is_stated(key) { "not stated" } else { "not told" };
+        difference(sides, key, |facts| {
+            facts.serving.get(key).map_or_else(|| absent.to_owned(), Clone::clone)
+        })
+    };
+    keys.into_iter().filter_map(note).collect()
+}
+
+/// An operator stated it; a command told the rest.
+fn is_stated(key: &str) -> bool {
+    key.starts_with("serving.")
 }
 
 fn told(what: Option<&String>) -> String {
@@ -72,6 +91,15 @@ fn server_changed(sides: &Sides<Side>) -> Option<Obstacle> {
             .or_else(|| {
                 different("met different versions of the server", &|facts| {
                     facts.server_version.clone()
+                })
+            })
+            .or_else(|| {
+                let stated = side.runs.iter().flat_map(|run| run.facts.serving.keys());
+                let stated: BTreeSet<&String> = stated.filter(|key| is_stated(key)).collect();
+                stated.into_iter().find_map(|key| {
+                    different(&format!("state different {key}"), &|facts| {
+                        facts.serving.get(key).cloned()
+                    })
                 })
             })
     };

@@ -14,6 +14,7 @@ use crate::plan::Arm;
 use crate::record::{Asked, LevelRecord, RunRecord};
 use crate::report::{LevelReport, LevelState, Real, ReportModel, TokenSource};
 use crate::store::Loaded;
+use crate::target::facts::Told;
 use crate::target::identity::Identity;
 
 /// The runs of one side.
@@ -51,6 +52,8 @@ pub struct Facts {
     pub served: Option<String>,
     /// The version that it said it is.
     pub server_version: Option<String>,
+    /// What was stated of what serves the model, and what commands told of it, by key.
+    pub serving: BTreeMap<String, String>,
     /// The API that was called; `None` if the stored campaign cannot be read.
     pub endpoint: Option<Endpoint>,
     /// Whether answers were streamed.
@@ -170,6 +173,7 @@ fn facts<'a>(record: &RunRecord, said: impl Iterator<Item = &'a Identity> + Clon
         model: header.model.clone(),
         served: said.clone().find_map(Identity::served),
         server_version: said.clone().find_map(|identity| identity.version.clone()),
+        serving: serving(record),
         endpoint: campaign.map(|campaign| campaign.target.endpoint),
         stream: header.stream,
         seed: header.seed,
@@ -178,6 +182,19 @@ fn facts<'a>(record: &RunRecord, said: impl Iterator<Item = &'a Identity> + Clon
         version: header.tool_version.clone(),
         agents: agents.len(),
     }
+}
+
+/// What is stated of what serves the model, and what was told first of each fact.
+fn serving(record: &RunRecord) -> BTreeMap<String, String> {
+    let stated = record.header.serving.entries().into_iter().map(|(key, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (format!("serving.{key}"), text)
+    });
+    let told = record.facts.iter().rev().filter_map(|fact| match &fact.told {
+        Told::Value(value) => Some((format!("fact {}", fact.name), value.clone())),
+        Told::NotKnown(_) => None,
+    });
+    stated.chain(told).collect()
 }
 
 fn observed((record, report): (&LevelRecord, &LevelReport)) -> Observed {

@@ -1,5 +1,7 @@
 mod served;
 
+use std::collections::BTreeMap;
+
 use common::ids::RunId;
 use common::phase::Phase;
 use common::target::Endpoint;
@@ -62,6 +64,7 @@ fn run(number: u32, levels: Vec<Observed>) -> Run {
         model: "llama".into(),
         served: None,
         server_version: None,
+        serving: BTreeMap::new(),
         endpoint: Some(Endpoint::Chat),
         stream: true,
         seed: 42,
@@ -577,4 +580,34 @@ proptest! {
             prop_assert_eq!(a.t, b.t.map(|t| -t));
         }
     }
+}
+
+#[test]
+fn what_serves_the_model_is_noted_where_it_differs_and_is_one_within_a_side() {
+    let mut sides = table_26();
+    let state = |runs: &mut [Run], key: &str, value: &str| {
+        for run in runs {
+            run.facts.serving.insert(key.to_owned(), value.to_owned());
+        }
+    };
+    for (runs, block, memory) in
+        [(&mut sides.base.runs, "16", "111.9"), (&mut sides.new.runs, "1", "112.1")]
+    {
+        state(runs, "serving.block_size", block);
+        state(runs, "serving.gpu", "MI325X");
+        state(&mut runs[1..], "fact weight_memory_gib", memory);
+    }
+    state(&mut sides.new.runs, "serving.engine", "vLLM");
+    assert_eq!(
+        compare(&sides, &options()).notes,
+        [
+            "fact weight_memory_gib: 111.9, not told in BASE, 112.1, not told in NEW",
+            "serving.block_size: 16 in BASE, 1 in NEW",
+            "serving.engine: not stated in BASE, vLLM in NEW",
+        ]
+    );
+    state(&mut sides.base.runs[..1], "serving.gpu", "MI300X");
+    let text = "the runs of BASE state different serving.gpu: MI300X, MI325X";
+    let changed = Obstacle { code: Some(Code::ServerChanged), evidence: text.into() };
+    assert_eq!(obstacle(&compare(&sides, &options())), &changed);
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use common::ids::{Name, RunId};
@@ -363,6 +364,7 @@ fn started(arm: Arm, start: u32, levels: Vec<Observed>) -> Run {
         model: "llama".into(),
         served: None,
         server_version: None,
+        serving: BTreeMap::new(),
         endpoint: Some(Endpoint::Chat),
         stream: true,
         seed: 42,
