@@ -34,8 +34,7 @@ use crate::fleet::{Fleet, Heard};
 use crate::machine::{AgentIx, Command, Event, Limits, Machine};
 use crate::plan::{self, Plan, PlannedLevel, Preparation};
 use crate::record::{
-    AgentRecord, Asked, FactRecord, IdentityRecord, LevelFate, LevelRecord, RunEnd, RunOutcome,
-    ShareRecord,
+    AgentRecord, Asked, FactRecord, LevelFate, LevelRecord, RunEnd, RunOutcome, ShareRecord,
 };
 use crate::store::{Store, StoreError, StoredInput};
 use crate::target::identity::Identity;
@@ -296,10 +295,9 @@ impl<'a> Driver<'a> {
     fn job_done(&mut self, done: JobDone) -> Result<Option<Event>, StoreError> {
         Ok(match done {
             JobDone::Prepared { level, restarted } => {
-                if let Some(identity) = restarted {
-                    self.setup.identity = identity.clone();
-                    let asked = Asked::Restarted { ordinal: level.ordinal };
-                    self.store.put_identity(&IdentityRecord { asked, at: wall_now(), identity })?;
+                if let Some(said) = restarted {
+                    self.setup.identity = said.identity.clone();
+                    said.put(Asked::Restarted { ordinal: level.ordinal }, &mut self.store)?;
                 }
                 Some(Event::Prepared { level })
             }
@@ -310,10 +308,8 @@ impl<'a> Driver<'a> {
                 self.view.planned += u32::try_from(levels.len()).unwrap_or(0);
                 Some(Event::Decided { levels, because })
             }
-            JobDone::Left { identity, facts } => {
-                let (asked, at) = (Asked::Ended, wall_now());
-                self.store.put_identity(&IdentityRecord { asked, at, identity })?;
-                self.store.put_facts(&FactRecord::all(facts, asked, at))?;
+            JobDone::Left(said) => {
+                said.put(Asked::Ended, &mut self.store)?;
                 None
             }
         })

@@ -152,7 +152,7 @@ pub struct IdentityRecord {
 pub struct FactRecord {
     /// The fact.
     pub name: Name,
-    /// When in the run; never after a restart.
+    /// When in the run.
     pub asked: Asked,
     /// When.
     pub at: UnixMs,

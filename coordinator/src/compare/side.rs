@@ -11,7 +11,7 @@ use super::metric::Values;
 use crate::campaign::{self, Mode, Overlay, Source, Tier};
 use crate::classify::{Code, Verdict};
 use crate::plan::Arm;
-use crate::record::{Asked, LevelRecord, RunRecord};
+use crate::record::{Asked, FactRecord, LevelRecord, RunRecord};
 use crate::report::{LevelReport, LevelState, Real, ReportModel, TokenSource};
 use crate::store::Loaded;
 use crate::target::facts::Told;
@@ -127,7 +127,7 @@ impl Run {
         let levels = record.measured().zip(&model.levels).map(observed).collect();
         // Levels that ran on another server than the first are struck.
         let said = record.identities.iter().map(|said| &said.identity);
-        Self { name, facts: facts(record, said), levels }
+        Self { name, facts: facts(record, None, said), levels }
     }
 }
 
@@ -152,7 +152,7 @@ impl Side {
         let run = |(repeat, (ordinal, levels)): (u32, (u32, Vec<Observed>))| {
             let restarted = Asked::Restarted { ordinal };
             let said = record.identities.iter().filter(|said| said.asked == restarted);
-            let facts = facts(record, said.map(|said| &said.identity));
+            let facts = facts(record, Some(restarted), said.map(|said| &said.identity));
             let facts = Facts { arm: Some(arm), ..facts };
             Run { name: format!("start {}", repeat + 1), facts, levels }
         };
@@ -162,7 +162,11 @@ impl Side {
 }
 
 /// What is the same for all levels. Of what the server `said`, in order, the first word counts.
-fn facts<'a>(record: &RunRecord, said: impl Iterator<Item = &'a Identity> + Clone) -> Facts {
+fn facts<'a>(
+    record: &RunRecord,
+    asked: Option<Asked>,
+    said: impl Iterator<Item = &'a Identity> + Clone,
+) -> Facts {
     let RunRecord { header, agents, .. } = record;
     let source = Source { name: "campaign.toml", text: &header.campaign_toml };
     let campaign = campaign::resolve(Some(source), &Overlay::default()).ok();
@@ -173,7 +177,7 @@ fn facts<'a>(record: &RunRecord, said: impl Iterator<Item = &'a Identity> + Clon
         model: header.model.clone(),
         served: said.clone().find_map(Identity::served),
         server_version: said.clone().find_map(|identity| identity.version.clone()),
-        serving: serving(record),
+        serving: serving(record, asked),
         endpoint: campaign.map(|campaign| campaign.target.endpoint),
         stream: header.stream,
         seed: header.seed,
@@ -184,13 +188,15 @@ fn facts<'a>(record: &RunRecord, said: impl Iterator<Item = &'a Identity> + Clon
     }
 }
 
-/// What is stated of what serves the model, and what was told first of each fact.
-fn serving(record: &RunRecord) -> BTreeMap<String, String> {
+/// What is stated of what serves the model, and what was told of each fact: when it was `asked`, or
+/// else first.
+fn serving(record: &RunRecord, asked: Option<Asked>) -> BTreeMap<String, String> {
     let stated = record.header.serving.entries().into_iter().map(|(key, value)| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         (format!("serving.{key}"), text)
     });
-    let told = record.facts.iter().rev().filter_map(|fact| match &fact.told {
+    let counts = |fact: &&FactRecord| asked.is_none_or(|asked| fact.asked == asked);
+    let told = record.facts.iter().rev().filter(counts).filter_map(|fact| match &fact.told {
         Told::Value(value) => Some((format!("fact {}", fact.name), value.clone())),
         Told::NotKnown(_) => None,
     });

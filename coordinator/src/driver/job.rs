@@ -6,10 +6,13 @@ use std::path::Path;
 use std::pin::Pin;
 
 use common::ids::{LevelId, Name};
+use secrecy::SecretString;
 
 use super::Setup;
-use crate::clock::Clock;
+use crate::campaign::ServerPlan;
+use crate::clock::{Clock, wall_now};
 use crate::plan::{Arm, Preparation};
+use crate::record::{Asked, FactRecord, IdentityRecord};
 use crate::report::ReportModel;
 use crate::store::{Store, StoreError};
 use crate::target::facts::{self, Told};
@@ -25,8 +28,8 @@ pub(super) enum JobDone {
     Prepared {
         /// The level.
         level: LevelId,
-        /// What the server said it is, if it was restarted.
-        restarted: Option<Identity>,
+        /// What the server is now, if it was restarted.
+        restarted: Option<Said>,
     },
     /// It is not.
     NotPrepared {
@@ -38,12 +41,30 @@ pub(super) enum JobDone {
     /// What was measured so far.
     Measured(Result<Box<ReportModel>, StoreError>),
     /// What the server is when the run has ended.
-    Left {
-        /// As it says itself.
-        identity: Identity,
-        /// As commands tell it.
-        facts: Vec<(Name, Told)>,
-    },
+    Left(Said),
+}
+
+/// What the server is.
+pub(super) struct Said {
+    /// As it says itself.
+    pub(super) identity: Identity,
+    /// As commands tell it.
+    facts: Vec<(Name, Told)>,
+}
+
+impl Said {
+    async fn ask(identity: Identity, plan: &ServerPlan, key: Option<&SecretString>) -> Self {
+        let facts = facts::ask(&plan.facts, plan.hook_timeout, key).await;
+        Self { identity, facts }
+    }
+
+    /// Stores it.
+    pub(super) fn put(self, asked: Asked, store: &mut Store) -> Result<(), StoreError> {
+        let Self { identity, facts } = self;
+        let at = wall_now();
+        store.put_identity(&IdentityRecord { asked, at, identity })?;
+        store.put_facts(&FactRecord::all(facts, asked, at))
+    }
 }
 
 /// Waits for the end of a job and takes it away; waits for ever if there is none.
@@ -72,7 +93,11 @@ impl Job {
     ) -> Self {
         Self::new(async move {
             match server.prepare(what, arm, &known, clock).await {
-                Ok(restarted) => JobDone::Prepared { level, restarted },
+                Ok(None) => JobDone::Prepared { level, restarted: None },
+                Ok(Some(identity)) => {
+                    let said = Said::ask(identity, &server.plan, server.api_key.as_ref()).await;
+                    JobDone::Prepared { level, restarted: Some(said) }
+                }
                 Err(error) => JobDone::NotPrepared { level, why: error.to_string() },
             }
         })
@@ -99,12 +124,11 @@ impl Job {
     pub(super) fn left(setup: &Setup) -> Self {
         let Setup { target, api_key, server, .. } = setup;
         let (target, api_key) = (target.clone(), api_key.clone());
-        let (facts, timeout) = (server.facts.clone(), server.hook_timeout);
+        let server = server.clone();
         Self::new(async move {
             let key = api_key.as_ref();
             let identity = Identity::ask(&target, key).await;
-            let facts = facts::ask(&facts, timeout, key).await;
-            JobDone::Left { identity, facts }
+            JobDone::Left(Said::ask(identity, &server, key).await)
         })
     }
 }

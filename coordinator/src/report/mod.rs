@@ -40,7 +40,7 @@ pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub use saturation::{Capacity, RateMax, Saturation, Usl};
 pub(crate) use searched::{Next, Searched};
-pub use serving::{Fact, Memory, ServingReport};
+pub use serving::{AfterRestart, Fact, Memory, ServingReport};
 pub use summary::summary_json;
 pub use text::text;
 

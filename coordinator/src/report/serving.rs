@@ -35,8 +35,8 @@ pub struct ServingReport {
     pub warnings: Vec<String>,
 }
 
-/// A fact that a command told, when the run began and when it had ended. Neither a value nor a
-/// reason: it was not asked.
+/// A fact that a command told, when the run began, after restarts, and when it had ended. Neither a
+/// value nor a reason: it was not asked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Fact {
     /// Its name.
@@ -45,10 +45,23 @@ pub struct Fact {
     pub value: Option<String>,
     /// Why it was not known then.
     pub unknown: Option<String>,
+    /// What was told after each restart of the server, in order.
+    pub after_restarts: Vec<AfterRestart>,
     /// Its value at the end.
     pub value_at_end: Option<String>,
     /// Why it was not known at the end.
     pub unknown_at_end: Option<String>,
+}
+
+/// What a command told of a fact after a restart.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AfterRestart {
+    /// The place in the plan of the level that the server was restarted for.
+    pub ordinal: u32,
+    /// The value.
+    pub value: Option<String>,
+    /// Why it was not known.
+    pub unknown: Option<String>,
 }
 
 /// Memory of the weights on one GPU, in GiB.
@@ -113,13 +126,16 @@ fn facts(records: &[FactRecord]) -> Vec<Fact> {
             facts.len() - 1
         });
         let Some(fact) = facts.get_mut(place) else { continue };
-        let (value, unknown) = match asked {
-            Asked::Began | Asked::Restarted { .. } => (&mut fact.value, &mut fact.unknown),
-            Asked::Ended => (&mut fact.value_at_end, &mut fact.unknown_at_end),
+        let (value, unknown) = match told {
+            Told::Value(value) => (Some(value.clone()), None),
+            Told::NotKnown(why) => (None, Some(why.clone())),
         };
-        match told {
-            Told::Value(told) => *value = Some(told.clone()),
-            Told::NotKnown(why) => *unknown = Some(why.clone()),
+        match *asked {
+            Asked::Began => (fact.value, fact.unknown) = (value, unknown),
+            Asked::Restarted { ordinal } => {
+                fact.after_restarts.push(AfterRestart { ordinal, value, unknown });
+            }
+            Asked::Ended => (fact.value_at_end, fact.unknown_at_end) = (value, unknown),
         }
     }
     facts
@@ -127,7 +143,19 @@ fn facts(records: &[FactRecord]) -> Vec<Fact> {
 
 impl Fact {
     fn any_value(&self) -> Option<&String> {
-        self.value.as_ref().or(self.value_at_end.as_ref())
+        let restarted = self.after_restarts.iter().find_map(|told| told.value.as_ref());
+        self.value.as_ref().or(restarted).or(self.value_at_end.as_ref())
+    }
+
+    /// The value, and those after restarts where they are others.
+    fn shown(&self) -> String {
+        let value = self.any_value().map_or("not known", String::as_str);
+        let told = || self.after_restarts.iter().map(|told| told.value.as_deref());
+        if told().all(|other| other == Some(value)) {
+            return value.to_owned();
+        }
+        let told: Vec<&str> = told().map(|other| other.unwrap_or("not known")).collect();
+        format!("{value}; after restarts {}", told.join(", "))
     }
 
     fn number(&self) -> Option<f64> {
@@ -137,10 +165,15 @@ impl Fact {
 
     /// What a reader must know of it.
     fn warning(&self) -> Option<String> {
-        let Self { name, value, unknown, value_at_end, unknown_at_end } = self;
-        match (value, value_at_end, unknown.as_ref().or(unknown_at_end.as_ref())) {
+        let Self { name, value, unknown, after_restarts, value_at_end, unknown_at_end } = self;
+        let (before, since) = match after_restarts.last() {
+            None => (value, "the run began"),
+            // A restarted server may be another one; from then on it is the same.
+            Some(last) => (&last.value, "the server was restarted last"),
+        };
+        match (before, value_at_end, unknown.as_ref().or(unknown_at_end.as_ref())) {
             (Some(before), Some(after), _) if before != after => {
-                Some(format!("{name} was {before} when the run began, and {after} when it ended"))
+                Some(format!("{name} was {before} when {since}, and {after} when the run ended"))
             }
             (_, _, Some(why)) => {
                 let when = match (value, value_at_end) {
@@ -177,8 +210,7 @@ pub(super) fn serving_text(serving: &ServingReport, any_level: bool) -> String {
         line("environment", &env.join(" "), STATED_CLIP);
     }
     for fact in &serving.facts {
-        let value = fact.any_value().map_or("not known", String::as_str);
-        line("fact", &format!("{}: {value}", fact.name), CLIP);
+        line("fact", &format!("{}: {}", fact.name, fact.shown()), CLIP);
     }
     if let Some(text) = serving.weight_memory.and_then(memory_text) {
         line("weights", &text, CLIP);
@@ -276,7 +308,7 @@ mod tests {
         weights     112.0 GiB per GPU, 48.1 expected (params_b × bytes_per_param / tensor_parallel): 2.33
                     times
         WARN        driver is not known: ssh gpu1: exit status: 255
-        WARN        image_digest was sha256:1 when the run began, and sha256:2 when it ended
+        WARN        image_digest was sha256:1 when the run began, and sha256:2 when the run ended
         WARN        scheduler-steps: --num-scheduler-steps 15 left vLLM in August 2025 with multi-step
                     scheduling: a later version refuses it; leave it out (the paper, table 6; vLLM pull
                     requests 22138 and 22779)
@@ -290,7 +322,7 @@ mod tests {
         let json = serde_json::to_value(&model.serving).unwrap();
         assert_eq!(json["stated"]["gpu_count"], 8);
         assert_eq!(json["stated"]["heads"], serde_json::Value::Null);
-        insta::assert_snapshot!(json["facts"][1], @r#"{"name":"driver","unknown":"ssh gpu1: exit status: 255","unknown_at_end":"ssh gpu1: exit status: 255","value":null,"value_at_end":null}"#);
+        insta::assert_snapshot!(json["facts"][1], @r#"{"after_restarts":[],"name":"driver","unknown":"ssh gpu1: exit status: 255","unknown_at_end":"ssh gpu1: exit status: 255","value":null,"value_at_end":null}"#);
         insta::assert_snapshot!(json["weight_memory"], @r#"{"expected_gib":48.0912,"measured_gib":112.0,"measured_over_expected":2.32891}"#);
     }
 
@@ -306,5 +338,27 @@ mod tests {
         let found = Fact { unknown: why, ..late };
         assert_eq!(found.warning().unwrap(), "f is not known at the beginning: gone");
         assert_eq!(found.number(), Some(1.0));
+    }
+
+    #[test]
+    fn what_was_told_after_restarts_is_shown_where_it_is_another() {
+        let told = |asked, value: &str| fact("gib", asked, Told::Value(value.to_owned()));
+        let restarted = |ordinal| Asked::Restarted { ordinal };
+        let of = |records: &[FactRecord]| facts(records).pop().unwrap();
+        let same = of(&[told(Asked::Began, "112"), told(restarted(3), "112")]);
+        assert_eq!(same.shown(), "112");
+        let mut records = vec![
+            told(Asked::Began, "112"),
+            told(restarted(3), "224"),
+            fact("gib", restarted(7), Told::NotKnown("no match".to_owned())),
+            told(restarted(9), "224"),
+        ];
+        assert_eq!(of(&records).shown(), "112; after restarts 224, not known, 224");
+        records.push(told(Asked::Ended, "224"));
+        // The last start is the one that ended.
+        assert_eq!(of(&records).warning(), None);
+        records.push(told(Asked::Ended, "225"));
+        let changed = "gib was 224 when the server was restarted last, and 225 when the run ended";
+        assert_eq!(of(&records).warning().unwrap(), changed);
     }
 }

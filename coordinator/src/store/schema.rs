@@ -17,7 +17,7 @@ pub(super) enum Schema {
     Two,
     /// Nothing was known of what serves the model.
     Three,
-    /// Requests were passages of text, and nothing more.
+    /// Requests were passages of text and nothing more, and facts were not asked after restarts.
     Four,
     /// The tables below.
     Five,
@@ -75,7 +75,11 @@ impl Schema {
     pub(super) fn serving(self) -> Option<[&'static str; 2]> {
         match self {
             Self::One | Self::Two | Self::Three => None,
-            Self::Four | Self::Five => Some([
+            Self::Four => Some([
+                "SELECT * FROM serving_stated",
+                "SELECT *, NULL AS ordinal FROM serving_facts ORDER BY position",
+            ]),
+            Self::Five => Some([
                 "SELECT * FROM serving_stated",
                 "SELECT * FROM serving_facts ORDER BY position",
             ]),
@@ -138,6 +142,7 @@ CREATE TABLE serving_facts (
     position INTEGER PRIMARY KEY,
     name     TEXT    NOT NULL,
     asked    TEXT    NOT NULL,
+    ordinal  INTEGER,
     at_ms    INTEGER NOT NULL,
     value    TEXT,
     unknown  TEXT

@@ -23,16 +23,16 @@ pub(super) fn read_entry(row: &Row<'_>) -> rusqlite::Result<(String, serde_json:
 }
 
 pub(super) fn put_facts(tx: &Transaction<'_>, facts: &[FactRecord]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO serving_facts (name, asked, at_ms, value, unknown) \
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO serving_facts (name, asked, ordinal, at_ms, value, unknown) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut insert = tx.prepare(sql)?;
     for FactRecord { name, asked, at, told } in facts {
-        let (asked, _) = words::asked_words(*asked);
+        let (asked, ordinal) = words::asked_words(*asked);
         let (value, unknown) = match told {
             Told::Value(value) => (Some(value), None),
             Told::NotKnown(why) => (None, Some(why)),
         };
-        insert.execute(params![name.as_str(), asked, at.0, value, unknown])?;
+        insert.execute(params![name.as_str(), asked, ordinal, at.0, value, unknown])?;
     }
     Ok(())
 }
@@ -40,9 +40,10 @@ pub(super) fn put_facts(tx: &Transaction<'_>, facts: &[FactRecord]) -> rusqlite:
 pub(super) fn read_fact(row: &Row<'_>) -> rusqlite::Result<FactRecord> {
     let value: Option<String> = row.get("value")?;
     let unknown: Option<String> = row.get("unknown")?;
+    let ordinal: Option<u32> = row.get("ordinal")?;
     Ok(FactRecord {
         name: parsed(row, "name", |text| text.parse().ok())?,
-        asked: parsed(row, "asked", |word| words::asked_of(word, None))?,
+        asked: parsed(row, "asked", |word| words::asked_of(word, ordinal))?,
         at: UnixMs(row.get("at_ms")?),
         told: value.map_or_else(|| Told::NotKnown(unknown.unwrap_or_default()), Told::Value),
     })

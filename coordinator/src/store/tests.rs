@@ -151,6 +151,7 @@ fn what_serves_the_model_is_stored_and_a_store_without_it_is_read() {
     };
     run.facts = vec![
         fact(Asked::Began, Told::Value("83.1".to_owned())),
+        fact(Asked::Restarted { ordinal: 2 }, Told::Value("83.4".to_owned())),
         fact(Asked::Ended, Told::NotKnown("no such host".to_owned())),
     ];
     let dir = TempDir::new().unwrap();
