@@ -51,6 +51,31 @@ fn facts_are_asked_before_the_first_level_and_after_the_last() {
     assert!(absent.starts_with("absent is not known: false: exit status: 1"), "{absent}");
 }
 
+#[test]
+fn facts_are_asked_after_every_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulator = simulator::start(simulator::quick());
+    let ran = run::text_to_end(
+        &format!(
+            "{}[server]\nrestart = [\"true\"]\nfacts = [{}]\n[repeats]\ncount = 2\n\
+             restart_server = true\n",
+            Campaign::new(simulator.address(), 3, 9).text(),
+            counted(dir.path(), 99)
+        ),
+        2,
+    );
+    assert_eq!((ran.end.outcome, ran.end.exit_code), (RunOutcome::Completed, 0), "{:?}", ran.end);
+    let restarted = |ordinal| Asked::Restarted { ordinal };
+    let asked: Vec<Asked> = ran.record.facts.iter().map(|fact| fact.asked).collect();
+    let first = ran.record.measured().map(|level| level.id.ordinal).collect::<Vec<_>>();
+    assert_eq!(asked, [Asked::Began, restarted(first[0]), restarted(first[1]), Asked::Ended]);
+    let serving = ReportModel::new(&ran.record, &[]).serving;
+    let told: Vec<_> = serving.facts[0].after_restarts.iter().map(|t| t.value.clone()).collect();
+    assert_eq!(told, [Some("2".to_owned()), Some("3".to_owned())]);
+    let [changed] = serving.warnings.as_slice() else { panic!("{:?}", serving.warnings) };
+    assert!(changed.starts_with("times was 3 when the server was restarted last"), "{changed}");
+}
+
 /// A run whose fact is slow from the `slow`-th time on, interrupted once `said` is.
 fn interrupted(dir: &Path, slow: u32, said: &str) -> Ended {
     let simulator = simulator::start(simulator::quick());
