@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
 use crate::plan::proof::{self, Ask};
+use crate::plan::render::counted;
 use crate::record::{Asked, FactRecord, IdentityRecord, RunEnd, RunHeader};
 use crate::serving::Serving;
 use crate::store::{Store, StoreError};
@@ -217,13 +218,13 @@ async fn drive(
     // Levels that are measured in windows make as many as they need.
     let requests = counts
         .filter(|_| plan.search.is_none())
-        .map(|counts| format!("{} requests, ", counts.iter().sum::<u64>()));
+        .map(|counts| counted(counts.iter().sum(), "request") + ", ");
     ui.say(&format!(
-        "run {run}: {} levels{}, {}{} agents; result in {}",
-        plan.levels.len(),
+        "run {run}: {}{}, {}{}; result in {}",
+        counted(plan.levels.len() as u64, "level"),
         if plan.search.is_some() { " and a search" } else { "" },
         requests.unwrap_or_default(),
-        fleet.len(),
+        counted(fleet.len() as u64, "agent"),
         dir.display()
     ));
     let driver = Driver::new(&mut setup, &mut fleet, &mut store, ui, clock);
