@@ -4,6 +4,8 @@
 //! passage the prompt is, and the digits of lengths that are drawn. So a distinct prompt costs no
 //! more than a fixed one: no request is copied, formatted or allocated when it is sent.
 
+mod mixed;
+
 use std::io::IoSlice;
 
 use common::assignment::Assignment;
@@ -15,6 +17,8 @@ use common::target::{Connection, Endpoint, Target};
 use common::workload::{CHARS_PER_TOKEN, CacheMode, SharedPrefix, Workload};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+
+pub use mixed::Composers;
 
 /// What prompts are made of: four sentences, repeated to the length asked for. The paper's own
 /// passage is unpublished; this one is ours, of the same kind.
@@ -214,6 +218,11 @@ impl Request<'_> {
     /// The tokens that are asked for.
     pub fn output_tokens(&self) -> u32 {
         self.drawn.output_tokens
+    }
+
+    /// The tokens that the answer must have, if their number is forced.
+    pub fn forced_tokens(&self) -> Option<u64> {
+        self.composer.workload.forced_length.then(|| self.output_tokens().into())
     }
 }
 

@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, ClockWatch};
-use crate::compose::Composer;
+use crate::compose::Composers;
 use crate::lease::{LEASE, Lease, RENEW_EVERY};
 use crate::load::cpu::Cpu;
 use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
@@ -310,7 +310,7 @@ impl Session {
         match route {
             Ok((route, proof)) => {
                 let plan = LevelPlan {
-                    composer: Composer::new(&assignment, api_key.as_ref()),
+                    composer: Composers::new(&assignment, api_key.as_ref()),
                     assignment,
                     addresses: route.addresses,
                     tls: route.tls,

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::digest::DigestWriter;
+use crate::mix::{self, Weighted};
 use crate::seed::Generator;
 
 /// Values of [`Length::Values`], at most.
@@ -45,6 +46,9 @@ pub enum Length {
     },
     /// Each of these is as likely, as often as it is listed; never empty.
     Values(Vec<u32>),
+    /// By one of several laws, as often as its weight says: the length of a mix of workloads. Never
+    /// empty, and none of them is a mix itself.
+    Mixed(Vec<Weighted<Length>>),
 }
 
 /// The smallest and the largest length that may be drawn.
@@ -59,6 +63,15 @@ pub struct Bounds {
 impl Length {
     /// No text at all, where an endpoint generates none.
     pub const NONE: Self = Self::Fixed(0);
+
+    /// By one of several laws; one number where all of them are that number.
+    pub fn mixed(parts: Vec<Weighted<Self>>) -> Self {
+        let fixed = parts.first().and_then(|part| part.item.fixed());
+        match fixed.filter(|_| parts.iter().all(|part| part.item.fixed() == fixed)) {
+            Some(tokens) => Self::Fixed(tokens),
+            None => Self::Mixed(parts),
+        }
+    }
 
     /// The length of one text.
     pub fn draw(&self, generator: &mut Generator) -> u32 {
@@ -79,6 +92,10 @@ impl Length {
                 let place = (generator.unit() * values.len() as f64) as usize;
                 values.get(place).or(values.last()).copied().unwrap_or(1)
             }
+            Self::Mixed(parts) => {
+                let part = parts.get(mix::draw(parts, generator));
+                part.map_or(1, |part| part.item.draw(generator))
+            }
         }
     }
 
@@ -89,7 +106,8 @@ impl Length {
             Self::Uniform { .. }
             | Self::Normal { .. }
             | Self::Lognormal { .. }
-            | Self::Values(_) => None,
+            | Self::Values(_)
+            | Self::Mixed(_) => None,
         }
     }
 
@@ -107,6 +125,9 @@ impl Length {
             Self::Values(values) => {
                 let all: f64 = values.iter().map(|value| f64::from(*value)).sum();
                 all / values.len().max(1) as f64
+            }
+            Self::Mixed(parts) => {
+                mix::shares(parts).map(|(length, share)| share * length.mean()).sum()
             }
         }
     }
@@ -130,6 +151,13 @@ impl Length {
                 of(&(0..MEAN_DRAWS).map(draw).collect::<Vec<_>>())
             }
             Self::Values(values) => of(&values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>()),
+            Self::Mixed(parts) => {
+                let mean = self.mean();
+                let variances = mix::shares(parts).map(|(length, share)| {
+                    share * (length.sd().powi(2) + (length.mean() - mean).powi(2))
+                });
+                variances.sum::<f64>().sqrt()
+            }
         }
     }
 
@@ -140,6 +168,7 @@ impl Length {
             Self::Uniform { least, .. } => *least,
             Self::Normal { bounds, .. } | Self::Lognormal { bounds, .. } => bounds.least,
             Self::Values(values) => values.iter().copied().min().unwrap_or(1),
+            Self::Mixed(parts) => parts.iter().map(|part| part.item.least()).min().unwrap_or(1),
         }
     }
 
@@ -150,6 +179,7 @@ impl Length {
             Self::Uniform { most, .. } => *most,
             Self::Normal { bounds, .. } | Self::Lognormal { bounds, .. } => bounds.most,
             Self::Values(values) => values.iter().copied().max().unwrap_or(1),
+            Self::Mixed(parts) => parts.iter().map(|part| part.item.most()).max().unwrap_or(1),
         }
     }
 
@@ -161,6 +191,9 @@ impl Length {
             Self::Normal { bounds, .. } => bounds.least <= bounds.most,
             Self::Lognormal { median, bounds, .. } => *median > 0 && bounds.least <= bounds.most,
             Self::Values(values) => !values.is_empty() && values.len() <= VALUES_MAX,
+            Self::Mixed(parts) => {
+                !parts.is_empty() && parts.iter().all(|part| part.item.is_within(max))
+            }
         };
         spans && self.least() >= 1 && self.most() <= max
     }
@@ -185,6 +218,13 @@ impl Length {
                 digest.text("values").number(values.len() as u64);
                 values.iter().for_each(|value| {
                     digest.number((*value).into());
+                });
+            }
+            Self::Mixed(parts) => {
+                digest.text("mixed").number(parts.len() as u64);
+                parts.iter().for_each(|part| {
+                    digest.number(part.weight.into());
+                    part.item.feed(digest);
                 });
             }
         }
@@ -223,6 +263,10 @@ impl fmt::Display for Length {
             Self::Values(values) => {
                 let (least, most) = (self.least(), self.most());
                 write!(f, "{least} to {most}, drawn of {} values", values.len())
+            }
+            Self::Mixed(parts) => {
+                let (least, most) = (self.least(), self.most());
+                write!(f, "{least} to {most}, mixed of {}", parts.len())
             }
         }
     }

@@ -12,6 +12,7 @@
 //! | [`phase`] | the five phases |
 //! | [`target`], [`trust`], [`workload`] | what is loaded, whom it is trusted by, with what |
 //! | [`arrivals`], [`assignment`] | when requests are intended, and one agent's share of a level |
+//! | [`mix`], [`choice`], [`slice`] | weighted workloads and models, which of them a request is, and results apart by it |
 //! | [`slo`] | what a request must meet to be good |
 //! | [`outcome`], [`detail`] | how one request ended, its instants, the target's words |
 //! | [`hist`], [`series`], [`tally`] | what an agent accumulates; merging is exact |
@@ -19,16 +20,19 @@
 
 pub mod arrivals;
 pub mod assignment;
+pub mod choice;
 pub mod detail;
 pub mod digest;
 pub mod duration;
 pub mod hist;
 pub mod ids;
 pub mod length;
+pub mod mix;
 pub mod outcome;
 pub mod phase;
 pub mod seed;
 pub mod series;
+pub mod slice;
 pub mod slo;
 pub mod snapshot;
 pub mod tally;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ids::UserId;
+use crate::slice::InSlices;
 use crate::time::Tick;
 
 macro_rules! closed_set {
@@ -172,6 +173,8 @@ pub struct Outcome {
     pub user: UserId,
     /// Its number within the user, from 0.
     pub request: u64,
+    /// Where its results belong, beside the level's.
+    pub slices: InSlices,
     /// How it ended.
     pub ending: Ending,
     /// HTTP status, once known.

@@ -30,6 +30,13 @@ impl Seed {
         Generator { state }
     }
 
+    /// The generator for what kind of request one is, of a level that has several; apart from that
+    /// of [`Seed::request`], so that a request's content does not depend on there being others.
+    pub fn choice(self, phase: Phase, level: u32, user: UserId, request: u64) -> Generator {
+        let mut generator = self.request(phase, level, user, request);
+        Generator { state: generator.next_u64() ^ 0x6d69_785f_6f66_5f69 }
+    }
+
     /// The generator for the arrivals of a level in open loop.
     pub fn arrivals(self, phase: Phase, level: u32) -> Generator {
         let mut generator = self.request(phase, level, UserId(u32::MAX), u64::MAX);

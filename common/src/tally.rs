@@ -3,6 +3,7 @@
 
 mod counts;
 mod serial;
+mod slices;
 mod window;
 
 use crate::detail::Details;
@@ -10,11 +11,15 @@ use crate::digest::Digest;
 use crate::hist::LatencyHist;
 use crate::outcome::{Ending, Outcome};
 use crate::series::{Flow, InFlight};
+use crate::slice::{InSlices, Slice};
 use crate::slo::{Served, Slo};
 use crate::time::Tick;
 
+use slices::{Success, Whole};
+
 pub use counts::{ConservationError, Counts};
 pub use serial::Serial;
+pub use slices::{SliceTally, Slices};
 pub use window::{Arrived, Scope, WindowTally};
 
 /// Cumulative state of a level on one worker, one agent or the whole fleet.
@@ -44,6 +49,8 @@ pub struct Tally {
     pub span: Option<Span>,
     /// What the target said about its failures.
     pub details: Details,
+    /// The measured requests apart by what they share.
+    pub slices: Slices,
 }
 
 /// [`Serial`] of two latencies.
@@ -91,6 +98,19 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    fn of_success(outcome: &Outcome) -> Self {
+        let usage = outcome.usage.unwrap_or_default();
+        Self {
+            prompt: usage.prompt,
+            completion: usage.completion,
+            reasoning: usage.reasoning,
+            cached_prompt: usage.cached_prompt,
+            wasted: 0,
+            events: outcome.events,
+            without_usage: u64::from(outcome.usage.is_none()),
+        }
+    }
+
     fn merge(&mut self, other: &Self) {
         self.prompt += other.prompt;
         self.completion += other.completion;
@@ -194,6 +214,11 @@ impl Tally {
         Self { scope: Scope::Pending, ..Self::default() }
     }
 
+    /// The same, with results apart by these slices.
+    pub fn sliced(self, slices: &[Slice]) -> Self {
+        Self { slices: Slices::new(slices), ..self }
+    }
+
     /// The window begins at this instant, which has not come yet, in nanoseconds since the level
     /// fired. A level has one window.
     pub fn measure(&mut self, from_ns: u64) {
@@ -211,11 +236,13 @@ impl Tally {
         }
     }
 
-    /// A request intended at this instant, in nanoseconds since the level fired, was taken up.
-    pub fn start(&mut self, intended_ns: u64) {
+    /// A request of these slices, intended at this instant, in nanoseconds since the level fired, was
+    /// taken up.
+    pub fn start(&mut self, intended_ns: u64, slices: InSlices) {
         self.counts.start();
         if self.scope.measures(intended_ns) {
             self.measured.start();
+            self.slices.start(slices);
         }
         if let Some(window) = self.scope.window_mut()
             && window.is_before_end(intended_ns)
@@ -253,6 +280,7 @@ impl Tally {
         self.counts.end(outcome.ending);
         if measured {
             self.measured.end(outcome.ending);
+            self.slices.end(outcome.slices, outcome.ending);
         }
         if let Some(sent) = marks.sent {
             let (sent_ns, done_ns) = (sent.ns_since(fire), marks.done.ns_since(fire));
@@ -282,11 +310,14 @@ impl Tally {
                 let wasted = outcome.usage.unwrap_or_default().completion;
                 if measured {
                     self.tokens.wasted += wasted;
+                    self.slices.waste(outcome.slices, wasted);
                 }
                 if let Some(window) = self.scope.window_mut()
                     && window.holds(marks.done.ns_since(fire))
                 {
-                    window.arrived.wasted += wasted;
+                    let arrived = Arrived { wasted, ..Arrived::default() };
+                    window.arrived.add(arrived);
+                    self.slices.arrive(outcome.slices, arrived);
                 }
                 None
             }
@@ -349,28 +380,21 @@ impl Tally {
         }
         if let Some(window) = self.scope.window_mut() {
             window.arrived.add(arrived);
+            self.slices.arrive(outcome.slices, arrived);
         }
     }
 
     fn add_success(&mut self, outcome: &Outcome, slo: Slo, previous: Option<Previous>) -> Previous {
         let marks = &outcome.marks;
-        match outcome.usage {
-            Some(usage) => {
-                self.tokens.prompt += usage.prompt;
-                self.tokens.completion += usage.completion;
-                self.tokens.reasoning += usage.reasoning;
-                self.tokens.cached_prompt += usage.cached_prompt;
-            }
-            None => self.tokens.without_usage += 1,
-        }
-        self.tokens.events += outcome.events;
+        let delivered = Tokens::of_success(outcome);
+        self.tokens.merge(&delivered);
         let latencies = &mut self.latencies;
         let end = marks.last_token.unwrap_or(marks.done);
         let sent = marks.sent.unwrap_or(marks.intended);
         let tokens = outcome.usage.map_or(0, |usage| usage.completion);
         let e2e_ns = end.ns_since(sent);
         let mut served = Served { e2e_ns: end.ns_since(marks.intended), ..Served::default() };
-        let mut this = Previous { ttft_us: None, e2e_us: e2e_ns / 1000 };
+        let mut ttft_ns = None;
         latencies.e2e.record_ns(e2e_ns);
         latencies.e2e_plan.record_ns(served.e2e_ns);
         if tokens >= 1 {
@@ -379,7 +403,7 @@ impl Tally {
         if let (Some(first), Some(last)) = (marks.first_token, marks.last_token) {
             latencies.ttft.record_ns(first.ns_since(sent));
             latencies.ttft_plan.record_ns(first.ns_since(marks.intended));
-            this.ttft_us = Some(first.ns_since(sent) / 1000);
+            ttft_ns = Some(first.ns_since(sent));
             served.ttft_ns = Some(first.ns_since(marks.intended));
             if tokens >= 2 && last > first {
                 let tpot_ns = last.ns_since(first) / (tokens - 1);
@@ -390,7 +414,12 @@ impl Tally {
         for &gap in &outcome.gaps_us {
             latencies.icl.record_us(gap.into());
         }
-        self.good += u64::from(slo.is_met(served));
+        let good = slo.is_met(served);
+        self.good += u64::from(good);
+        let tpot_ns = served.tpot_ns;
+        let success = Success { tokens: delivered, good, e2e_ns, ttft_ns, tpot_ns };
+        self.slices.succeed(outcome.slices, success);
+        let this = Previous { ttft_us: ttft_ns.map(|ns| ns / 1000), e2e_us: e2e_ns / 1000 };
         if let Some(previous) = previous {
             self.serial.add(previous, this);
         }
@@ -421,6 +450,7 @@ impl Tally {
         self.in_flight.merge(&other.in_flight);
         self.flow.merge(&other.flow);
         self.details.merge(&other.details);
+        self.slices.merge(&other.slices);
         if let Some(span) = other.span {
             self.widen_span(span);
         }
@@ -428,7 +458,7 @@ impl Tally {
 
     /// Checks that nothing was lost or counted twice:
     /// started = succeeded + failed + censored + open, of all requests and of the measured ones,
-    /// and one latency per success.
+    /// one latency per success, and every measured request in one slice of each kind.
     ///
     /// # Errors
     /// As [`ConservationError`] says.
@@ -453,7 +483,12 @@ impl Tally {
                 return Err(ConservationError::Samples { name, samples: hist.count(), requests });
             }
         }
-        Ok(())
+        self.slices.check(&Whole {
+            measured: &self.measured,
+            good: self.good,
+            tokens: &self.tokens,
+            arrived: self.scope.window().map(|window| window.arrived).unwrap_or_default(),
+        })
     }
 
     /// [`Tally::check`], and no request is open.

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::digest::DigestWriter;
 use crate::ids::Name;
 use crate::length::Length;
+use crate::mix::Weighted;
 
 /// The shape of a level's requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +21,10 @@ pub struct Workload {
     pub forced_length: bool,
     /// What a server's prefix cache may see.
     pub cache: CacheMode,
+    /// The models that requests name, one drawn for each; empty where all name the target's.
+    pub models: Vec<Weighted<String>>,
+    /// The workloads of which each request is one, if it is a mix of them; see [`Workload::mixed`].
+    pub mix: Vec<Weighted<Workload>>,
 }
 
 /// Characters of prompt per token asked for: the heuristic of the paper, section 5.1.
@@ -96,34 +101,14 @@ impl fmt::Display for CacheMode {
 impl Workload {
     /// Prompts and answers of these lengths, not forced, and each prompt its own.
     pub fn new(name: Name, input_tokens: Length, output_tokens: Length) -> Self {
-        Self { name, input_tokens, output_tokens, forced_length: false, cache: CacheMode::Cold }
-    }
-
-    /// The share of prompt tokens that a cache can hold at most, 0 to 1, as far as the workload
-    /// says; `None` where prompts are repeated whole.
-    pub fn cached_share(&self) -> Option<f64> {
-        match self.cache {
-            CacheMode::Cold => Some(0.0),
-            CacheMode::SharedPrefix(SharedPrefix { tokens, share_permille, .. }) => {
-                let of_all = f64::from(tokens) * f64::from(share_permille) / 1e3;
-                Some(of_all / self.input_tokens.mean())
-            }
-            CacheMode::Replay => None,
-        }
-    }
-
-    /// What may be added to [`Workload::cached_share`] by chance, of so many prompts: three standard
-    /// errors, since which prompts share and how long they are is drawn.
-    pub fn cached_share_by_chance(&self, prompts: f64) -> f64 {
-        match self.cache {
-            CacheMode::SharedPrefix(SharedPrefix { tokens, share_permille, .. }) => {
-                let share = f64::from(share_permille) / 1e3;
-                let part = f64::from(tokens) / self.input_tokens.mean();
-                let length_cov = self.input_tokens.sd() / self.input_tokens.mean();
-                let variance = share * (1.0 - share) + (share * length_cov).powi(2);
-                3.0 * part * (variance / prompts.max(1.0)).sqrt()
-            }
-            CacheMode::Cold | CacheMode::Replay => 0.0,
+        Self {
+            name,
+            input_tokens,
+            output_tokens,
+            forced_length: false,
+            cache: CacheMode::Cold,
+            models: Vec::new(),
+            mix: Vec::new(),
         }
     }
 
@@ -138,5 +123,6 @@ impl Workload {
             }
             CacheMode::Cold | CacheMode::Replay => {}
         }
+        self.feed_choices(digest);
     }
 }

@@ -11,6 +11,7 @@ use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
 use common::outcome::{Ending, Failure, Marks, Outcome, Usage};
 use common::phase::Phase;
+use common::slice::InSlices;
 use common::slo::Slo;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
@@ -95,6 +96,7 @@ impl Shape {
         Outcome {
             user,
             request,
+            slices: InSlices::NONE,
             ending: if failed { Failure::Http503.into() } else { Ending::Succeeded },
             status: Some(if failed { 503 } else { 200 }),
             paper_success: !failed,
@@ -117,7 +119,7 @@ pub(crate) fn seal_of(outcomes: &[Outcome]) -> Seal {
     let mut tally = Tally::default();
     let mut edges: Vec<(u64, i64)> = Vec::new();
     for outcome in outcomes {
-        tally.start(outcome.marks.intended.0);
+        tally.start(outcome.marks.intended.0, outcome.slices);
         tally.end(outcome, Tick::ZERO, Slo::default(), None);
         edges.push((outcome.marks.sent.unwrap().0, 1));
         edges.push((outcome.marks.done.0, -1));

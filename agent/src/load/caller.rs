@@ -86,7 +86,7 @@ impl Caller {
     pub(super) async fn request(&mut self, mut open: Open<'_>) -> Tick {
         let shared = open.shared;
         let previous = self.previous.take();
-        let request = shared.plan.composer.request(open.user, open.number);
+        let request = shared.plan.composer.request(open.choice, open.user, open.number);
         let (mut conn, reused) = match self.ready_conn().await {
             Ok(found) => found,
             Err(failure) => return open.fail(failure),
@@ -96,9 +96,7 @@ impl Caller {
             // nothing may be.
             return open.abandon();
         }
-        let forced = shared.plan.assignment.workload.forced_length;
-        let forced_tokens = forced.then_some(request.output_tokens().into());
-        self.reply.begin(Expect { forced_tokens, ..self.expect });
+        self.reply.begin(Expect { forced_tokens: request.forced_tokens(), ..self.expect });
         self.answered = false;
         let sent = open.sent();
         let limits = Waits::new(&shared.plan.assignment.target.timeouts, sent);

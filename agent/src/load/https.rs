@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::worker::{Worker, WorkerOrder};
 use super::{LevelPlan, Tls};
 use crate::clock::Clock;
-use crate::compose::Composer;
+use crate::compose::Composers;
 use crate::lease::Lease;
 use crate::sim::{self, Profile};
 use crate::testing::assignment;
@@ -82,7 +82,7 @@ fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
 fn load(address: SocketAddr, roots: RootCertStore) -> Tally {
     let assignment = assignment(&format!("https://localhost:{}", address.port()));
     let plan = LevelPlan {
-        composer: Composer::new(&assignment, None),
+        composer: Composers::new(&assignment, None),
         assignment,
         addresses: vec![address],
         tls: Some(client(roots)),

@@ -28,6 +28,8 @@ mod rig;
 #[cfg(test)]
 mod scripted;
 mod shared;
+#[cfg(test)]
+mod sliced;
 mod slots;
 mod user;
 #[cfg(test)]
@@ -41,7 +43,7 @@ use common::assignment::{Assignment, Share};
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use crate::compose::Composer;
+use crate::compose::Composers;
 use crate::lease::Deadline;
 
 /// A level as every worker of an agent gets it.
@@ -49,7 +51,7 @@ pub(crate) struct LevelPlan {
     /// The agent's share.
     pub(crate) assignment: Assignment,
     /// The bytes of its requests.
-    pub(crate) composer: Composer,
+    pub(crate) composer: Composers,
     /// Where the target is, checked against the policy and pinned for the level.
     pub(crate) addresses: Vec<SocketAddr>,
     /// How TLS is spoken, if it is.

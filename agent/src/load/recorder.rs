@@ -1,10 +1,13 @@
 //! What a worker records of a level. Owned by the worker, touched by no other thread.
 
-use common::assignment::{Assignment, End};
+use common::assignment::End;
 use common::outcome::Outcome;
+use common::slice::InSlices;
 use common::slo::Slo;
 use common::tally::{Previous, Scope, Tally};
 use common::time::Tick;
+
+use crate::load::LevelPlan;
 
 /// A worker's tally, and the bookkeeping behind its in-flight series.
 pub(super) struct Recorder {
@@ -17,11 +20,13 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// An empty record of a level that fires at `fire`.
-    pub(super) fn new(assignment: &Assignment, fire: Tick) -> Self {
+    pub(super) fn new(plan: &LevelPlan, fire: Tick) -> Self {
+        let assignment = &plan.assignment;
         let tally = match assignment.load.end {
             End::Requests(_) => Tally::default(),
             End::Window => Tally::windowed(),
         };
+        let tally = tally.sliced(plan.composer.slices());
         Self { tally, fire, slo: assignment.slo, in_flight: 0, changed: fire }
     }
 
@@ -74,8 +79,8 @@ impl Recorder {
     }
 
     /// A user takes up a request, or an arrival comes.
-    pub(super) fn start(&mut self, intended: Tick) {
-        self.tally.start(intended.ns_since(self.fire));
+    pub(super) fn start(&mut self, intended: Tick, slices: InSlices) {
+        self.tally.start(intended.ns_since(self.fire), slices);
     }
 
     /// Its first byte is handed to the socket.
@@ -109,10 +114,14 @@ impl Recorder {
         }
     }
 
-    /// The record so far, the target's words left out: the seal has them.
+    /// The record so far, without the target's words and without slices: the seal has them.
     pub(super) fn snapshot(&mut self, now: Tick) -> Tally {
         self.advance(now);
-        Tally { details: Default::default(), ..self.tally.clone() }
+        let details = std::mem::take(&mut self.tally.details);
+        let slices = std::mem::take(&mut self.tally.slices);
+        let snapshot = self.tally.clone();
+        (self.tally.details, self.tally.slices) = (details, slices);
+        snapshot
     }
 
     /// The record, complete.

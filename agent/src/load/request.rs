@@ -1,5 +1,6 @@
 //! The record of one request: whatever becomes of it, it ends once.
 
+use common::choice::Choice;
 use common::ids::UserId;
 use common::outcome::{Ending, Failure, Marks, Outcome};
 use common::tally::Previous;
@@ -13,6 +14,8 @@ pub(super) struct Open<'a> {
     pub(super) shared: &'a Shared,
     pub(super) user: UserId,
     pub(super) number: u64,
+    /// What it is, before it is composed.
+    pub(super) choice: Choice,
     intended: Tick,
     sent: Option<Tick>,
     ended: bool,
@@ -20,13 +23,15 @@ pub(super) struct Open<'a> {
 
 impl<'a> Open<'a> {
     pub(super) fn start(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
-        shared.recorder.borrow_mut().start(intended);
-        Self::resume(shared, user, number, intended)
+        let open = Self::resume(shared, user, number, intended);
+        shared.recorder.borrow_mut().start(intended, open.choice.slices);
+        open
     }
 
     /// A request that has been counted as begun.
     pub(super) fn resume(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
-        Self { shared, user, number, intended, sent: None, ended: false }
+        let choice = shared.plan.composer.choose(user, number);
+        Self { shared, user, number, choice, intended, sent: None, ended: false }
     }
 
     /// The first byte is about to be handed to the socket.
@@ -61,6 +66,7 @@ impl<'a> Open<'a> {
         let outcome = Outcome {
             user: self.user,
             request: self.number,
+            slices: self.choice.slices,
             ending: conclusion.ending,
             status: conclusion.status,
             paper_success: conclusion.paper_success,
@@ -96,6 +102,7 @@ impl<'a> Open<'a> {
         Outcome {
             user: self.user,
             request: self.number,
+            slices: self.choice.slices,
             ending,
             status: None,
             paper_success: false,

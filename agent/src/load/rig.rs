@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::LevelPlan;
 use super::worker::{Worker, WorkerOrder, WorkerReport};
 use crate::clock::Clock;
-use crate::compose::Composer;
+use crate::compose::Composers;
 use crate::lease::{Deadline, Lease};
 use crate::sim::ledger::Entry;
 use crate::sim::{self, Profile, SimThread};
@@ -56,6 +56,16 @@ pub(super) struct Truth {
 impl Rig {
     /// Starts a level of one agent, with distinct prompts of four tokens.
     pub(super) fn start(profile: Profile, load: Load, workers: u32) -> Self {
+        Self::start_with(profile, load, workers, |_| {})
+    }
+
+    /// The same, with the assignment changed.
+    pub(super) fn start_with(
+        profile: Profile,
+        load: Load,
+        workers: u32,
+        change: impl FnOnce(&mut Assignment),
+    ) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let target = sim::spawn(address, profile).unwrap();
         let mut assignment = assignment(&format!("http://{}", target.address()));
@@ -63,6 +73,7 @@ impl Rig {
         assignment.share = load.share(0, 1);
         assignment.workload.input_tokens = 20.into();
         assignment.workload.cache = CacheMode::Cold;
+        change(&mut assignment);
         Self::run(target, assignment, workers)
     }
 
@@ -80,7 +91,7 @@ impl Rig {
     fn run(target: SimThread, assignment: Assignment, count: u32) -> Self {
         let lease = Lease::grant(Clock::boottime_ns()).deadline().clone();
         let plan = Arc::new(LevelPlan {
-            composer: Composer::new(&assignment, None),
+            composer: Composers::new(&assignment, None),
             assignment,
             addresses: vec![target.address()],
             tls: None,

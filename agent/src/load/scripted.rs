@@ -19,7 +19,7 @@ use super::https::{certificate, client};
 use super::worker::{Worker, WorkerOrder};
 use super::{LevelPlan, Tls};
 use crate::clock::Clock;
-use crate::compose::Composer;
+use crate::compose::Composers;
 use crate::lease::{Deadline, Lease};
 use crate::testing::assignment;
 
@@ -48,7 +48,7 @@ fn load(
     deadline: Option<Deadline>,
 ) -> (Tally, LevelEnd) {
     let plan = LevelPlan {
-        composer: Composer::new(&assignment, None),
+        composer: Composers::new(&assignment, None),
         assignment,
         addresses: vec![address],
         tls,

@@ -34,7 +34,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(plan: SharedPlan, clock: Clock, fire: Tick) -> Self {
-        let recorder = Recorder::new(&plan.assignment, fire);
+        let recorder = Recorder::new(&plan, fire);
         Self {
             plan,
             clock,

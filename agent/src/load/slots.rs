@@ -89,7 +89,8 @@ impl Slots {
                 break;
             }
             if let Some(arrival) = self.line.borrow_mut().come(now) {
-                shared.recorder.borrow_mut().start(arrival.intended);
+                let choice = shared.plan.composer.choose(UserId(0), arrival.number);
+                shared.recorder.borrow_mut().start(arrival.intended, choice.slices);
             }
             let free = self.free.borrow_mut().pop();
             let missing = match free {

@@ -434,7 +434,8 @@ impl<'a> Level<'a> {
             if self.shared.has_expired() { LevelEnd::LeaseExpired } else { LevelEnd::Completed };
         let end = self.end.take().unwrap_or(unmade);
         let fire = self.shared.recorder.borrow().fire();
-        let recorder = self.shared.recorder.replace(Recorder::new(assignment, fire));
+        let emptied = Recorder::new(&self.shared.plan, fire);
+        let recorder = self.shared.recorder.replace(emptied);
         let cpu = self.cpu.report(now, Clock::thread_cpu_ns());
         let report = WorkerReport {
             worker: self.place.index,

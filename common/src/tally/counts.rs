@@ -145,6 +145,12 @@ pub enum ConservationError {
         /// Requests that give one sample each.
         requests: u64,
     },
+    /// The slices of a kind do not hold each measured request once.
+    #[error("the results by {by} do not add up to the measured requests")]
+    Slices {
+        /// The kind.
+        by: &'static str,
+    },
     /// A sum does not fit 64 bits.
     #[error("the counts overflow")]
     Overflow,

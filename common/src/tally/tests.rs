@@ -3,6 +3,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::ids::UserId;
 use crate::outcome::{Censor, Failure, Marks, Usage};
+use crate::slice::SliceBy;
+
+/// Three workloads, and two models.
+fn slices() -> Vec<Slice> {
+    let named = |by, name: &str| Slice { by, name: name.to_owned() };
+    let workloads = ["a", "b", "c"].map(|name| named(SliceBy::Workload, name));
+    workloads.into_iter().chain(["m", "n"].map(|name| named(SliceBy::Model, name))).collect()
+}
 
 fn any_ending() -> impl Strategy<Value = Ending> {
     prop_oneof![
@@ -23,6 +31,7 @@ prop_compose! {
         usage in prop::option::of((0u64..9000, 0u64..9000)),
         gaps_us in prop::collection::vec(0u32..5_000_000, 0..20),
         detail in prop::option::of("[a-c]{1,3}"),
+        (workload, model) in (0u8..3, 3u8..5),
     ) -> Outcome {
         let [lag, first, last, done] = waits;
         let sent_at = Tick(intended + lag);
@@ -31,6 +40,7 @@ prop_compose! {
         Outcome {
             user: UserId(user),
             request: 0,
+            slices: InSlices::NONE.and(SliceBy::Workload, workload).and(SliceBy::Model, model),
             ending,
             status: None,
             paper_success,
@@ -55,10 +65,10 @@ prop_compose! {
 
 /// What each of `split` agents would have recorded of these outcomes, merged in the order given.
 fn merged(outcomes: &[Outcome], split: &[usize], agents: usize, reverse: bool) -> Tally {
-    let mut tallies = vec![Tally::default(); agents];
+    let mut tallies = vec![Tally::default().sliced(&slices()); agents];
     for (outcome, place) in outcomes.iter().zip(split.iter().cycle()) {
         let tally = &mut tallies[place % agents];
-        tally.start(outcome.marks.intended.0);
+        tally.start(outcome.marks.intended.0, outcome.slices);
         tally.end(outcome, Tick::ZERO, Slo::default(), None);
     }
     if reverse {
@@ -86,7 +96,32 @@ proptest! {
                 prop_assert_eq!(&fleet, &alone);
             }
         }
+        for (place, slice) in alone.slices.iter().enumerate() {
+            let of_slice = || outcomes.iter().filter(|o| o.slices.places().any(|p| p == place));
+            prop_assert_eq!(slice.measured.started, of_slice().count() as u64);
+            let ended = of_slice().filter(|o| o.ending == Ending::Succeeded);
+            let prompt: u64 = ended.map(|o| o.usage.unwrap_or_default().prompt).sum();
+            prop_assert_eq!(slice.tokens.prompt, prompt);
+        }
     }
+}
+
+#[test]
+fn slices_that_lose_double_or_move_a_request_are_noticed() {
+    let outcome = |workload: u8| InSlices::NONE.and(SliceBy::Workload, workload);
+    let mut tally = Tally::default().sliced(&slices());
+    tally.start(0, outcome(0).and(SliceBy::Model, 3));
+    tally.start(0, outcome(1).and(SliceBy::Model, 3));
+    assert_eq!(tally.check(), Ok(()));
+    let missing = Err(ConservationError::Slices { by: "model" });
+    tally.start(0, outcome(1));
+    assert_eq!(tally.check(), missing, "it is in no slice by model");
+    tally.slices = Slices::default();
+    assert_eq!(tally.check(), Ok(()), "a level without slices has nothing to add up");
+    let mut parts = vec![SliceTally::new(slices()[0].clone()); 1];
+    parts[0].measured = Counts { started: 4, open: 4, ..Counts::default() };
+    tally.slices = Slices::from_parts(parts);
+    assert_eq!(tally.check(), Err(ConservationError::Slices { by: "workload" }));
 }
 
 /// What one agent records of these outcomes in a window that is ordered while they run: as a
@@ -105,12 +140,14 @@ fn windowed(outcomes: &[Outcome], from_ns: u64, until_ns: u64) -> Tally {
         steps.push((outcome.marks.done.0, Step::End(place)));
     }
     steps.sort_unstable();
-    let mut tally = Tally::windowed();
+    let mut tally = Tally::windowed().sliced(&slices());
     for (_, step) in steps {
         match step {
             Step::Measure => tally.measure(from_ns),
             Step::Release => tally.release(until_ns),
-            Step::Start(place) => tally.start(outcomes[place].marks.intended.0),
+            Step::Start(place) => {
+                tally.start(outcomes[place].marks.intended.0, outcomes[place].slices);
+            }
             Step::End(place) => {
                 tally.end(&outcomes[place], Tick::ZERO, Slo::default(), None);
             }
@@ -169,7 +206,7 @@ proptest! {
 fn a_request_that_spans_the_window_is_credited_by_when_its_tokens_come() {
     let mut tally = Tally::windowed();
     let second = 1_000_000_000;
-    tally.start(0);
+    tally.start(0, InSlices::NONE);
     tally.measure(2 * second);
     assert_eq!(tally.scope.window().unwrap().following, 1);
     tally.release(4 * second);
@@ -177,6 +214,7 @@ fn a_request_that_spans_the_window_is_credited_by_when_its_tokens_come() {
     let outcome = Outcome {
         user: UserId(0),
         request: 0,
+        slices: InSlices::NONE,
         ending: Ending::Succeeded,
         status: Some(200),
         paper_success: true,
@@ -204,7 +242,7 @@ fn a_request_that_spans_the_window_is_credited_by_when_its_tokens_come() {
 #[test]
 fn a_lost_or_doubled_request_is_noticed() {
     let mut tally = Tally::default();
-    tally.start(0);
+    tally.start(0, InSlices::NONE);
     assert_eq!(tally.check(), Ok(()));
     assert_eq!(tally.check_sealed(), Err(ConservationError::Open(1)));
     tally.counts.started += 1;

@@ -5,6 +5,7 @@ use common::workload::{CacheMode, GROUPS_MAX, OWN_TOKENS_MIN, SharedPrefix, TOKE
 
 use super::raw::{Collector, Value};
 use super::read::{Field, Section};
+use super::text::quoted;
 
 /// Deviations from the middle of a law that has no stated largest value.
 const DEVIATIONS: f64 = 4.0;
@@ -180,6 +181,8 @@ pub(super) fn length_text(length: &Length) -> String {
             let values: Vec<String> = values.iter().map(u32::to_string).collect();
             format!("{{ values = [{}] }}", values.join(", "))
         }
+        // Of a mix, which is written by the names of its workloads.
+        Length::Mixed(_) => quoted(&length.to_string()),
     }
 }
 

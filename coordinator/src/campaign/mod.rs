@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `lengths`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
+//! | `parse`, `lengths`, `mixes`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -16,6 +16,7 @@ mod ends;
 mod facts;
 mod judging;
 mod lengths;
+mod mixes;
 mod offered;
 mod overlay;
 mod parse;
@@ -108,6 +109,15 @@ pub struct Campaign {
     pub phases: Vec<PhasePlan>,
     /// Levels of the SATURATION phase that are found while they run, after all others.
     pub search: Option<SearchPlan>,
+}
+
+impl Campaign {
+    /// The workloads of its levels, as often as they are used.
+    pub fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        let levels = self.phases.iter().flat_map(|phase| &phase.levels);
+        let levels = levels.chain(self.search.as_ref().map(|search| &search.level));
+        levels.map(|level| &level.workload)
+    }
 }
 
 /// Whether a run proves that its client can do more than what it measures.

@@ -13,6 +13,7 @@ use common::workload::{CacheMode, TOKENS_MAX, Workload};
 use super::ablation::read_ablation;
 use super::judging::read_judging;
 use super::lengths::{read_cache, read_length};
+use super::mixes::{add_mixes, is_mix, read_models};
 use super::phases::{Given, Phases, read_phases};
 use super::proof::read_client_proof;
 use super::raw::{Collector, Node, Origin, Value};
@@ -24,7 +25,7 @@ use super::window::{Bounds, read_bounds};
 use super::{Campaign, KeyRef, Mode, Tier};
 
 /// Bytes of a model's name, at most.
-const MODEL_BYTES_MAX: usize = 512;
+pub(super) const MODEL_BYTES_MAX: usize = 512;
 /// Bytes of a path, at most.
 const PATH_BYTES_MAX: usize = 4096;
 /// Bytes of an environment variable's name, at most.
@@ -76,6 +77,8 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         |key: &str| top.get(key).unwrap_or(Field { key: key.to_owned(), node: &nothing });
     let (endpoint, target) = read_target(&or_empty("target"), c);
     let workloads = read_workloads(&or_empty("workloads"), endpoint, c);
+    let loaded = target.as_ref().map(|table| &table.target);
+    let workloads = add_mixes(&or_empty("workloads"), workloads, loaded, c);
     let stream = target.as_ref().map(|table| table.target.stream);
     let judging = read_judging(top.get("slo"), top.get("hardware"), (endpoint, stream), c);
     let client_proof = read_client_proof(top.get("client_proof"), mode, tier, c);
@@ -324,6 +327,7 @@ fn read_workloads(field: &Field<'_>, endpoint: Endpoint, c: &mut Collector<'_>) 
     };
     section
         .entries()
+        .filter(|(_, _, field)| !is_mix(field))
         .map(|(key, origin, field)| {
             let name = match key.parse::<Name>() {
                 Ok(name) => Some(name),
@@ -341,7 +345,7 @@ fn read_workload(
     endpoint: Endpoint,
     c: &mut Collector<'_>,
 ) -> Option<Workload> {
-    let valid = ["input_tokens", "output_tokens", "forced_length", "cache"];
+    let valid = ["input_tokens", "output_tokens", "forced_length", "cache", "models", "mix"];
     let section = Section::open(field, &valid, c)?;
     let mut tokens = |key: &str| {
         let hint = format!("say how many tokens, 1 to {TOKENS_MAX}");
@@ -358,12 +362,15 @@ fn read_workload(
         // The paper's prompt was one fixed text.
         None => Some(CacheMode::Replay),
     };
+    let models = match section.get("models") {
+        Some(field) => read_models(&field, c),
+        None => Some(Vec::new()),
+    };
     Some(Workload {
-        name: name?,
-        input_tokens: input_tokens?,
-        output_tokens: output_tokens?,
         forced_length: forced_length?,
         cache: cache?,
+        models: models?,
+        ..Workload::new(name?, input_tokens?, output_tokens?)
     })
 }
 

@@ -11,6 +11,7 @@ use common::workload::Workload;
 use toml::Value;
 
 use super::lengths::{cache_text, length_text};
+use super::mixes::{mix_line, models_line};
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::window::Bounds;
 use super::{
@@ -62,11 +63,9 @@ impl Campaign {
             lines.extend(ablation_lines(ablation, base, new));
         }
         let workloads: BTreeMap<&str, &Workload> = self
-            .phases
-            .iter()
-            .flat_map(|phase| &phase.levels)
-            .chain(self.search.as_ref().map(|search| &search.level))
-            .map(|level| (level.workload.name.as_str(), &level.workload))
+            .workloads()
+            .flat_map(|used| used.mix.iter().map(|one| &one.item).chain([used]))
+            .map(|workload| (workload.name.as_str(), workload))
             .collect();
         let of_workload = |workload| workload_lines(workload, target.endpoint);
         lines.extend(workloads.into_values().flat_map(of_workload));
@@ -187,16 +186,18 @@ fn repeats_lines(repeats: &Repeats) -> Vec<String> {
 fn workload_lines(workload: &Workload, endpoint: Endpoint) -> Vec<String> {
     let name = workload.name.as_str();
     let header = if name.contains('.') { quoted(name) } else { name.to_owned() };
-    let mut lines = vec![
-        String::new(),
-        format!("[workloads.{header}]"),
-        format!("input_tokens = {}", length_text(&workload.input_tokens)),
-    ];
+    let mut lines = vec![String::new(), format!("[workloads.{header}]")];
+    if let Some(mix) = mix_line(workload) {
+        lines.push(mix);
+        return lines;
+    }
+    lines.push(format!("input_tokens = {}", length_text(&workload.input_tokens)));
     if endpoint.generates() {
         lines.push(format!("output_tokens = {}", length_text(&workload.output_tokens)));
         lines.push(format!("forced_length = {}", workload.forced_length));
     }
     lines.push(format!("cache = {}", cache_text(workload.cache)));
+    lines.extend(models_line(workload));
     lines
 }
 
@@ -352,6 +353,6 @@ fn float(number: f64) -> String {
     Value::Float(number).to_string()
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }

@@ -2,6 +2,7 @@ use common::assignment::End;
 use common::outcome::Failure;
 use common::phase::Phase;
 use common::series::{InFlight, SLOT_NS, Slot};
+use common::slice::InSlices;
 use common::slo::Slo;
 use common::time::Tick;
 use proptest::prelude::*;
@@ -59,7 +60,7 @@ fn windowed(seals: [(LevelEnd, Option<u64>, Option<u64>); 3]) -> LevelRecord {
         let mut tally = Tally::windowed();
         from.into_iter().for_each(|from| tally.measure(from));
         until.into_iter().for_each(|until| tally.release(until));
-        tally.start(1_500_000_000);
+        tally.start(1_500_000_000, InSlices::NONE);
         let failed = Failure::Http503.into();
         let mut outcome = SHAPE.outcomes(1, 1).remove(0);
         outcome.marks.intended = Tick(1_500_000_000);

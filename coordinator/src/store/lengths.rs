@@ -12,13 +12,19 @@ pub(super) fn text(workload: &Workload) -> Option<String> {
     if input_tokens.fixed().is_some() && output_tokens.fixed().is_some() {
         return None;
     }
-    let (input, output) = (input_tokens.into(), output_tokens.into());
+    // Those of a mix are the lengths of its workloads, which are stored whole.
+    let (input, output) = (StoredLength::of(input_tokens)?, StoredLength::of(output_tokens)?);
     Some(states::text(&StoredLengths { input, output }))
 }
 
 /// Lengths of prompts and of answers, from their text.
 pub(super) fn of(text: &str) -> Option<(Length, Length)> {
     let StoredLengths { input, output } = serde_json::from_str(text).ok()?;
+    lengths_of(input, output)
+}
+
+/// Lengths of prompts and of answers, if they are any.
+pub(super) fn lengths_of(input: StoredLength, output: StoredLength) -> Option<(Length, Length)> {
     let (input, output) = (Length::from(input), Length::from(output));
     let answers = output == Length::NONE || output.is_within(TOKENS_MAX);
     (input.is_within(TOKENS_MAX) && answers).then_some((input, output))
@@ -26,18 +32,12 @@ pub(super) fn of(text: &str) -> Option<(Length, Length)> {
 
 /// A shared prefix as text.
 pub(super) fn prefix_text(cache: CacheMode) -> Option<String> {
-    match cache {
-        CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
-            Some(states::text(&StoredPrefix { tokens, groups, share_permille }))
-        }
-        CacheMode::Cold | CacheMode::Replay => None,
-    }
+    StoredPrefix::of(cache).map(|prefix| states::text(&prefix))
 }
 
 /// A shared prefix from its text.
 pub(super) fn prefix_of(text: &str) -> Option<SharedPrefix> {
-    let StoredPrefix { tokens, groups, share_permille } = serde_json::from_str(text).ok()?;
-    Some(SharedPrefix { tokens, groups, share_permille })
+    serde_json::from_str::<StoredPrefix>(text).ok().map(Into::into)
 }
 
 /// What a cache may see of prompts of these lengths, by its name and the prefix beside it.
@@ -59,17 +59,37 @@ struct StoredLengths {
     output: StoredLength,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredPrefix {
+pub(super) struct StoredPrefix {
     tokens: u32,
     groups: u32,
     share_permille: u32,
 }
 
-#[derive(Serialize, Deserialize)]
+impl StoredPrefix {
+    /// What prompts share; `None` where they share none.
+    pub(super) fn of(cache: CacheMode) -> Option<Self> {
+        match cache {
+            CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
+                Some(Self { tokens, groups, share_permille })
+            }
+            CacheMode::Cold | CacheMode::Replay => None,
+        }
+    }
+}
+
+impl From<StoredPrefix> for SharedPrefix {
+    fn from(stored: StoredPrefix) -> Self {
+        let StoredPrefix { tokens, groups, share_permille } = stored;
+        Self { tokens, groups, share_permille }
+    }
+}
+
+/// How long a text is.
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(tag = "law", rename_all = "lowercase", deny_unknown_fields)]
-enum StoredLength {
+pub(super) enum StoredLength {
     Fixed { tokens: u32 },
     Uniform { least: u32, most: u32 },
     Normal { mean: u32, sd: u32, least: u32, most: u32 },
@@ -77,9 +97,10 @@ enum StoredLength {
     Values { values: Vec<u32> },
 }
 
-impl From<&Length> for StoredLength {
-    fn from(length: &Length) -> Self {
-        match length {
+impl StoredLength {
+    /// A length; `None` for that of a mix, which follows from its workloads.
+    pub(super) fn of(length: &Length) -> Option<Self> {
+        Some(match length {
             Length::Fixed(tokens) => Self::Fixed { tokens: *tokens },
             Length::Uniform { least, most } => Self::Uniform { least: *least, most: *most },
             Length::Normal { mean, sd, bounds: Bounds { least, most } } => {
@@ -90,7 +111,8 @@ impl From<&Length> for StoredLength {
                 Self::Lognormal { median, sigma_milli, least: *least, most: *most }
             }
             Length::Values(values) => Self::Values { values: values.clone() },
-        }
+            Length::Mixed(_) => return None,
+        })
     }
 }
 

@@ -260,10 +260,7 @@ fn read_workload(row: &Row<'_>) -> rusqlite::Result<Workload> {
     let name = parsed(row, "workload", |text| text.parse().ok())?;
     let forced_length = row.get("forced_length")?;
     let plain = Workload { forced_length, cache, ..Workload::new(name, input, output) };
-    match optional(row, "more", more::of)? {
-        Some(more) => Ok(more.on(plain)),
-        None => Ok(plain),
-    }
+    Ok(optional(row, "more", |text| more::of(text, &plain))?.unwrap_or(plain))
 }
 
 fn read_fate(row: &Row<'_>) -> rusqlite::Result<Option<LevelFate>> {

@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod lengths;
 mod load;
+mod mixes;
 mod more;
 mod schema;
 mod serving;

@@ -3,27 +3,47 @@
 use common::workload::Workload;
 use serde::{Deserialize, Serialize};
 
+use super::mixes::{self, StoredModel, StoredPart};
 use super::states;
 
 /// What a workload has beside lengths and a cache mode; each part absent where it has none.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct More {}
+pub(super) struct More {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<StoredModel>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mix: Vec<StoredPart>,
+}
 
 impl More {
-    /// The workload with all of this.
-    pub(super) fn on(self, plain: Workload) -> Workload {
-        plain
+    /// What this workload has.
+    pub(super) fn of(workload: &Workload) -> Self {
+        Self { models: mixes::models(workload), mix: mixes::mix(workload) }
+    }
+
+    /// There is nothing more.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The workload with all of this; `None` if it makes no sense.
+    pub(super) fn on(self, plain: Workload) -> Option<Workload> {
+        let Self { models, mix } = self;
+        if !mix.is_empty() {
+            return mixes::mix_of(&plain, mix);
+        }
+        Some(Workload { models: mixes::models_of(models)?, ..plain })
     }
 }
 
 /// As text; `None` where there is nothing more.
-pub(super) fn text(_workload: &Workload) -> Option<String> {
-    let more = More {};
-    (more != More::default()).then(|| states::text(&more))
+pub(super) fn text(workload: &Workload) -> Option<String> {
+    let more = More::of(workload);
+    (!more.is_empty()).then(|| states::text(&more))
 }
 
-/// From its text.
-pub(super) fn of(text: &str) -> Option<More> {
-    serde_json::from_str(text).ok()
+/// A workload with what stands in its text.
+pub(super) fn of(text: &str, plain: &Workload) -> Option<Workload> {
+    serde_json::from_str::<More>(text).ok()?.on(plain.clone())
 }

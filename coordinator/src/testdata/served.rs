@@ -9,6 +9,7 @@ use common::arrivals::Arrivals;
 use common::ids::UserId;
 use common::outcome::{Ending, Marks, Outcome, Usage};
 use common::seed::Generator;
+use common::slice::InSlices;
 use common::time::Tick;
 
 use super::windows::SECOND;
@@ -250,6 +251,7 @@ impl Play {
         Outcome {
             user: UserId(user as u32),
             request: request.number,
+            slices: InSlices::NONE,
             ending: Ending::Succeeded,
             status: Some(200),
             paper_success: true,

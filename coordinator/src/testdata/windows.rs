@@ -192,7 +192,9 @@ impl Windowed {
             match step {
                 Step::Measure => tally.measure(from),
                 Step::Release => tally.release(until),
-                Step::Start(place) => tally.start(outcomes[place].marks.intended.0),
+                Step::Start(place) => {
+                    tally.start(outcomes[place].marks.intended.0, outcomes[place].slices);
+                }
                 Step::Sent => level += 1,
                 Step::End(place) => {
                     level -= 1;

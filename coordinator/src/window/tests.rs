@@ -10,6 +10,7 @@ use common::ids::{BootId, Epoch, LevelId, UserId};
 use common::outcome::{Ending, Failure, Marks, Outcome, Usage};
 use common::phase::Phase;
 use common::seed::Seed;
+use common::slice::InSlices;
 use common::slo::Slo;
 use common::snapshot::{Origin, Vitals};
 use common::tally::{Latencies, Scope, Tally};
@@ -234,7 +235,7 @@ impl Sim {
     fn start(&mut self, agent: usize, number: u64, now: u64) {
         self.advance(agent, now);
         self.agents[agent].in_flight += 1;
-        self.agents[agent].tally.start(now);
+        self.agents[agent].tally.start(now, InSlices::NONE);
         let takes = match self.case.server {
             Server::Sound { ms, jitter } => {
                 let spread = ms * jitter / 100;
@@ -260,6 +261,7 @@ impl Sim {
         let outcome = Outcome {
             user: UserId(0),
             request: number,
+            slices: InSlices::NONE,
             ending: if ok { Ending::Succeeded } else { Failure::Http503.into() },
             status: Some(if ok { 200 } else { 503 }),
             paper_success: ok,
@@ -670,8 +672,8 @@ fn a_snapshot_from_before_the_end_says_nothing_about_what_follows() {
     // Nothing is open, and the window has a second to go.
     live.absorb(AgentIx(0), &heard(1, 19, &tally));
     assert_eq!(live.following_since(until), None);
-    tally.start(20 * S - 1);
-    tally.start(20 * S);
+    tally.start(20 * S - 1, InSlices::NONE);
+    tally.start(20 * S, InSlices::NONE);
     live.absorb(AgentIx(0), &heard(2, 21, &tally));
     assert_eq!(live.following_since(until), Some(1));
 }
@@ -681,7 +683,7 @@ fn what_waits_for_a_place_makes_a_request_last_no_shorter() {
     let mut live = live(Load { users: 2, ..open(50) });
     assert_eq!(live.mean_duration(), None);
     let mut tally = Tally::windowed();
-    (0..500).for_each(|number| tally.start(number * S / 50));
+    (0..500).for_each(|number| tally.start(number * S / 50, InSlices::NONE));
     tally.in_flight(0, 10 * S, 2);
     live.absorb(AgentIx(0), &heard(1, 10, &tally));
     // None has ended: twice the age of those in flight.

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::load::load;
+use super::slices;
 use crate::generated as pb;
 use crate::message::{Ceilings, Greeting, Hello, Holder, Order, ProtocolVersion, Report};
 use crate::wire::WireError;
@@ -225,17 +226,19 @@ fn check_share(share: Share, load: Load) -> Result<(), WireError> {
 fn check_work(workload: &Workload, target: &Target) -> Result<(), WireError> {
     let endpoint = target.endpoint;
     let name = endpoint.name();
-    if endpoint.generates() != (workload.output_tokens != Length::NONE) {
-        let reason = format!("{} output tokens of {name}", workload.output_tokens);
-        return Err(WireError::new("workload", reason));
-    }
-    if workload.forced_length && endpoint.generates() && !endpoint.can_force_length() {
-        return Err(WireError::new("workload.forced_length", format!("not with {name}")));
+    for (workload, _) in workload.components() {
+        if endpoint.generates() != (workload.output_tokens != Length::NONE) {
+            let reason = format!("{} output tokens of {name}", workload.output_tokens);
+            return Err(WireError::new("workload", reason));
+        }
+        if workload.forced_length && endpoint.generates() && !endpoint.can_force_length() {
+            return Err(WireError::new("workload.forced_length", format!("not with {name}")));
+        }
     }
     if target.stream && !endpoint.generates() {
         return Err(WireError::new("target.stream", format!("not with {name}")));
     }
-    Ok(())
+    slices::check(workload, target)
 }
 
 impl TryFrom<pb::Target> for Target {

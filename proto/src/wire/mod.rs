@@ -3,6 +3,7 @@
 
 mod from;
 mod load;
+mod slices;
 mod tally;
 mod to;
 mod workload;
@@ -15,8 +16,9 @@ use crate::generated as pb;
 /// Largest message that either side accepts, in bytes.
 ///
 /// The largest legal one is a seal: eleven histograms of at most 23,552 buckets and 8,192 slots of
-/// eight numbers each, below 3 MiB even if every bucket is used.
-pub const MESSAGE_MAX: usize = 4 << 20;
+/// eight numbers each, below 3 MiB even if every bucket is used; and three histograms for each of 64
+/// slices, which would need as many requests in every bucket to reach the rest.
+pub const MESSAGE_MAX: usize = 24 << 20;
 
 /// A message that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

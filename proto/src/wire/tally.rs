@@ -5,10 +5,11 @@ use common::hist::{LatencyHist, SparseHist};
 use common::outcome::{Censor, Failure};
 use common::series::{Flow, FlowSlot, InFlight, SLOTS_MAX, Slot};
 use common::tally::{
-    Arrived, Counts, PaperTally, Scope, Serial, SerialPair, Span, Tally, Tokens, WindowTally,
+    Arrived, Counts, PaperTally, Scope, Serial, SerialPair, Span, Tally, WindowTally,
 };
 
 use super::from::{COUNT_MAX, plausible, required, text};
+use super::slices::slices;
 use crate::generated as pb;
 use crate::wire::WireError;
 
@@ -38,15 +39,7 @@ impl From<&Tally> for pb::Tally {
             failed: class_counts(&Failure::ALL.map(Failure::name), &counts.failed),
             censored: class_counts(&Censor::ALL.map(Censor::name), &counts.censored),
             open: counts.open,
-            tokens: Some(pb::Tokens {
-                prompt: tally.tokens.prompt,
-                completion: tally.tokens.completion,
-                reasoning: tally.tokens.reasoning,
-                cached_prompt: tally.tokens.cached_prompt,
-                wasted: tally.tokens.wasted,
-                events: tally.tokens.events,
-                without_usage: tally.tokens.without_usage,
-            }),
+            tokens: Some((&tally.tokens).into()),
             latencies: tally
                 .latencies
                 .each()
@@ -76,6 +69,7 @@ impl From<&Tally> for pb::Tally {
             flow: Some((&tally.flow).into()),
             serial_ttft: Some((&tally.serial.ttft).into()),
             serial_e2e: Some((&tally.serial.e2e).into()),
+            slices: tally.slices.iter().map(Into::into).collect(),
         }
     }
 }
@@ -190,7 +184,6 @@ impl TryFrom<pb::Tally> for Tally {
     type Error = WireError;
 
     fn try_from(message: pb::Tally) -> Result<Self, WireError> {
-        let tokens = required("tally.tokens", message.tokens)?;
         let counts = counts(
             (message.started, message.succeeded, message.open),
             (&message.failed, &message.censored),
@@ -217,19 +210,12 @@ impl TryFrom<pb::Tally> for Tally {
                 e2e: serial(message.serial_e2e)?,
             },
             flow: message.flow.map(Flow::try_from).transpose()?.unwrap_or_default(),
-            tokens: Tokens {
-                prompt: tokens.prompt,
-                completion: tokens.completion,
-                reasoning: tokens.reasoning,
-                cached_prompt: tokens.cached_prompt,
-                wasted: tokens.wasted,
-                events: tokens.events,
-                without_usage: tokens.without_usage,
-            },
+            tokens: required("tally.tokens", message.tokens)?.try_into()?,
             paper: required("tally.paper", message.paper)?.try_into()?,
             in_flight: required("tally.in_flight", message.in_flight)?.try_into()?,
             span: message.span.map(Span::try_from).transpose()?,
             details: details(message.details)?,
+            slices: slices(message.slices)?,
             ..Self::default()
         };
         for named in message.latencies {
@@ -241,11 +227,6 @@ impl TryFrom<pb::Tally> for Tally {
             }
             *place = hist;
         }
-        let tokens = &tally.tokens;
-        let sums = [tokens.prompt, tokens.completion, tokens.reasoning, tokens.cached_prompt];
-        plausible("tally.tokens", &sums, COUNT_MAX)?;
-        let sums = [tokens.wasted, tokens.events, tokens.without_usage];
-        plausible("tally.tokens", &sums, COUNT_MAX)?;
         plausible("tally.started", &[tally.counts.started], COUNT_MAX)?;
         tally.check().map_err(|error| WireError::new("tally", error))?;
         if tally.details.iter().any(|(failure, _)| tally.counts.failed_by(failure) == 0) {

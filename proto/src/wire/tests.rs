@@ -4,6 +4,7 @@ use common::length::{Bounds, Length};
 use common::outcome::{Ending, Failure, Marks, Outcome, Usage};
 use common::phase::Phase;
 use common::seed::Seed;
+use common::slice::InSlices;
 use common::snapshot::{LevelEnd, Origin, Snapshot, Vitals};
 use common::tally::Tally;
 use common::target::{Connection, Endpoint, Target, Timeouts};
@@ -27,6 +28,7 @@ fn outcome(latency_us: u64, ending: Ending) -> Outcome {
     Outcome {
         user: UserId(0),
         request: 0,
+        slices: InSlices::NONE,
         ending,
         status: Some(200),
         paper_success: true,
@@ -54,7 +56,7 @@ fn sealed(mut tally: Tally, latencies: &[u64]) -> Seal {
     let mut at = 0;
     let mut previous = None;
     for (n, &latency) in latencies.iter().enumerate() {
-        tally.start(0);
+        tally.start(0, InSlices::NONE);
         let ending = if n % 5 == 4 { Failure::Http503.into() } else { Ending::Succeeded };
         previous = tally.end(&outcome(latency, ending), Tick::ZERO, Slo::default(), previous);
         tally.in_flight(at, at + latency, 7);

@@ -4,12 +4,16 @@ use common::length::{Bounds, Length};
 use common::workload::{CacheMode, SharedPrefix, TOKENS_MAX, Workload};
 
 use super::from::{name, required};
+use super::slices;
 use crate::generated as pb;
 use crate::wire::WireError;
 
 impl From<&Workload> for pb::Workload {
     fn from(workload: &Workload) -> Self {
         use pb::workload::Cache;
+        if !workload.mix.is_empty() {
+            return slices::mix_from(workload);
+        }
         Self {
             name: workload.name.to_string(),
             input_tokens: Some((&workload.input_tokens).into()),
@@ -22,6 +26,8 @@ impl From<&Workload> for pb::Workload {
                 }
                 CacheMode::Replay => Cache::Replay(pb::Replay {}),
             }),
+            models: slices::models_from(workload),
+            mix: Vec::new(),
         }
     }
 }
@@ -31,21 +37,24 @@ impl TryFrom<pb::Workload> for Workload {
 
     fn try_from(message: pb::Workload) -> Result<Self, WireError> {
         use pb::workload::Cache;
+        if !message.mix.is_empty() {
+            return slices::mix(message);
+        }
         let input_tokens = length("workload.input_tokens", message.input_tokens)?;
         let cache = match required("workload.cache", message.cache)? {
             Cache::Cold(_) => CacheMode::Cold,
             Cache::SharedPrefix(prefix) => shared_prefix(prefix, &input_tokens)?,
             Cache::Replay(_) => CacheMode::Replay,
         };
+        let output_tokens = match message.output_tokens {
+            Some(pb::Length { law: Some(pb::length::Law::Fixed(0)) }) => Length::NONE,
+            output => length("workload.output_tokens", output)?,
+        };
         Ok(Self {
-            name: name("workload.name", &message.name)?,
-            input_tokens,
-            output_tokens: match message.output_tokens {
-                Some(pb::Length { law: Some(pb::length::Law::Fixed(0)) }) => Length::NONE,
-                output => length("workload.output_tokens", output)?,
-            },
             forced_length: message.forced_length,
             cache,
+            models: slices::models(message.models)?,
+            ..Self::new(name("workload.name", &message.name)?, input_tokens, output_tokens)
         })
     }
 }
@@ -77,6 +86,8 @@ impl From<&Length> for pb::Length {
                 bounds: range(*bounds),
             }),
             Length::Values(values) => Law::Values(Values { tokens: values.clone() }),
+            // A mix sends the lengths of its workloads, and no law of its own.
+            Length::Mixed(_) => return Self { law: None },
         };
         Self { law: Some(law) }
     }
