@@ -265,8 +265,11 @@ impl fmt::Display for Length {
                 write!(f, "{least} to {most}, drawn of {} values", values.len())
             }
             Self::Mixed(parts) => {
-                let (least, most) = (self.least(), self.most());
-                write!(f, "{least} to {most}, mixed of {}", parts.len())
+                for (place, (length, share)) in mix::shares(parts).enumerate() {
+                    let between = if place > 0 { "; " } else { "" };
+                    write!(f, "{between}{:.1} %: {length}", share * 100.0)?;
+                }
+                Ok(())
             }
         }
     }

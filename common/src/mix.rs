@@ -6,7 +6,7 @@ use crate::digest::DigestWriter;
 use crate::ids::Name;
 use crate::length::Length;
 use crate::seed::Generator;
-use crate::workload::{CacheMode, SharedPrefix, Workload};
+use crate::workload::{CacheMode, Workload};
 
 /// Workloads of a mix, at most.
 pub const MIX_MAX: usize = 32;
@@ -118,7 +118,7 @@ fn check<T>(
 impl Workload {
     /// A mix of workloads: each request is one of them. What it has as a whole sums them up: its
     /// lengths are drawn as theirs are, its answers are forced if all of theirs are, and its cache
-    /// mode is that of the first, while [`Workload::cached_share`] counts all of them.
+    /// mode is that of the first, while [`Workload::cache_words`] has all of them.
     ///
     /// # Errors
     /// As [`check_mix`] says.
@@ -165,32 +165,6 @@ impl Workload {
         named
     }
 
-    /// The share of prompt tokens that a cache can hold at most, 0 to 1, as far as the workload
-    /// says; `None` where prompts are repeated whole.
-    pub fn cached_share(&self) -> Option<f64> {
-        let mut sums = (0.0, 0.0);
-        for (component, share) in self.components() {
-            let prompt = Prompt::of(component)?;
-            sums = (sums.0 + share * prompt.shared, sums.1 + share * prompt.mean);
-        }
-        Some(sums.0 / sums.1)
-    }
-
-    /// What may be added to [`Workload::cached_share`] by chance, of so many prompts: three standard
-    /// errors, since which prompts share and how long they are is drawn.
-    pub fn cached_share_by_chance(&self, prompts: f64) -> f64 {
-        let Some(ratio) = self.cached_share() else { return 0.0 };
-        let (mut mean, mut variance) = (0.0, 0.0);
-        for (component, share) in self.components() {
-            let Some(prompt) = Prompt::of(component) else { return 0.0 };
-            let off = prompt.shared - ratio * prompt.mean;
-            let of_lengths = (ratio * prompt.sd).powi(2);
-            mean += share * prompt.mean;
-            variance += share * (prompt.shared_variance + of_lengths + off * off);
-        }
-        3.0 * (variance / prompts.max(1.0)).sqrt() / mean
-    }
-
     /// What a cache may see, in words.
     pub fn cache_words(&self) -> String {
         let components = self.components();
@@ -198,6 +172,14 @@ impl Workload {
             return self.cache.to_string();
         }
         let each = components.iter().map(|(one, _)| format!("{} of {}", one.cache, one.name));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The models that requests name, in words, where `usual` is named by those that say nothing
+    /// else.
+    pub fn models_words(&self, usual: &str) -> String {
+        let named = self.models_named(usual).into_iter();
+        let each = named.map(|(model, share)| format!("{model} ({:.1} %)", share * 100.0));
         each.collect::<Vec<_>>().join(", ")
     }
 
@@ -215,32 +197,5 @@ impl Workload {
                 item.feed(digest);
             }
         }
-    }
-}
-
-/// Tokens of one prompt, and those of them that it shares, as moments.
-struct Prompt {
-    mean: f64,
-    sd: f64,
-    shared: f64,
-    shared_variance: f64,
-}
-
-impl Prompt {
-    /// Of a workload that is no mix; `None` where prompts are repeated whole.
-    fn of(workload: &Workload) -> Option<Self> {
-        let (tokens, share) = match workload.cache {
-            CacheMode::Cold => (0.0, 0.0),
-            CacheMode::SharedPrefix(SharedPrefix { tokens, share_permille, .. }) => {
-                (f64::from(tokens), f64::from(share_permille) / 1e3)
-            }
-            CacheMode::Replay => return None,
-        };
-        Some(Self {
-            mean: workload.input_tokens.mean(),
-            sd: workload.input_tokens.sd(),
-            shared: tokens * share,
-            shared_variance: tokens * tokens * share * (1.0 - share),
-        })
     }
 }

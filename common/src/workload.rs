@@ -112,6 +112,34 @@ impl Workload {
         }
     }
 
+    /// The share of prompt tokens that a cache can hold at most, 0 to 1, as far as the workload
+    /// says, which is no mix; `None` where prompts are repeated whole.
+    pub fn cached_share(&self) -> Option<f64> {
+        match self.cache {
+            CacheMode::Cold => Some(0.0),
+            CacheMode::SharedPrefix(SharedPrefix { tokens, share_permille, .. }) => {
+                let of_all = f64::from(tokens) * f64::from(share_permille) / 1e3;
+                Some(of_all / self.input_tokens.mean())
+            }
+            CacheMode::Replay => None,
+        }
+    }
+
+    /// What may be added to [`Workload::cached_share`] by chance, of so many prompts: three standard
+    /// errors, since which prompts share and how long they are is drawn.
+    pub fn cached_share_by_chance(&self, prompts: f64) -> f64 {
+        match self.cache {
+            CacheMode::SharedPrefix(SharedPrefix { tokens, share_permille, .. }) => {
+                let share = f64::from(share_permille) / 1e3;
+                let part = f64::from(tokens) / self.input_tokens.mean();
+                let length_cov = self.input_tokens.sd() / self.input_tokens.mean();
+                let variance = share * (1.0 - share) + (share * length_cov).powi(2);
+                3.0 * part * (variance / prompts.max(1.0)).sqrt()
+            }
+            CacheMode::Cold | CacheMode::Replay => 0.0,
+        }
+    }
+
     pub(crate) fn feed(&self, digest: &mut DigestWriter) {
         digest.text(self.name.as_str());
         self.input_tokens.feed(digest);

@@ -1,5 +1,7 @@
 //! The measured part of a level: which requests belong to it, and what arrived in it.
 
+use super::{Counts, Tokens};
+
 /// Which of a level's requests are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
@@ -112,6 +114,17 @@ impl WindowTally {
 }
 
 impl Arrived {
+    /// All that came of these requests, where there is no window for it to arrive in.
+    pub fn of(counts: &Counts, tokens: &Tokens) -> Self {
+        Self {
+            requests: counts.succeeded,
+            output: tokens.completion,
+            prompt: tokens.prompt,
+            cached_prompt: tokens.cached_prompt,
+            wasted: tokens.wasted,
+        }
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.output += other.output;

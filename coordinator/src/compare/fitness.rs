@@ -178,7 +178,8 @@ fn work_defined(group: &Group<'_>, key: &LevelKey) -> Option<String> {
         .or_else(|| differs("input_tokens", &|level| level.work.input_tokens.to_string()))
         .or_else(|| differs("output_tokens", &|level| level.work.output_tokens.to_string()))
         .or_else(|| differs("forced_length", &|level| level.work.forced_length.to_string()))
-        .or_else(|| differs("cache", &|level| level.work.cache.to_string()))
+        .or_else(|| differs("cache", &|level| level.work.cache_words()))
+        .or_else(|| differs("models", &|level| level.work.models_words("the target's")))
         .or_else(|| {
             let text = differs("requests", &|level| requests_text(level.requests))?;
             Some(format!("{text}: ramp and drain weigh differently in rates over the whole level"))

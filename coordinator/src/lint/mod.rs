@@ -109,6 +109,9 @@ impl Offered {
         let tokens = |workload: &Workload| {
             u64::from(workload.input_tokens.most()) + u64::from(workload.output_tokens.most())
         };
-        Self { users: users.max(), tokens: levels.map(|level| tokens(&level.workload)).max() }
+        let longest = |workload: &Workload| {
+            workload.components().into_iter().map(|(one, _)| tokens(one)).max()
+        };
+        Self { users: users.max(), tokens: levels.filter_map(|l| longest(&l.workload)).max() }
     }
 }

@@ -6,14 +6,16 @@
 //! |---|---|
 //! | `latency` | quantiles with floors and intervals |
 //! | `series` | the course of a window, slot by slot |
+//! | `slices` | rates of requests that share something |
 
 mod latency;
 mod series;
+mod slices;
 
 use common::arrivals::{Arrivals, Schedule, Walk};
 use common::assignment::Load;
 use common::seed::Seed;
-use common::tally::{Arrived, Scope, Tally, WindowTally};
+use common::tally::{Arrived, Counts, Scope, Tally, Tokens, WindowTally};
 
 use crate::campaign::Hardware;
 use crate::classify::IN_FLIGHT_SLOT_MIN;
@@ -23,6 +25,7 @@ use crate::stats::{self, BatchMeans};
 
 pub(crate) use latency::{Latency, Percentile, Quantile, QuantileMs, Worth};
 pub(crate) use series::{Course, events_per_s};
+pub(crate) use slices::SliceRates;
 
 /// Arrivals of an open loop that are counted one by one; beyond them the rate says how many.
 const WALK_MAX: usize = 5_000_000;
@@ -344,19 +347,10 @@ fn rates(tally: &Tally, period: Period) -> Rates {
     let tokens = &tally.tokens;
     let arrived = match tally.scope.window() {
         Some(window) => window.arrived,
-        None => Arrived {
-            requests: tally.counts.succeeded,
-            output: tokens.completion,
-            prompt: tokens.prompt,
-            cached_prompt: tokens.cached_prompt,
-            wasted: tokens.wasted,
-        },
+        None => Arrived::of(&tally.measured, tokens),
     };
-    let per_s = |count: u64| stats::ratio(count as f64, period.length_s());
-    // Successes of which the server counted no token have an unknown rate, not one of 0.
-    let succeeded = tally.measured.succeeded;
-    let counted =
-        |count: u64| per_s(count).filter(|_| succeeded > 0 && tokens.without_usage < succeeded);
+    let per_s = |count: u64| rate_of(count, period);
+    let counted = |count: u64| token_rate_of(count, (&tally.measured, tokens), period);
     Rates {
         requests: per_s(arrived.requests),
         output: counted(arrived.output),
@@ -366,6 +360,21 @@ fn rates(tally: &Tally, period: Period) -> Rates {
         wasted: per_s(arrived.wasted),
         good: per_s(tally.good),
     }
+}
+
+fn rate_of(count: u64, period: Period) -> Option<f64> {
+    stats::ratio(count as f64, period.length_s())
+}
+
+/// Successes of which the server counted no token have an unknown rate, not one of 0.
+fn token_rate_of(
+    count: u64,
+    (measured, tokens): (&Counts, &Tokens),
+    period: Period,
+) -> Option<f64> {
+    let succeeded = measured.succeeded;
+    let is_known = succeeded > 0 && tokens.without_usage < succeeded;
+    rate_of(count, period).filter(|_| is_known)
 }
 
 #[cfg(test)]

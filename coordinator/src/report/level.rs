@@ -8,6 +8,7 @@ use super::model::{
     MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, Requests, Sketch,
     TokenSource, TokenSums, Window, WithFailures,
 };
+use super::slices::slices;
 use crate::campaign::Hardware;
 use crate::classify::levels::{self, Elasticity, Judgement, Sign, objective_name};
 use crate::classify::{Code, Reliability, paper};
@@ -53,6 +54,7 @@ pub(super) fn report(
         n_eff: Real::new(level.e2e_worth.n_eff(tally.measured.succeeded))
             .filter(|_| tally.measured.succeeded > 0),
         latency_ms: latency_ms(level),
+        slices: slices(level),
         paper: wall_s.map_or_else(Paper::default, |wall| paper_numbers(tally, wall)),
         status: None,
         axes: axes(judgement),
@@ -155,7 +157,7 @@ fn measured_requests(level: &Measured<'_>) -> MeasuredRequests {
     }
 }
 
-fn tokens(tokens: &Tokens, succeeded: u64) -> TokenSums {
+pub(super) fn tokens(tokens: &Tokens, succeeded: u64) -> TokenSums {
     let source = if succeeded == 0 {
         None
     } else if tokens.without_usage == 0 {
@@ -257,7 +259,7 @@ fn latency_ms(level: &Measured<'_>) -> LatencyMs<Distribution> {
     }
 }
 
-fn distribution(hist: &LatencyHist, latency: &Latency<'_>) -> Distribution {
+pub(super) fn distribution(hist: &LatencyHist, latency: &Latency<'_>) -> Distribution {
     use Percentile::{P50, P90, P95, P99, P999};
     let value = |percentile| latency.quantile(percentile).and_then(|q| Real::new(q.value));
     let ends = |percentile| -> Option<Ends> {

@@ -17,6 +17,7 @@ mod saturation;
 mod searched;
 mod server_history;
 mod serving;
+mod slices;
 mod summary;
 mod text;
 
@@ -41,6 +42,7 @@ pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub use saturation::{Capacity, RateMax, Saturation, Usl};
 pub(crate) use searched::{Next, Searched};
 pub use serving::{AfterRestart, Fact, Memory, ServingReport};
+pub use slices::{SliceLatencies, SliceRatesReport, SliceReport, SliceRequests};
 pub use summary::summary_json;
 pub use text::text;
 

@@ -10,6 +10,7 @@ use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
 use super::serving::ServingReport;
+use super::slices::SliceReport;
 use crate::classify::Verdict;
 use crate::compare::Ablated;
 use crate::plan::Arm;
@@ -135,6 +136,8 @@ pub struct LevelReport {
     pub n_eff: Option<Real>,
     /// Latencies of measured successes.
     pub latency_ms: LatencyMs<Distribution>,
+    /// The same apart by what requests share.
+    pub slices: Vec<SliceReport>,
     /// The same requests as the paper's client would have counted them.
     pub paper: Paper,
     /// The headline of the run's mode: the paper's status, or that of the axes; `None` if the level

@@ -11,6 +11,7 @@ use super::proof::proofs_text;
 use super::repeats::Spread;
 use super::saturation::{Capacity, Saturation};
 use super::serving::serving_text;
+use super::slices::slices_text;
 use super::summary::timestamp;
 use crate::campaign::Mode;
 use crate::classify::{Headline, REPEATS_COV_MAX};
@@ -46,6 +47,7 @@ pub fn text(model: &ReportModel, dir: &Path) -> String {
     let comparison = model.ablation.as_ref().and_then(|ablated| ablated.comparison.as_ref());
     let sections = [
         table(model),
+        slices_text(model),
         repeats(model),
         model.ablation.as_ref().map_or_else(String::new, ablated_text),
         failures(model),
@@ -284,7 +286,7 @@ pub(super) fn short(value: Option<f64>) -> String {
 }
 
 /// A count in at most `width` characters, exact if it fits.
-fn count(value: u64, width: usize) -> String {
+pub(super) fn count(value: u64, width: usize) -> String {
     let exact = value.to_string();
     if exact.len() <= width {
         exact
@@ -314,7 +316,7 @@ fn name_beyond_users(level: &LevelReport) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn name(level: &LevelReport) -> String {
+pub(super) fn name(level: &LevelReport) -> String {
     let mut name = format!("{} {}", level.phase, plain(&level.planned_label, CLIP));
     match level.arm {
         Some(arm) => {

@@ -1,7 +1,9 @@
 //! Whether the work was what it is called, and the same at every level.
 
 use common::phase::Phase;
-use common::workload::CacheMode;
+use common::slice::SliceBy;
+use common::tally::{Counts, SliceTally, Tokens};
+use common::workload::{CacheMode, Workload};
 
 use super::is_alike;
 use crate::classify::limits::{CACHED_SHARE_MAX, OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
@@ -10,47 +12,108 @@ use crate::classify::{Code, Verdict};
 use crate::measure::Measured;
 use crate::stats::{self, by_chance};
 
+/// A part of a level whose requests are all of one workload: the whole level, or what was drawn of
+/// one of a mix.
+struct Part<'l> {
+    /// Said before what is wrong with it; nothing for a whole level.
+    of: String,
+    workload: &'l Workload,
+    tokens: &'l Tokens,
+    /// Successes whose tokens were counted.
+    counted: f64,
+}
+
+impl<'l> Part<'l> {
+    /// The parts of a level, in the order of its workloads.
+    fn all(level: &'l Measured<'_>) -> Vec<Self> {
+        let workload = &level.record.planned.workload;
+        let tally = level.tally();
+        let of_mix = |(component, _): (&'l Workload, f64)| {
+            let is_own = |slice: &&SliceTally| {
+                slice.slice.by == SliceBy::Workload && slice.slice.name == component.name.as_str()
+            };
+            let slice = tally.slices.iter().find(is_own)?;
+            let of = format!("requests of {}: ", component.name);
+            Some(Self::new(of, component, &slice.tokens, &slice.measured))
+        };
+        if workload.mix.is_empty() {
+            return vec![Self::new(String::new(), workload, &tally.tokens, &tally.measured)];
+        }
+        workload.components().into_iter().filter_map(of_mix).collect()
+    }
+
+    fn new(of: String, workload: &'l Workload, tokens: &'l Tokens, measured: &Counts) -> Self {
+        let counted = measured.succeeded.saturating_sub(tokens.without_usage) as f64;
+        Self { of, workload, tokens, counted }
+    }
+
+    /// Mean prompt and completion tokens of the successes that were counted.
+    fn means(&self) -> Option<(f64, f64)> {
+        let mean = |tokens: u64| stats::ratio(tokens as f64, self.counted);
+        Some((mean(self.tokens.prompt)?, mean(self.tokens.completion)?))
+    }
+}
+
 /// Whether answers were as long as was forced, and whether the level did the same work as the one
 /// with the least load. Where lengths are the server's choice they differ by chance, too: there a
-/// difference is worth knowing and strikes nothing.
+/// difference is worth knowing and strikes nothing. A mix is checked workload by workload: how often
+/// each was drawn is chance.
 pub(super) fn work(level: &Measured<'_>, levels: &[Measured<'_>]) -> Vec<Verdict> {
-    let mut verdicts = Vec::new();
-    let workload = &level.record.planned.workload;
-    let Some((prompt, output)) = means(level) else { return verdicts };
-    // Of lengths that are drawn every single answer is checked.
-    let asked = workload.output_tokens.fixed().map(f64::from);
-    if let Some(asked) = asked
-        && workload.forced_length
-        && is_off(output, asked, OUTPUT_OFF_MAX.value, 0.0)
-    {
+    let parts = Part::all(level);
+    let mut verdicts: Vec<Verdict> = parts.iter().filter_map(forced).collect();
+    let Some(first) = reference(level, levels) else { return verdicts };
+    let at = super::load_words(first);
+    for (part, other) in parts.iter().zip(&Part::all(first)) {
+        verdicts.extend(compared(part, other, &at));
+    }
+    verdicts
+}
+
+/// Whether answers were as long as was forced. Of lengths that are drawn every single answer is
+/// checked.
+fn forced(part: &Part<'_>) -> Option<Verdict> {
+    let (_, output) = part.means()?;
+    let asked = part.workload.output_tokens.fixed().map(f64::from)?;
+    let is_forced = part.workload.forced_length;
+    (is_forced && is_off(output, asked, OUTPUT_OFF_MAX.value, 0.0)).then(|| {
         let text = format!(
-            "answers had {} tokens on average where {asked} were forced, more than {} off",
+            "{}answers had {} tokens on average where {asked} were forced, more than {} off",
+            part.of,
             number(output),
             percent(OUTPUT_OFF_MAX.value)
         );
-        verdicts.push(Verdict::invalid(Code::WorkNotEqual, text));
-    }
-    let Some(first) = reference(level, levels) else { return verdicts };
-    let Some((prompt_first, output_first)) = means(first) else { return verdicts };
-    let of = super::load_words(first);
-    let free = !workload.forced_length;
+        Verdict::invalid(Code::WorkNotEqual, text)
+    })
+}
+
+/// Whether a part of a level did the same work as that of another, which is named.
+fn compared(part: &Part<'_>, first: &Part<'_>, at: &str) -> Vec<Verdict> {
+    let (Some((prompt, output)), Some((prompt_first, output_first))) =
+        (part.means(), first.means())
+    else {
+        return Vec::new();
+    };
+    let Workload { input_tokens, output_tokens, forced_length, .. } = part.workload;
+    let free = !forced_length;
     let pairs = [
-        ("output", output, output_first, OUTPUT_OFF_MAX.value, free, &workload.output_tokens),
-        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, true, &workload.input_tokens),
+        ("output", output, output_first, OUTPUT_OFF_MAX.value, free, output_tokens),
+        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, true, input_tokens),
     ];
-    for (name, own, other, limit, compared, length) in pairs {
-        let chance = by_chance(length, counted(level), counted(first));
-        if compared && is_off(own, other, limit, chance) {
-            let text = format!(
-                "{} mean {name} tokens against {} at {of}, more than {} apart",
-                number(own),
-                number(other),
-                percent(limit)
-            );
-            verdicts.push(Verdict::warn(Code::WorkNotEqual, text));
-        }
-    }
-    verdicts
+    let off = pairs.into_iter().filter(|&(_, own, other, limit, is_compared, length)| {
+        let chance = by_chance(length, part.counted, first.counted);
+        is_compared && is_off(own, other, limit, chance)
+    });
+    let verdict = |(name, own, other, limit, _, _): (_, _, _, _, _, _)| {
+        let text = format!(
+            "{}{} mean {name} tokens against {} at {at}, more than {} apart",
+            part.of,
+            number(own),
+            number(other),
+            percent(limit)
+        );
+        Verdict::warn(Code::WorkNotEqual, text)
+    };
+    off.map(verdict).collect()
 }
 
 /// The level with the least load and the same work, if it is another one. A warm-up is no measure.
@@ -64,19 +127,6 @@ fn reference<'l, 'a>(level: &Measured<'a>, levels: &'l [Measured<'a>]) -> Option
     (counts(level) && !std::ptr::eq(first.record, level.record)).then_some(first)
 }
 
-/// Mean prompt and completion tokens of the successes that were counted.
-fn means(level: &Measured<'_>) -> Option<(f64, f64)> {
-    let tally = level.tally();
-    let mean = |tokens: u64| stats::ratio(tokens as f64, counted(level));
-    Some((mean(tally.tokens.prompt)?, mean(tally.tokens.completion)?))
-}
-
-/// Successes whose tokens were counted.
-fn counted(level: &Measured<'_>) -> f64 {
-    let tally = level.tally();
-    tally.measured.succeeded.saturating_sub(tally.tokens.without_usage) as f64
-}
-
 /// `chance` is what may be added to the limit.
 fn is_off(value: f64, of: f64, limit: f64, chance: f64) -> bool {
     (value - of).abs() > limit * of + chance
@@ -84,11 +134,14 @@ fn is_off(value: f64, of: f64, limit: f64, chance: f64) -> bool {
 
 /// Whether more prompt tokens came from a cache than prompts share. A server that reports
 /// no cached tokens cannot be told from one that had none.
-pub(super) fn cache(level: &Measured<'_>) -> Option<Verdict> {
-    let workload = &level.record.planned.workload;
+pub(super) fn cache(level: &Measured<'_>) -> Vec<Verdict> {
+    Part::all(level).iter().filter_map(cached).collect()
+}
+
+fn cached(part: &Part<'_>) -> Option<Verdict> {
+    let Part { of, workload, tokens, counted } = part;
     let declared = workload.cached_share()?;
-    let limit = declared + workload.cached_share_by_chance(counted(level)) + CACHED_SHARE_MAX.value;
-    let tokens = &level.tally().tokens;
+    let limit = declared + workload.cached_share_by_chance(*counted) + CACHED_SHARE_MAX.value;
     let share = super::share(tokens.cached_prompt, tokens.prompt)?;
     (share > limit).then(|| {
         let why = match workload.cache {
@@ -99,7 +152,7 @@ pub(super) fn cache(level: &Measured<'_>) -> Option<Verdict> {
         };
         let (share, limit) = (percent(share), percent(limit));
         let text =
-            format!("{share} of the prompt tokens came from a cache, more than {limit}, {why}");
+            format!("{of}{share} of the prompt tokens came from a cache, more than {limit}, {why}");
         Verdict::warn(Code::CacheUndeclared, text)
     })
 }
