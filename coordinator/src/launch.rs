@@ -12,7 +12,7 @@ use common::trust::Authorities;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
-use crate::campaign::{Campaign, Judging, KeyRef, Mode, ServerPlan, Tier};
+use crate::campaign::{Campaign, Judging, KeyRef, Mode, ServerPlan, Tier, clip};
 use crate::clock::{Clock, wall_now};
 use crate::decide::{Decider, ProofAfter};
 use crate::driver::{Driver, Setup};
@@ -101,6 +101,9 @@ pub async fn launch(
         })
         .await?;
         let identity = Identity::ask(&target, key).await;
+        if let Some(missing) = missing(&campaign, &identity) {
+            ui.say(&missing);
+        }
         let ServerPlan { facts, hook_timeout, .. } = &campaign.server;
         if !facts.is_empty() {
             ui.say("asking for facts of the server");
@@ -232,6 +235,21 @@ async fn drive(
     let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
     fleet.release(&at_work).await;
     Ok(driven?.0)
+}
+
+/// Which of the models that workloads name the target does not list, in words. It may serve them
+/// all the same: what its requests become is counted apart.
+fn missing(campaign: &Campaign, identity: &Identity) -> Option<String> {
+    let missing = identity.missing(campaign.models());
+    (!missing.is_empty()).then(|| {
+        let missing: Vec<String> = missing.into_iter().map(clip).collect();
+        format!(
+            "{} does not list {}; it lists {}",
+            campaign.target.base_url,
+            missing.join(", "),
+            identity.served().unwrap_or_default()
+        )
+    })
 }
 
 fn header(run: RunId, campaign: &Campaign, plan: &Plan) -> RunHeader {

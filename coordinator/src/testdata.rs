@@ -11,7 +11,7 @@ use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
 use common::outcome::{Ending, Failure, Marks, Outcome, Usage};
 use common::phase::Phase;
-use common::slice::InSlices;
+use common::slice::{InSlices, Slice};
 use common::slo::Slo;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
@@ -116,7 +116,12 @@ impl Shape {
 
 /// What an agent would have sealed of these requests.
 pub(crate) fn seal_of(outcomes: &[Outcome]) -> Seal {
-    let mut tally = Tally::default();
+    seal_apart(outcomes, &[])
+}
+
+/// The same, with results apart by these slices.
+pub(crate) fn seal_apart(outcomes: &[Outcome], slices: &[Slice]) -> Seal {
+    let mut tally = Tally::default().sliced(slices);
     let mut edges: Vec<(u64, i64)> = Vec::new();
     for outcome in outcomes {
         tally.start(outcome.marks.intended.0, outcome.slices);

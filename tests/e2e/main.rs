@@ -16,6 +16,7 @@ mod lost;
 mod proof;
 mod refusals;
 mod repeats;
+mod slices;
 mod split;
 mod stop;
 mod tidy;

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub use agent::sim::Entry;
-use agent::sim::{self, Faults, Profile, SimThread, Totals};
+use agent::sim::{self, Faults, SimThread, Totals};
+pub use agent::sim::{Entry, Profile};
 use common::time::Tick;
 
 use crate::poll;

@@ -41,6 +41,10 @@ pub struct SimArgs {
     /// Name of the model.
     #[arg(long, value_name = "NAME", default_value = "sim")]
     pub model: String,
+    /// Name of an adapter that is served beside the model; may be repeated. With any, a request
+    /// that names neither is answered 404.
+    #[arg(long = "adapter", value_name = "NAME")]
+    pub adapters: Vec<String>,
     /// A fault and the share of requests that have it; may be repeated. Faults: error, busy,
     /// rate-limit, stall, truncate, error-in-stream, empty, drip, reset, no-usage, short.
     #[arg(long = "fault", value_name = "NAME=RATE")]
@@ -61,6 +65,7 @@ impl SimArgs {
             slowdown: self.slowdown,
             seed: self.seed,
             model: self.model.clone(),
+            adapters: self.adapters.clone(),
             faults: Faults::new(self.faults.clone())?,
         })
     }
@@ -166,7 +171,7 @@ mod tests {
     fn flags_describe_a_behaviour() {
         assert_eq!(profile(&[]), Profile::default());
         let flags = "--ttft 1.5s --itl 0s --slots 8 --slowdown 50 --jitter 0.2 --seed 9 \
-                     --model m --fault stall=1";
+                     --model m --adapter a --adapter b --fault stall=1";
         assert_eq!(
             profile(&flags.split_whitespace().collect::<Vec<_>>()),
             Profile {
@@ -177,6 +182,7 @@ mod tests {
                 slowdown: 50,
                 seed: 9,
                 model: "m".to_owned(),
+                adapters: vec!["a".to_owned(), "b".to_owned()],
                 faults: Faults::always(Fault::Stall),
             }
         );

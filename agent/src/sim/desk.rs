@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::api::Ask;
 use super::ledger::{Ending, Entry, LedgerHandle};
 use super::model::{Admission, Model, Plan, Refusal, Sequence};
+use super::names::Names;
 use super::profile::{Fault, Profile};
 use crate::clock::Clock;
 
@@ -18,7 +19,7 @@ use crate::clock::Clock;
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) clock: Clock,
-    pub(super) model_name: String,
+    pub(super) names: Names,
     pub(super) ledger: LedgerHandle,
     hall: Mutex<Hall>,
     active: AtomicU32,
@@ -47,7 +48,7 @@ impl Desk {
     pub(super) fn new(clock: Clock, profile: Profile) -> Self {
         Self {
             clock,
-            model_name: profile.model.clone(),
+            names: Names::new(profile.model.clone(), profile.adapters.clone()),
             ledger: LedgerHandle::new(clock),
             hall: Mutex::new(Hall { model: Model::new(profile), waiters: HashMap::new() }),
             active: AtomicU32::new(0),
@@ -73,12 +74,12 @@ impl Desk {
         }
     }
 
-    /// Records a request that was not understood.
-    pub(super) fn refuse_bad(&self, arrival: Tick, body: &[u8]) {
+    /// Records a request that was not understood, or asks for what there is not.
+    pub(super) fn refuse_bad(&self, arrival: Tick, body: &[u8], status: u16) {
         let sequence = self.ledger.begin(arrival);
         let mut entry = entry(sequence, arrival, body);
         entry.end = self.clock.now();
-        entry.status = Some(400);
+        entry.status = Some(status);
         entry.ending = Ending::BadRequest;
         self.ledger.end(entry);
     }
@@ -153,6 +154,11 @@ impl OpenRequest {
             Turn::Later(_) => {}
         }
         (open, turn)
+    }
+
+    /// It named this adapter.
+    pub(super) fn named(&mut self, adapter: Option<u16>) {
+        self.entry.adapter = adapter;
     }
 
     pub(super) fn sequence(&self) -> Sequence {
@@ -232,6 +238,7 @@ fn entry(sequence: Sequence, arrival: Tick, body: &[u8]) -> Entry {
         end: arrival,
         tokens: 0,
         prompt_tokens: 0,
+        adapter: None,
         stream: false,
         status: None,
         ending: Ending::Stopped,

@@ -52,6 +52,8 @@ pub struct Entry {
     pub tokens: u32,
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
+    /// Which of the adapters it named, from 0; `None` for the model itself.
+    pub adapter: Option<u16>,
     /// Whether a stream was asked for.
     pub stream: bool,
     /// The HTTP status; `None` if the client had left before one was written.
@@ -73,7 +75,8 @@ pub enum Ending {
     Injected(Fault),
     /// The client left before the end.
     ClientLeft,
-    /// The request was not understood and answered with 400.
+    /// The request was not understood and answered with 400, or named no model that is served and
+    /// was answered with 404.
     BadRequest,
     /// The simulator was stopped before the end.
     Stopped,
@@ -307,6 +310,7 @@ mod tests {
             end,
             tokens: 3,
             prompt_tokens: 7,
+            adapter: None,
             stream: true,
             status: Some(200),
             ending: Ending::Injected(Fault::RateLimit),

@@ -25,6 +25,7 @@ mod desk;
 mod http;
 pub mod ledger;
 pub mod model;
+mod names;
 mod pages;
 pub mod profile;
 mod reply;

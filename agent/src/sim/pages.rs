@@ -20,7 +20,7 @@ impl Page {
     }
 
     pub(super) fn models(desk: &Desk) -> Self {
-        Self { content_type: JSON, body: api::models(&desk.model_name) }
+        Self { content_type: JSON, body: api::models(desk.names.all()) }
     }
 
     /// The ledger's totals.
@@ -35,7 +35,7 @@ impl Page {
     /// Prometheus text under the names that vLLM uses.
     pub(super) fn metrics(desk: &Desk) -> Self {
         let gauges = desk.gauges();
-        let model = label(&desk.model_name);
+        let model = label(desk.names.model());
         let mut body = String::new();
         for (name, kind, help, more, value) in [
             (

@@ -22,6 +22,9 @@ pub struct Profile {
     pub seed: u64,
     /// The name of the model that is served.
     pub model: String,
+    /// Adapters that are served beside it, by name. With any, a request for another name is
+    /// answered 404.
+    pub adapters: Vec<String>,
     /// Faults, and how often each happens.
     pub faults: Faults,
 }
@@ -36,6 +39,7 @@ impl Default for Profile {
             slowdown: 0,
             seed: 0,
             model: "sim".to_owned(),
+            adapters: Vec::new(),
             faults: Faults::default(),
         }
     }

@@ -8,6 +8,7 @@ use common::time::Tick;
 use super::api::{self, Ask, Facts, Reason, Reply};
 use super::desk::{Desk, OpenRequest, Turn};
 use super::model::{Finish, Plan, Refusal};
+use super::names::Unknown;
 use super::pages::JSON;
 use super::profile::Fault;
 use super::wire::{Left, Request, Wire};
@@ -31,20 +32,26 @@ pub(super) async fn answer(
     let ask = match Ask::parse(endpoint, &request.body) {
         Ok(ask) => ask,
         Err(message) => {
-            desk.refuse_bad(request.arrival, &request.body);
+            desk.refuse_bad(request.arrival, &request.body, 400);
             let body = api::error_body("invalid_request_error", 400, &message);
             return simple(wire, 400, JSON, &[], body.as_bytes(), keep).await;
         }
     };
+    let (model, adapter) = match desk.names.asked(&request.body) {
+        Ok(model) => model,
+        Err(Unknown(name)) => {
+            desk.refuse_bad(request.arrival, &request.body, 404);
+            let message = format!("The model `{name}` does not exist.");
+            let body = api::error_body("NotFoundError", 404, &message);
+            return simple(wire, 404, JSON, &[], body.as_bytes(), keep).await;
+        }
+    };
     let (mut open, turn) = OpenRequest::begin(desk, request.arrival, &request.body, ask);
+    open.named(adapter);
     // There is no calendar here: `created` is the simulator's age in seconds.
     let created_s = request.arrival.0 / 1_000_000_000;
-    let facts = Facts {
-        sequence: open.sequence(),
-        model: &desk.model_name,
-        created_s,
-        prompt_tokens: ask.prompt_tokens,
-    };
+    let facts =
+        Facts { sequence: open.sequence(), model, created_s, prompt_tokens: ask.prompt_tokens };
     let reply = Reply::new(endpoint, facts);
     let mut job = Job { desk, wire, open: &mut open, reply, ask, keep, out: Vec::new() };
     let end = job.run(turn).await;

@@ -35,6 +35,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -117,6 +118,13 @@ impl Campaign {
         let levels = self.phases.iter().flat_map(|phase| &phase.levels);
         let levels = levels.chain(self.search.as_ref().map(|search| &search.level));
         levels.map(|level| &level.workload)
+    }
+
+    /// The models that workloads name instead of the target's.
+    pub fn models(&self) -> BTreeSet<&str> {
+        let components = self.workloads().flat_map(Workload::components);
+        let models = components.flat_map(|(component, _)| &component.models);
+        models.map(|one| one.item.as_str()).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use common::duration::format_duration;
 use common::workload::CHARS_PER_TOKEN;
 
+use super::mixes::mixed_lines;
 use super::table::{Side, Table};
 use super::view::{
     LevelView, SearchView, Searched, TokensView, View, WindowView, longest, windows_total,
@@ -75,6 +76,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
         format!("target    {} ({}, {answers}, {key})", target.base_url, target.endpoint.name()),
         format!("model     {}", target.model),
     ];
+    lines.extend(mixed_lines(campaign));
     let judging = campaign.judging;
     if !judging.slo.is_empty() {
         let slo = judging.slo;

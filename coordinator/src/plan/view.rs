@@ -8,9 +8,10 @@ use common::arrivals::{Arrivals, Law};
 use common::assignment::{Load, Pace};
 use common::length::Length;
 use common::phase::Phase;
-use common::workload::{CacheMode, SharedPrefix};
+use common::workload::{CacheMode, SharedPrefix, Workload};
 use serde::Serialize;
 
+use super::mixes::MixedView;
 use super::{Arm, Plan, PlannedLevel, PlannedSearch};
 use crate::campaign::{Ablation, Campaign, Judging, Repeats, WindowPlan, goal_word, law_word};
 use crate::lint::{self, Finding};
@@ -133,6 +134,10 @@ pub(super) struct LevelView<'a> {
     pub(super) in_flight_max: u64,
     capped: bool,
     workload: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mix: Vec<MixedView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<MixedView<'a>>,
     pub(super) input_tokens: TokensView,
     pub(super) output_tokens: TokensView,
     pub(super) forced_length: bool,
@@ -212,17 +217,26 @@ impl fmt::Display for TokensView {
 #[serde(untagged)]
 enum CacheView {
     Word(&'static str),
-    Shared { shared_prefix: u32, groups: u32, share: f64 },
+    Shared {
+        shared_prefix: u32,
+        groups: u32,
+        share: f64,
+    },
+    /// Of a mix, workload by workload.
+    Several(String),
 }
 
 impl CacheView {
-    fn of(cache: CacheMode) -> Self {
-        match cache {
+    fn of(workload: &Workload) -> Self {
+        if !workload.mix.is_empty() {
+            return Self::Several(workload.cache_words());
+        }
+        match workload.cache {
             CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
                 let share = f64::from(share_permille) / 1e3;
                 Self::Shared { shared_prefix: tokens, groups, share }
             }
-            CacheMode::Cold | CacheMode::Replay => Self::Word(cache.name()),
+            CacheMode::Cold | CacheMode::Replay => Self::Word(workload.cache.name()),
         }
     }
 }
@@ -269,6 +283,7 @@ impl<'a> View<'a> {
         agents: Option<u32>,
     ) -> Self {
         let levels: Vec<&PlannedLevel> = plan.measured().collect();
+        let model = campaign.target.model.as_str();
         let counted = plan.search.is_none();
         let tokens = |of: fn(&PlannedLevel) -> &Length| {
             let asked = |level: &&PlannedLevel| {
@@ -295,7 +310,7 @@ impl<'a> View<'a> {
             target: campaign.target.base_url.to_string(),
             model: &campaign.target.model,
             agents,
-            levels: plan.measured().map(|l| LevelView::of(l, agents)).collect(),
+            levels: plan.measured().map(|l| LevelView::of(l, model, agents)).collect(),
             totals: TotalsView {
                 levels: levels.len(),
                 capped_levels: levels.iter().filter(|l| l.capped().is_some()).count(),
@@ -330,7 +345,7 @@ impl<'a> View<'a> {
                 watts: hardware.watts,
             },
             client_proof: proofs.filter_map(ProofView::of).collect(),
-            search: searched.map(|searched| SearchView::of(searched, agents)),
+            search: searched.map(|searched| SearchView::of(searched, model, agents)),
         }
     }
 }
@@ -351,7 +366,7 @@ impl Searched {
 }
 
 impl<'a> SearchView<'a> {
-    fn of(searched: &'a Searched, agents: Option<u32>) -> Self {
+    fn of(searched: &'a Searched, model: &'a str, agents: Option<u32>) -> Self {
         let Searched { search, first, last } = searched;
         let SearchSpec { goal, start, max_load, budget, repeats, seed: _ } = search.spec();
         let users = |load| (!search.is_open()).then_some(load);
@@ -365,7 +380,7 @@ impl<'a> SearchView<'a> {
             budget_s: budget.as_secs_f64(),
             repeats,
             levels_max: LEVELS_MAX,
-            first: LevelView::of(first, agents),
+            first: LevelView::of(first, model, agents),
             last_window: last.window.map(|window| WindowView::of(window, last.load)),
         }
     }
@@ -386,7 +401,7 @@ impl ProofView {
 }
 
 impl<'a> LevelView<'a> {
-    fn of(level: &'a PlannedLevel, agents: Option<u32>) -> Self {
+    fn of(level: &'a PlannedLevel, model: &'a str, agents: Option<u32>) -> Self {
         let load = level.load;
         let (closed, arrivals, burstiness, rate) = match load.arrivals {
             Arrivals::Closed { .. } => (true, "closed", None, None),
@@ -415,9 +430,11 @@ impl<'a> LevelView<'a> {
             in_flight_max: load.in_flight_max(),
             capped: level.capped().is_some(),
             workload: level.workload.name.as_str(),
+            mix: MixedView::of_mix(&level.workload),
+            models: MixedView::of_models(&level.workload, model),
             input_tokens: TokensView::of(&level.workload.input_tokens),
             output_tokens: TokensView::of(&level.workload.output_tokens),
-            cache: CacheView::of(level.workload.cache),
+            cache: CacheView::of(&level.workload),
             forced_length: level.workload.forced_length,
             cooldown_s: level.cooldown.as_secs_f64(),
             shares: shares(load, agents),

@@ -1,4 +1,5 @@
 mod coverage;
+mod slices;
 
 use std::path::Path;
 use std::time::Duration;

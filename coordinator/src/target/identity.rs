@@ -82,6 +82,16 @@ impl Identity {
         found
     }
 
+    /// Those of these models that it does not list; none where it lists nothing, or more than is
+    /// kept.
+    pub fn missing<'m>(&self, named: impl IntoIterator<Item = &'m str>) -> Vec<&'m str> {
+        let Some(listed) = self.models.as_ref().filter(|listed| listed.len() < MODELS_MAX) else {
+            return Vec::new();
+        };
+        let is_missing = |name: &&str| !listed.iter().any(|model| model.id == clean(name));
+        named.into_iter().filter(is_missing).collect()
+    }
+
     /// The models that it serves, in words.
     pub fn served(&self) -> Option<String> {
         let models: Vec<String> =
@@ -161,6 +171,20 @@ mod tests {
                        process_start_time_seconds 1.77e+09\nother 3\n";
         assert_eq!(process_start_s(metrics), Some(1.77e9));
         assert_eq!(process_start_s("process_start_time_seconds NaN"), None);
+    }
+
+    #[test]
+    fn a_model_that_is_not_listed_is_missing_where_a_list_is_whole() {
+        let model = |id: String| ServedModel { id, root: None, max_model_len: None };
+        let of = |ids: &[&str]| Identity {
+            models: Some(ids.iter().map(|id| model((*id).to_owned())).collect()),
+            ..Identity::default()
+        };
+        assert_eq!(of(&["base", "lora-a"]).missing(["base", "lora-z"]), ["lora-z"]);
+        assert!(Identity::default().missing(["lora-z"]).is_empty());
+        let cut = (0..MODELS_MAX).map(|n| model(n.to_string())).collect();
+        let cut = Identity { models: Some(cut), ..Identity::default() };
+        assert!(cut.missing(["lora-z"]).is_empty());
     }
 
     #[test]

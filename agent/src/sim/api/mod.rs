@@ -186,12 +186,9 @@ pub(super) fn error_body(kind: &str, status: u16, message: &str) -> String {
 }
 
 /// The list of models: one.
-pub(super) fn models(model: &str) -> String {
-    json!({
-        "object": "list",
-        "data": [{"id": model, "object": "model", "created": 0, "owned_by": "floodmark"}],
-    })
-    .to_string()
+pub(super) fn models<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let model = |id| json!({"id": id, "object": "model", "created": 0, "owned_by": "floodmark"});
+    json!({ "object": "list", "data": names.map(model).collect::<Vec<_>>() }).to_string()
 }
 
 /// One server-sent event as one chunk of an HTTP body.
