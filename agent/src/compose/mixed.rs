@@ -7,7 +7,7 @@ use common::ids::UserId;
 use common::slice::Slice;
 use common::target::Target;
 use common::workload::Workload;
-use secrecy::SecretString;
+use proto::secrets::Secrets;
 
 use super::{Composer, Request};
 
@@ -24,7 +24,7 @@ pub struct Composers {
 
 impl Composers {
     /// Prepares the bytes of a level's requests.
-    pub fn new(assignment: &Assignment, api_key: Option<&SecretString>) -> Self {
+    pub fn new(assignment: &Assignment, secrets: &Secrets) -> Self {
         let mut kinds = Vec::new();
         let mut before = Vec::new();
         for (component, _) in assignment.workload.components() {
@@ -32,12 +32,12 @@ impl Composers {
             kinds.extend(of_each_model(component, &assignment.target));
         }
         let mut composers = kinds.into_iter().map(|(workload, target)| {
-            Composer::new(&Assignment { workload, target, ..assignment.clone() }, api_key)
+            Composer::new(&Assignment { workload, target, ..assignment.clone() }, secrets)
         });
         let first = composers.next();
         Self {
             choices: Choices::of(assignment),
-            first: first.unwrap_or_else(|| Composer::new(assignment, api_key)),
+            first: first.unwrap_or_else(|| Composer::new(assignment, secrets)),
             more: composers.collect(),
             before,
         }
@@ -61,9 +61,9 @@ impl Composers {
         composer.unwrap_or(&self.first).request(user, number)
     }
 
-    /// A server's words without the key that was sent to it.
-    pub fn without_key(&self, words: String) -> String {
-        self.first.without_key(words)
+    /// A server's words without the secrets that were sent to it.
+    pub fn without_secrets(&self, words: &str) -> String {
+        self.first.without_secrets(words)
     }
 
     /// Bytes held for the level.

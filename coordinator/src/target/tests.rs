@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::target::Target;
-use secrecy::SecretString;
+use proto::secrets::Secrets;
 
 use super::hook::CommandLine;
 use super::identity::{Identity, ServedModel};
@@ -98,7 +98,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn ask(target: &Target) -> Identity {
-    block_on(Identity::ask(target, None))
+    block_on(Identity::ask(target, &Secrets::default()))
 }
 
 /// What a server says at its three pages.
@@ -158,7 +158,7 @@ fn server(stub: &Stub, restart: &[&str], reset: Option<&str>) -> Server {
         hook_timeout: Duration::from_secs(20),
         ..ServerPlan::default()
     };
-    Server { target: stub.target(), api_key: None, plan }
+    Server { target: stub.target(), secrets: Secrets::default(), plan }
 }
 
 const RESTART: Preparation = Preparation { restart_server: true, reset_cache: false };
@@ -215,7 +215,7 @@ fn a_page_that_empties_no_cache_says_what_it_answered() {
     let known = Identity::default();
     let stub = Stub::start(|_, _| Some((200, String::new())));
     let mut emptied = server(&stub, &[], Some("/reset_prefix_cache"));
-    emptied.api_key = Some(SecretString::from("sk-secret"));
+    emptied.secrets.api_key = Some("sk-secret".into());
     assert!(prepare(&emptied, RESET, &known).unwrap().is_none());
     assert_eq!(stub.asked(), ["POST /reset_prefix_cache (bearer sk-secret)"]);
     // Neither is anything done that was not asked for.
