@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn requests_are_of_each_workload_and_name_each_model_as_often_as_its_weight_says() {
-        let composers = Composers::new(&mixed(), None);
+        let composers = Composers::new(&mixed(), &Secrets::default());
         let mut seen = BTreeMap::new();
         for user in 0..40 {
             for number in 0..50 {
@@ -148,9 +148,10 @@ mod tests {
     fn what_a_workload_sends_does_not_depend_on_there_being_others() {
         let both = mixed();
         let long = both.workload.mix[1].item.clone();
-        let alone = Composers::new(&Assignment { workload: long, ..both.clone() }, None);
+        let alone =
+            Composers::new(&Assignment { workload: long, ..both.clone() }, &Secrets::default());
         assert!(alone.slices().is_empty());
-        let composers = Composers::new(&both, None);
+        let composers = Composers::new(&both, &Secrets::default());
         let longs = (0..100).filter(|number| composers.choose(UserId(1), *number).component == 1);
         let mut compared = 0;
         for number in longs {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use common::extra::{ExtraBody, HEADERS_MAX, Header, HeaderName, VALUE_BYTES_MAX, is_header_value};
-use common::target::{BaseUrl, Endpoint, Http, Target, UrlError};
+use common::target::{BaseUrl, Connection, Endpoint, Http, Target, UrlError};
 use serde_json::{Map, Number, Value as Json};
 
 use super::raw::{Collector, Node, Origin, Value};
@@ -329,6 +329,36 @@ fn read_tls(field: &Field<'_>, urls: Option<&[BaseUrl]>, c: &mut Collector<'_>) 
         return field.refuse_unseen(c, what);
     }
     Some((ca, client))
+}
+
+/// How the target is asked where that is not as by default, each in a few words. The endpoint and
+/// streaming are told apart from it.
+pub(crate) fn unusual(campaign: &Campaign) -> Vec<String> {
+    let Campaign { target, secret_headers, client, .. } = campaign;
+    let connection = match target.connection {
+        Connection::KeepAlive => None,
+        Connection::PerRequest => Some("a connection per request".to_owned()),
+    };
+    let http = match target.http {
+        Http::V1 => None,
+        Http::V2 => Some("HTTP/2".to_owned()),
+    };
+    let body = Some(&target.extra_body).filter(|body| !body.is_empty());
+    let fields = body.map(|body| body.fields().keys().map(String::as_str).collect::<Vec<_>>());
+    let plain = target.headers.iter().map(|header| header.name.as_str());
+    let names: Vec<&str> =
+        plain.chain(secret_headers.iter().map(|(name, _)| name.as_str())).collect();
+    let headers = (!names.is_empty()).then(|| format!("headers {}", names.join(" ")));
+    [
+        http,
+        connection,
+        fields.map(|fields| format!("extra body {}", fields.join(" "))),
+        headers,
+        client.as_ref().map(|_| "a client certificate".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The base URLs as a line.

@@ -52,6 +52,7 @@ use crate::serving::Serving;
 
 pub use ablation::Ablation;
 pub use asked::ClientFiles;
+pub(crate) use asked::unusual;
 pub(crate) use judging::quantile_name;
 pub(crate) use offered::{law_word, rate_text};
 pub use overlay::{FlagValue, Overlay};
