@@ -20,6 +20,8 @@ mod conn;
 pub(crate) mod cpu;
 mod frames;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod https;
 mod line;
 #[cfg(test)]

@@ -57,6 +57,9 @@ pub(super) async fn are_spoken(stream: &TcpStream) -> bool {
 /// Serves one connection until either side has had enough.
 pub(super) async fn serve(desk: Arc<Desk>, stream: TcpStream) {
     let _nodelay = stream.set_nodelay(true);
+    // A stream that is let go of is reset, which is not how a connection that closes looks: these
+    // outlive it.
+    let mut cut_off: Vec<Wire> = Vec::new();
     let mut builder = Builder::new();
     builder
         .initial_window_size(WINDOW)
@@ -65,20 +68,19 @@ pub(super) async fn serve(desk: Arc<Desk>, stream: TcpStream) {
     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else {
         return;
     };
-    let mut streams: Vec<Pin<Box<dyn Future<Output = After> + Send>>> = Vec::new();
+    let mut streams: Vec<Pin<Box<dyn Future<Output = Option<Wire>> + Send>>> = Vec::new();
     std::future::poll_fn(|cx| {
         loop {
-            let mut hang_up = false;
             streams.retain_mut(|stream| match stream.as_mut().poll(cx) {
                 Poll::Pending => true,
-                Poll::Ready(after) => {
-                    hang_up |= after == After::Close;
+                Poll::Ready(closes) => {
+                    cut_off.extend(closes);
                     false
                 }
             });
             // Also writes what the streams have to say.
             match poll_accept(&mut connection, cx) {
-                Poll::Pending if hang_up => return Poll::Ready(()),
+                Poll::Pending if !cut_off.is_empty() => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some((request, response))) => {
                     streams.push(Box::pin(serve_stream(Arc::clone(&desk), request, response)));
@@ -102,23 +104,22 @@ fn poll_accept(
     connection.poll_accept(cx).map(|accepted| accepted.and_then(Result::ok))
 }
 
+/// Answers one request; gives the stream if the connection is to close with it.
 async fn serve_stream(
     desk: Arc<Desk>,
     request: http::Request<RecvStream>,
     response: SendResponse<Bytes>,
-) -> After {
-    let Ok(inbox) = as_lines(request).await else {
-        return After::Keep;
-    };
+) -> Option<Wire> {
+    let inbox = as_lines(request).await.ok()?;
     let pipe = Stream { inbox, taken: 0, out: Out::Head(response, Vec::new()) };
     let mut wire = Wire::new(Box::new(pipe), desk.clock);
     match one_request(&desk, &mut wire).await {
         Ok(After::Reset) => {
             wire.reset();
-            After::Reset
+            None
         }
-        Ok(after) => after,
-        Err(Left) => After::Keep,
+        Ok(After::Close) => Some(wire),
+        Ok(After::Keep) | Err(Left) => None,
     }
 }
 

@@ -414,3 +414,6 @@ fn found(key: &KeyRef) -> String {
         KeyRef::File(path) => format!("file = {}", quoted(&path.to_string_lossy())),
     }
 }
+
+#[cfg(test)]
+mod tests;
