@@ -4,18 +4,20 @@
 //! passage the prompt is, and the digits of lengths that are drawn. So a distinct prompt costs no
 //! more than a fixed one: no request is copied, formatted or allocated when it is sent.
 
+mod head;
 mod mixed;
 
 use std::io::IoSlice;
 
+use bytes::{Bytes, BytesMut};
 use common::assignment::Assignment;
-use common::detail::without_secret;
 use common::ids::UserId;
 use common::phase::Phase;
 use common::seed::{Generator, Seed};
-use common::target::{Connection, Endpoint, Target};
+use common::target::{Endpoint, Target};
 use common::workload::{CHARS_PER_TOKEN, CacheMode, SharedPrefix, Workload};
-use secrecy::{ExposeSecret as _, SecretString};
+use head::Head;
+use proto::secrets::Secrets;
 use serde_json::{Value, json};
 
 pub use mixed::Composers;
@@ -41,6 +43,8 @@ pub const PARTS_MAX: usize = 16;
 
 /// The bytes of a level's requests.
 pub struct Composer {
+    /// One for each base URL.
+    heads: Vec<Head>,
     parts: Vec<Part>,
     /// As much of the passage as the longest prompt takes.
     passage: Vec<u8>,
@@ -48,7 +52,8 @@ pub struct Composer {
     body_fixed: usize,
     workload: Workload,
     place: Place,
-    api_key: Option<SecretString>,
+    target: Target,
+    secrets: Secrets,
     /// Makes one user's requests panic, for testing what a bug in a user's task does.
     #[cfg(test)]
     panic_at: Option<UserId>,
@@ -57,6 +62,8 @@ pub struct Composer {
 /// A piece of every request.
 #[derive(Debug)]
 enum Part {
+    /// The head of a request to the base URL that is its turn.
+    Head,
     /// The same in all.
     Bytes(Vec<u8>),
     /// The length of the body.
@@ -80,6 +87,8 @@ struct Place {
 /// One request, ready to be written.
 pub struct Request<'a> {
     composer: &'a Composer,
+    /// Which base URL it goes to.
+    url: usize,
     drawn: Drawn,
     length: Digits,
     output: Digits,
@@ -100,24 +109,26 @@ struct Drawn {
 
 impl Composer {
     /// Prepares the bytes of a level's requests.
-    pub fn new(assignment: &Assignment, api_key: Option<&SecretString>) -> Self {
+    pub fn new(assignment: &Assignment, secrets: &Secrets) -> Self {
         let Assignment { workload, target, .. } = assignment;
         let longest = chars(workload.input_tokens.most());
-        let parts = parts(workload, target, api_key);
+        let parts = parts(workload, target);
         let in_body = parts.iter().skip_while(|part| !matches!(part, Part::Length)).skip(1);
         let body_fixed = in_body.map(|part| match part {
             Part::Bytes(bytes) => bytes.len(),
-            Part::Length | Part::Opening | Part::Text | Part::Output => 0,
+            Part::Head | Part::Length | Part::Opening | Part::Text | Part::Output => 0,
         });
         let body_fixed = body_fixed.sum::<usize>() - HEAD_END.len();
         let Assignment { seed, phase, place, .. } = *assignment;
         Self {
+            heads: Head::all(target, secrets),
             parts,
             passage: PASSAGE.bytes().cycle().take(longest).collect(),
             body_fixed,
             workload: workload.clone(),
             place: Place { seed, phase, place },
-            api_key: api_key.cloned(),
+            target: target.clone(),
+            secrets: secrets.clone(),
             #[cfg(test)]
             panic_at: crate::testing::panic_at(target),
         }
@@ -133,7 +144,7 @@ impl Composer {
         let nonces = drawn.nonces.iter().flatten().count() * (NONCE_LEN + 1);
         let own = nonces + drawn.prefix + drawn.text + asked * output.len;
         let length = Digits::of((self.body_fixed + own) as u64);
-        Request { composer: self, drawn, length, output }
+        Request { composer: self, url: self.target.url_of(user, number), drawn, length, output }
     }
 
     fn draw(&self, user: UserId, number: u64) -> Drawn {
@@ -169,25 +180,43 @@ impl Composer {
         }
     }
 
-    /// A server's words without the key that was sent to it.
-    pub fn without_key(&self, words: String) -> String {
-        match &self.api_key {
-            Some(key) => without_secret(&words, key.expose_secret()),
-            None => words,
-        }
+    /// A server's words without the secrets that were sent to it.
+    pub fn without_secrets(&self, words: &str) -> String {
+        self.secrets.without(words)
     }
 
     /// Bytes held for the level.
     pub fn size(&self) -> usize {
         let same = self.parts.iter().map(|part| match part {
             Part::Bytes(bytes) => bytes.len(),
-            Part::Length | Part::Opening | Part::Text | Part::Output => 0,
+            Part::Head | Part::Length | Part::Opening | Part::Text | Part::Output => 0,
         });
-        self.passage.len() + same.sum::<usize>()
+        let heads = self.heads.iter().map(|head| head.lines().len()).sum::<usize>();
+        self.passage.len() + heads + same.sum::<usize>()
     }
 }
 
 impl Request<'_> {
+    /// The place of the base URL that it goes to.
+    pub fn url(&self) -> usize {
+        self.url
+    }
+
+    /// Its head and its body as HTTP/2 has them; `None` of HTTP/1.1. The body is copied: a
+    /// connection of HTTP/2 sends it when the server lets it.
+    pub fn frames(&self) -> Option<(http::Request<()>, Bytes)> {
+        let head = self.composer.heads.get(self.url)?;
+        let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+        let used = self.parts(&mut slices);
+        let mut body = BytesMut::new();
+        // The head has no lines: the length comes first, and the end of the head after it.
+        for (place, slice) in slices.iter().take(used).enumerate().skip(1) {
+            let skipped = if place == 1 { HEAD_END.len() } else { 0 };
+            body.extend_from_slice(slice.get(skipped..).unwrap_or_default());
+        }
+        Some((head.fields(body.len() as u64)?, body.freeze()))
+    }
+
     /// Puts its bytes, in order, into slices; gives how many are used.
     pub fn parts<'s>(&'s self, slices: &mut [IoSlice<'s>; PARTS_MAX]) -> usize {
         let mut used = 0;
@@ -200,6 +229,7 @@ impl Request<'_> {
         let passage = |bytes: usize| self.composer.passage.get(..bytes).unwrap_or_default();
         for part in &self.composer.parts {
             match part {
+                Part::Head => put(self.composer.heads.get(self.url).map_or(&[], Head::lines)),
                 Part::Bytes(bytes) => put(bytes),
                 Part::Length => put(self.length.bytes()),
                 Part::Opening => {
@@ -276,36 +306,6 @@ fn chars(tokens: u32) -> usize {
 /// What ends a head.
 const HEAD_END: &str = "\r\n\r\n";
 
-/// The head up to the length of the body, which is its last field.
-fn head(target: &Target, api_key: Option<&SecretString>) -> String {
-    let accept = if target.stream { "text/event-stream" } else { "application/json" };
-    let mut head = format!(
-        "POST {}{} HTTP/1.1\r\nhost: {}\r\nuser-agent: floodmark/{}\r\naccept: {accept}\r\n\
-         accept-encoding: identity\r\ncontent-type: application/json\r\n",
-        target.base_url.path,
-        target.endpoint.path(),
-        target.base_url.authority(),
-        env!("CARGO_PKG_VERSION"),
-    );
-    let mut field = |parts: &[&str]| {
-        head.extend(parts.iter().copied().chain(["\r\n"]));
-    };
-    match target.connection {
-        Connection::KeepAlive => {}
-        Connection::PerRequest => field(&["connection: close"]),
-    }
-    for (name, value) in target.endpoint.head_fields() {
-        field(&[name, ": ", value]);
-    }
-    if let Some(key) = api_key {
-        for (name, before) in target.endpoint.key_fields() {
-            field(&[name, ": ", before, key.expose_secret()]);
-        }
-    }
-    head.push_str("content-length: ");
-    head
-}
-
 /// Stand for what differs from request to request: texts of one control character, which no field
 /// holds, and which JSON writes in a way that nothing else is written.
 const OPENING: &str = "\u{1}";
@@ -314,17 +314,18 @@ const OPENING_WRITTEN: &str = "\"\\u0001\"";
 const OUTPUT_WRITTEN: &str = "\"\\u0002\"";
 
 /// The parts of every request.
-fn parts(workload: &Workload, target: &Target, api_key: Option<&SecretString>) -> Vec<Part> {
-    let mut parts = vec![
-        Part::Bytes(head(target, api_key).into_bytes()),
-        Part::Length,
-        Part::Bytes(HEAD_END.into()),
-    ];
+fn parts(workload: &Workload, target: &Target) -> Vec<Part> {
+    let mut parts = vec![Part::Head, Part::Length, Part::Bytes(HEAD_END.into())];
     let output = match workload.output_tokens.fixed() {
         Some(tokens) => Value::from(tokens),
         None => OUTPUT.into(),
     };
-    let body = fields(workload, target, OPENING.to_owned(), &output).to_string();
+    let mut body = fields(workload, target, OPENING.to_owned(), &output);
+    if let Some(object) = body.as_object_mut() {
+        // None of these is one of the fields above that a campaign or a level decides.
+        object.extend(target.extra_body.fields().clone());
+    }
+    let body = body.to_string();
     let mut rest = body.as_str();
     loop {
         match (rest.split_once(OPENING_WRITTEN), rest.split_once(OUTPUT_WRITTEN)) {
@@ -352,7 +353,7 @@ fn parts(workload: &Workload, target: &Target, api_key: Option<&SecretString>) -
 fn put(parts: &mut Vec<Part>, text: &str) {
     match parts.last_mut() {
         Some(Part::Bytes(bytes)) => bytes.extend_from_slice(text.as_bytes()),
-        Some(Part::Length | Part::Opening | Part::Text | Part::Output) | None => {
+        Some(Part::Head | Part::Length | Part::Opening | Part::Text | Part::Output) | None => {
             parts.push(Part::Bytes(text.into()));
         }
     }

@@ -5,6 +5,7 @@
 //! | [`service`], `session` | obeys one run at a time, behind the wire |
 //! | [`lease`] | the dead-man switch |
 //! | [`policy`], [`preflight`] | what this host may and can do |
+//! | `https` | how TLS is spoken to a target |
 //! | `load` | workers, users and arrivals, connections, recording |
 //! | [`compose`] | requests as bytes |
 //! | [`reply`] | responses: HTTP, events, their meaning, their timing |
@@ -22,6 +23,7 @@ pub mod reply;
 pub mod service;
 pub mod sim;
 
+mod https;
 mod load;
 mod proof;
 mod session;

@@ -15,8 +15,8 @@ use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
 use common::time::Tick;
 use proto::message::{Order, Peer, Refusal, Report};
+use proto::secrets::Secrets;
 use proto::server::{Orders, OrdersEnd};
-use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, ClockWatch};
@@ -24,8 +24,8 @@ use crate::compose::Composers;
 use crate::lease::{LEASE, Lease, RENEW_EVERY};
 use crate::load::cpu::Cpu;
 use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
-use crate::load::{LevelPlan, SharedPlan};
-use crate::preflight::{self, Route};
+use crate::load::{LevelPlan, Route, SharedPlan};
+use crate::preflight;
 use crate::proof::Proof;
 use crate::service::Inner;
 
@@ -66,27 +66,28 @@ struct Checked {
     assignment: Assignment,
     /// Of the assignment as it came.
     digest: Digest,
-    api_key: Option<SecretString>,
-    route: Result<(Route, Option<Proof>), Vec<String>>,
+    secrets: Secrets,
+    routes: Result<(Vec<Route>, Option<Proof>), Vec<String>>,
 }
 
 impl Arming {
-    fn start(inner: Arc<Inner>, assignment: Assignment, api_key: Option<SecretString>) -> Self {
+    fn start(inner: Arc<Inner>, assignment: Assignment, secrets: Secrets) -> Self {
         let level = assignment.level;
         let checked = Box::pin(async move {
             let digest = assignment.digest();
             let (policy, workers) = (&inner.identity.policy, inner.identity.workers);
             match assignment.proof {
                 None => {
-                    let route = preflight::check(&assignment, policy, workers).await;
-                    let route = route.map(|route| (route, None));
-                    Checked { assignment, digest, api_key, route }
+                    let client = secrets.client.as_ref();
+                    let routes = preflight::check(&assignment, client, policy, workers).await;
+                    let routes = routes.map(|routes| (routes, None));
+                    Checked { assignment, digest, secrets, routes }
                 }
                 Some(pace) => {
                     let mut assignment = assignment;
-                    let route = Proof::arm(pace, &mut assignment, policy, workers)
-                        .map(|(route, proof)| (route, Some(proof)));
-                    Checked { assignment, digest, api_key: None, route }
+                    let routes = Proof::arm(pace, &mut assignment, policy, workers)
+                        .map(|(route, proof)| (vec![route], Some(proof)));
+                    Checked { assignment, digest, secrets: Secrets::default(), routes }
                 }
             }
         });
@@ -276,7 +277,7 @@ impl Session {
         }
         match order {
             Order::Acquire { .. } => {}
-            Order::Arm { assignment, api_key, .. } => self.arm(*assignment, api_key).await,
+            Order::Arm { assignment, secrets, .. } => self.arm(*assignment, secrets).await,
             Order::Fire { level, at, .. } => self.fire(level, at).await,
             Order::Measure { level, from, .. } => {
                 self.instruct(level, from, || WorkerOrder::Measure { from }).await;
@@ -293,7 +294,7 @@ impl Session {
         Turn::Go
     }
 
-    async fn arm(&mut self, assignment: Assignment, api_key: Option<SecretString>) {
+    async fn arm(&mut self, assignment: Assignment, secrets: Secrets) {
         let level = assignment.level;
         if assignment.run != self.run || matches!(self.level, Level::Running(_) | Level::Sealed(_))
         {
@@ -302,23 +303,22 @@ impl Session {
         }
         self.level = Level::None;
         self.end_proof();
-        self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, api_key));
+        self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, secrets));
     }
 
-    async fn armed(&mut self, Checked { assignment, digest, api_key, route }: Checked) {
+    async fn armed(&mut self, Checked { assignment, digest, secrets, routes }: Checked) {
         let level = assignment.level;
-        match route {
-            Ok((route, proof)) => {
+        match routes {
+            Ok((routes, proof)) => {
                 let plan = LevelPlan {
-                    composer: Composers::new(&assignment, api_key.as_ref()),
+                    composer: Composers::new(&assignment, &secrets),
                     assignment,
-                    addresses: route.addresses,
-                    tls: route.tls,
+                    routes,
                     lease: self.lease.deadline().clone(),
                 };
                 tracing::info!(
                     run = %self.run, %level, users = plan.assignment.share.count,
-                    target = %plan.assignment.target.base_url,
+                    target = %plan.assignment.target.urls(),
                     request_bytes = plan.composer.size(), "armed"
                 );
                 self.level = Level::Armed(Arc::new(plan));

@@ -6,6 +6,7 @@
 //! | [`cli`] | commands, arguments, exit codes |
 //! | [`campaign`], [`plan`] | what to do: file and flags to levels |
 //! | [`presets`] | campaign files to begin with |
+//! | [`secrets`] | what is for the target alone, read as a run begins |
 //! | [`launch`], [`target`] | a run from its first look at the fleet to its stored end |
 //! | [`machine`] | the phase state machine, a pure value |
 //! | [`window`] | when a level's window begins and ends, a pure value |
@@ -44,6 +45,7 @@ pub mod presets;
 pub mod record;
 pub mod report;
 pub mod search;
+pub mod secrets;
 pub mod serving;
 pub mod stats;
 pub mod store;

@@ -10,6 +10,7 @@
 mod ablation;
 mod cli;
 mod demo;
+mod ends;
 mod facts;
 mod lease;
 mod lost;

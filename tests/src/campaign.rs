@@ -15,6 +15,8 @@ pub struct Campaign {
     pub stream: bool,
     /// How many requests a connection carries.
     pub connection: &'static str,
+    /// The version of HTTP.
+    pub http: &'static str,
     /// Longest silence in an answer.
     pub idle: &'static str,
     /// Longest answer.
@@ -43,6 +45,7 @@ impl Campaign {
             endpoint: "chat",
             stream: true,
             connection: "keep-alive",
+            http: "1.1",
             idle: "20s",
             total: "60s",
             levels: vec![(users, requests)],
@@ -70,7 +73,7 @@ impl Campaign {
 
     /// The file.
     pub fn text(&self) -> String {
-        let Self { target, seed, endpoint, stream, connection, idle, total, .. } = self;
+        let Self { target, seed, endpoint, stream, connection, http, idle, total, .. } = self;
         let Self { levels, window, input_tokens, output_tokens, forced_length, cache, .. } = self;
         let (users, requests): (Vec<u32>, Vec<u64>) = levels.iter().copied().unzip();
         let (mode, ends) = match window {
@@ -93,6 +96,7 @@ model         = "sim"
 endpoint      = "{endpoint}"
 stream        = {stream}
 connection    = "{connection}"
+http          = "{http}"
 ready_timeout = "5s"
 timeouts      = {{ connect = "5s", first_byte = "20s", idle = "{idle}", total = "{total}" }}
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::length::{Bounds, Length};
+use common::target::{Connection, Http};
 
 use super::*;
 use crate::testing::assignment;
@@ -11,6 +12,10 @@ fn bytes(request: &Request<'_>) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); PARTS_MAX];
     let used = request.parts(&mut slices);
     slices[..used].iter().flat_map(|slice| slice.to_vec()).collect()
+}
+
+fn key() -> Secrets {
+    Secrets { api_key: Some("sk-x".into()), ..Secrets::default() }
 }
 
 fn parse(bytes: &[u8]) -> (String, Value) {
@@ -25,7 +30,7 @@ fn a_cold_prompt_is_its_own_and_has_the_length_asked_for() {
     let mut assignment = assignment("http://127.0.0.1:8000");
     assignment.workload.cache = CacheMode::Cold;
     assignment.workload.input_tokens = 100.into();
-    let composer = Composer::new(&assignment, None);
+    let composer = Composer::new(&assignment, &Secrets::default());
     let mut seen = BTreeSet::new();
     for user in 0..10 {
         for number in 0..10 {
@@ -39,7 +44,7 @@ fn a_cold_prompt_is_its_own_and_has_the_length_asked_for() {
 
 #[test]
 fn a_replayed_prompt_is_the_same_for_all() {
-    let composer = Composer::new(&assignment("http://127.0.0.1:8000"), None);
+    let composer = Composer::new(&assignment("http://127.0.0.1:8000"), &Secrets::default());
     let one = bytes(&composer.request(UserId(0), 0));
     assert_eq!(one, bytes(&composer.request(UserId(7), 3)));
     let (head, body) = parse(&one);
@@ -56,7 +61,7 @@ fn completions_carry_a_prompt_and_the_key_goes_into_the_head_only() {
     assignment.target.endpoint = Endpoint::Completions;
     assignment.target.stream = false;
     assignment.workload.forced_length = false;
-    let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+    let composer = Composer::new(&assignment, &key());
     let (head, body) = parse(&bytes(&composer.request(UserId(0), 0)));
     assert!(head.starts_with("POST /proxy/v1/completions HTTP/1.1\r\nhost: example.com\r\n"));
     assert!(head.contains("\r\nauthorization: Bearer sk-x"));
@@ -64,11 +69,11 @@ fn completions_carry_a_prompt_and_the_key_goes_into_the_head_only() {
     assert!(body.get("ignore_eos").is_none() && body.get("stream_options").is_none());
     assert!(!head.contains("x-api-key") && !head.contains("connection"));
     assignment.target.connection = Connection::PerRequest;
-    let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+    let composer = Composer::new(&assignment, &key());
     let (head, body) = parse(&bytes(&composer.request(UserId(0), 0)));
     assert!(head.contains("\r\nconnection: close\r\nauthorization: Bearer sk-x"));
     assert!(!body.to_string().contains("sk-x"));
-    assert_eq!(composer.without_key("no sk-x".to_owned()), "no [API key]");
+    assert_eq!(composer.without_secrets("no sk-x"), "no [API key]");
 }
 
 #[test]
@@ -79,7 +84,7 @@ fn every_endpoint_is_asked_in_its_own_words() {
         assignment.workload.forced_length = forced_length;
         assignment.workload.cache = CacheMode::Cold;
         assignment.workload.input_tokens = 30.into();
-        let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+        let composer = Composer::new(&assignment, &key());
         let (head, mut body) = parse(&bytes(&composer.request(UserId(0), 0)));
         let text = match endpoint {
             Endpoint::Chat | Endpoint::Messages => &mut body["messages"][0]["content"],
@@ -131,7 +136,7 @@ fn asked(composer: &Composer, user: u32, number: u64) -> (String, u64) {
 
 fn composer(workload: Workload) -> Composer {
     let assignment = Assignment { workload, ..assignment("http://127.0.0.1:8000") };
-    Composer::new(&assignment, None)
+    Composer::new(&assignment, &Secrets::default())
 }
 
 #[test]
@@ -208,11 +213,44 @@ fn no_name_of_a_model_is_taken_for_a_mark() {
         assignment.target.model = model.to_owned();
         assignment.workload.cache = CacheMode::Cold;
         assignment.workload.output_tokens = Length::Uniform { least: 1, most: 99 };
-        let composer = Composer::new(&assignment, None);
+        let composer = Composer::new(&assignment, &Secrets::default());
         assert!(composer.parts.len() + 2 <= PARTS_MAX, "{:?}", composer.parts);
         let (_, body) = parse(&bytes(&composer.request(UserId(0), 0)));
         assert_eq!(body["model"], model);
         assert_eq!(body["messages"][0]["content"].as_str().unwrap().len(), 40);
         assert!((1..=99).contains(&body["max_tokens"].as_u64().unwrap()));
+    }
+}
+
+#[test]
+fn a_campaigns_own_fields_come_last_and_only_where_nothing_else_decides() {
+    let mut assignment = assignment("http://127.0.0.1:8000");
+    let extra = r#"{"temperature": 0.7, "chat_template_kwargs": {"enable_thinking": false}}"#;
+    assignment.target.extra_body = extra.parse().unwrap();
+    let (_, body) = parse(&bytes(&Composer::new(&assignment, &key()).request(UserId(0), 0)));
+    assert_eq!(body["temperature"], 0.7);
+    assert_eq!(body["chat_template_kwargs"]["enable_thinking"], false);
+    assert_eq!(body["max_tokens"], 4);
+}
+
+#[test]
+fn requests_take_turns_over_base_urls_and_say_the_same_to_each() {
+    let mut assignment = assignment("http://a:1");
+    assignment.target.more_base_urls = vec!["http://b:2/x".parse().unwrap()];
+    assignment.workload.cache = CacheMode::Cold;
+    let lines = Composer::new(&assignment, &key());
+    assignment.target.http = Http::V2;
+    let frames = Composer::new(&assignment, &key());
+    for (user, number) in [(0, 0), (0, 1), (1, 0), (1, 1), (7, 4)] {
+        let second = (u64::from(user) + number) % 2 == 1;
+        let request = lines.request(UserId(user), number);
+        assert!(request.url() == usize::from(second) && request.frames().is_none());
+        let (head, body) = parse(&bytes(&request));
+        assert_eq!(head.contains("\r\nhost: b:2\r\n"), second, "{head}");
+        assert_eq!(head.starts_with("POST /x/v1/chat/completions "), second, "{head}");
+        let (fields, content) = frames.request(UserId(user), number).frames().unwrap();
+        assert_eq!(fields.uri().authority().unwrap(), if second { "b:2" } else { "a:1" });
+        assert_eq!(fields.headers()["content-length"], content.len().to_string());
+        assert_eq!(serde_json::from_slice::<Value>(&content).unwrap(), body);
     }
 }

@@ -13,7 +13,8 @@
 //! | [`server`], [`thread`] | the listener, in a runtime or on a thread of its own |
 //! | [`args`] | the command `floodmark-agent sim` |
 //!
-//! `POST` to any endpoint that floodmark loads and `GET /v1/models` are the APIs;
+//! HTTP/1.1 and HTTP/2 by prior knowledge are told apart by a connection's first bytes. `POST` to any
+//! endpoint that floodmark loads and `GET /v1/models` are the APIs;
 //! `GET /health`, `/metrics` (the names of vLLM), `/counts` (totals) and `/truth` (the ledger) show
 //! what is going on. `prompt_tokens` is the number of characters in all texts of a prompt divided
 //! by 4, rounded up. A reply has exactly as many tokens as were asked for, one in each event; that to
@@ -22,6 +23,7 @@
 mod api;
 pub mod args;
 mod desk;
+mod frames;
 mod http;
 pub mod ledger;
 pub mod model;

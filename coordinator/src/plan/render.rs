@@ -12,7 +12,9 @@ use super::view::{
     LevelView, SearchView, Searched, TokensView, View, WindowView, longest, windows_total,
 };
 use super::{Plan, PlannedSearch};
-use crate::campaign::{Ablation, Campaign, KeyRef, Order, ResetCache, clip, quantile_name};
+use crate::campaign::{
+    Ablation, Campaign, KeyRef, Order, ResetCache, clip, quantile_name, unusual,
+};
 use crate::report::wrap;
 use crate::search::Goal;
 use crate::stats::samples_min;
@@ -65,6 +67,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
         }
     };
     let answers = if target.stream { "streamed" } else { "not streamed" };
+    let more: String = unusual(campaign).iter().map(|words| format!(", {}", clip(words))).collect();
     let mut lines = vec![
         format!(
             "campaign  {} (mode {}, tier {}, seed {})",
@@ -73,7 +76,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
             campaign.tier.name(),
             campaign.seed.0
         ),
-        format!("target    {} ({}, {answers}, {key})", target.base_url, target.endpoint.name()),
+        format!("target    {} ({}, {answers}, {key}{more})", target.urls(), target.endpoint.name()),
         format!("model     {}", target.model),
     ];
     lines.extend(mixed_lines(campaign));

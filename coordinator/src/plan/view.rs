@@ -307,7 +307,7 @@ impl<'a> View<'a> {
             mode: campaign.mode.name(),
             tier: campaign.tier.name(),
             seed: campaign.seed.0,
-            target: campaign.target.base_url.to_string(),
+            target: campaign.target.urls(),
             model: &campaign.target.model,
             agents,
             levels: plan.measured().map(|l| LevelView::of(l, model, agents)).collect(),

@@ -4,6 +4,7 @@
 //! report on every host. Whatever came from outside (an agent's words, a model's name) is escaped
 //! and clipped before it reaches a terminal.
 
+mod asked;
 mod build;
 mod compared;
 mod imported;

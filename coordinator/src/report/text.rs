@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::asked::manner;
 use super::compared::{ablated_text, comparison_text};
 use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
@@ -97,7 +98,8 @@ fn header(model: &ReportModel) -> String {
         header.seed
     );
     let target = plain(&header.target, CLIP);
-    let target = format!("{target} {} ({streamed})", plain(&header.model, CLIP));
+    let asked = manner(&header.campaign_toml);
+    let target = format!("{target} {} ({streamed}{asked})", plain(&header.model, CLIP));
     let instant = |at| timestamp(at).unwrap_or_else(|| "-".into());
     let times = format!(
         "{} to {}",

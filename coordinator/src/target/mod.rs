@@ -7,6 +7,7 @@ pub mod hook;
 pub mod identity;
 pub mod prepare;
 pub mod ready;
+pub mod several;
 
 #[cfg(test)]
 mod tests;

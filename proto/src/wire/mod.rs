@@ -1,6 +1,7 @@
 //! Conversions between domain types and protobuf. What arrives may come from anyone: every field
 //! is checked here, once, and a bad one is named.
 
+mod asked;
 mod from;
 mod load;
 mod slices;
