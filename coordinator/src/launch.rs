@@ -93,7 +93,8 @@ pub async fn launch(
                 ui.say(&format!("waiting for {url}: {why}"));
             }
         };
-        let identity = several::meet(&target, plan, &secrets, timeout, clock, progress).await?;
+        let met = several::meet(&target, plan, &secrets, timeout, clock, progress);
+        let identity = Box::pin(met).await?;
         if let Some(missing) = missing(&campaign, &identity) {
             ui.say(&missing);
         }

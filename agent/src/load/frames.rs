@@ -106,10 +106,11 @@ impl Frames {
             return piece;
         }
         self.drive(cx);
-        match self.poll_read(cx) {
-            Poll::Pending if self.over => Poll::Ready(Err(self.cut_off())),
-            piece => piece,
+        let piece = self.poll_read(cx);
+        if piece.is_pending() && self.over {
+            return Poll::Ready(Err(self.cut_off()));
         }
+        piece
     }
 
     /// Ready once the connection has come to its end.

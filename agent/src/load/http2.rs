@@ -17,6 +17,7 @@ use proto::secrets::Secrets;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use super::https::{client, tls_front};
 use super::worker::{Worker, WorkerOrder};
 use super::{LevelPlan, Route};
 use crate::clock::Clock;
@@ -40,9 +41,13 @@ fn one_user(address: SocketAddr, requests: u64) -> Assignment {
 /// Runs the assignment on one worker and gives its record.
 fn load(assignment: Assignment, addresses: &[SocketAddr]) -> Tally {
     let route = |address: &SocketAddr| Route { addresses: vec![*address], tls: None };
+    load_by(assignment, addresses.iter().map(route).collect())
+}
+
+fn load_by(assignment: Assignment, routes: Vec<Route>) -> Tally {
     let plan = LevelPlan {
         composer: Composers::new(&assignment, &Secrets::default()),
-        routes: addresses.iter().map(route).collect(),
+        routes,
         assignment,
         lease: Lease::grant(Clock::boottime_ns()).deadline().clone(),
     };
@@ -271,6 +276,18 @@ fn a_stream_that_is_reset_and_one_that_falls_silent_end_as_on_any_wire() {
     assert_eq!(tally.counts.failed_by(Failure::Reset), 1, "{:?}", tally.counts);
     assert_eq!(tally.counts.failed_by(Failure::TimeoutIdle), 1);
     assert_eq!(tally.counts.succeeded, 1);
+}
+
+#[test]
+fn a_server_that_does_not_agree_on_http_2_over_tls_is_sent_nothing() {
+    let server = sim::spawn("127.0.0.1:0".parse().unwrap(), quick(Faults::default())).unwrap();
+    let (address, roots) = tls_front(server.address());
+    let mut assignment = one_user(address, 2);
+    assignment.target.base_url.tls = true;
+    let route = Route { addresses: vec![address], tls: Some(client(roots)) };
+    let tally = load_by(assignment, vec![route]);
+    assert_eq!(tally.counts.failed_by(Failure::Tls), 2, "{:?}", tally.counts);
+    assert_eq!(server.ledger().totals().received, 0);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(super) fn client(roots: RootCertStore) -> Tls {
 }
 
 /// Ends TLS in front of `plain`; gives where, and the roots that vouch for it.
-fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
+pub(super) fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
     let (config, roots) = certificate();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
