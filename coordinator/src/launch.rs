@@ -21,6 +21,7 @@ use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
 use crate::plan::proof::{self, Ask};
 use crate::plan::render::counted;
+use crate::prompts::{self, TokenizerError};
 use crate::record::{Asked, FactRecord, IdentityRecord, RunEnd, RunHeader};
 use crate::serving::Serving;
 use crate::store::{Store, StoreError};
@@ -52,6 +53,9 @@ pub enum LaunchError {
     /// The certificates of the target's authority cannot be read.
     #[error("target.tls.ca: {0}")]
     Authorities(String),
+    /// No prompts can be made with a tokenizer.
+    #[error("{0}")]
+    Tokenizer(#[from] TokenizerError),
     /// Agents cannot be used; nothing was sent to the target.
     #[error("{0}")]
     Fleet(#[from] FleetError),
@@ -67,7 +71,7 @@ impl LaunchError {
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Key(_) | Self::Authorities(_) => Exit::Usage,
+            Self::Key(_) | Self::Authorities(_) | Self::Tokenizer(_) => Exit::Usage,
             Self::Fleet(_) => Exit::Fleet,
             Self::Target(_) => Exit::Target,
             Self::Store(_) => Exit::Store,
@@ -88,6 +92,7 @@ pub async fn launch(
     let api_key = campaign.api_key.as_ref().map(read_key).transpose()?;
     let authorities = campaign.ca.as_deref().map(read_authorities).transpose();
     campaign.target.authorities = authorities.map_err(LaunchError::Authorities)?;
+    prompts::load(&mut campaign)?;
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
     let known = async {
@@ -109,9 +114,11 @@ pub async fn launch(
             ui.say("asking for facts of the server");
         }
         let facts = facts::ask(facts, *hook_timeout, key).await;
-        Ok::<_, NotReady>((identity, FactRecord::all(facts, Asked::Began, wall_now())))
+        let facts = FactRecord::all(facts, Asked::Began, wall_now());
+        let texts = prompts::measure(&campaign, key, |found| ui.say(found)).await;
+        Ok::<_, NotReady>((identity, facts, texts))
     };
-    let (identity, facts) = tokio::select! {
+    let (identity, facts, texts) = tokio::select! {
         known = known => known?,
         Some(()) = interrupts.recv() => {
             let because = "interrupted before anything was sent".to_owned();
@@ -120,6 +127,7 @@ pub async fn launch(
             return Ok(RunEnd { outcome, exit_code, because, finished_at: wall_now() });
         }
     };
+    prompts::put(&mut campaign, &texts);
     let plan = Plan::of(&campaign);
     let header = header(run, &campaign, &plan);
     let decider = Decider::of(&campaign);

@@ -11,6 +11,7 @@ mod level;
 mod model;
 mod paper;
 mod plain;
+mod prompts;
 mod proof;
 mod repeats;
 mod saturation;

@@ -7,6 +7,7 @@ pub mod hook;
 pub mod identity;
 pub mod prepare;
 pub mod ready;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod tests;
