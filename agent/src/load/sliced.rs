@@ -11,6 +11,7 @@ use common::slice::SliceBy;
 use common::workload::Workload;
 
 use super::rig::{Rig, Sealed};
+use super::worker::WorkerOrder;
 use crate::sim::Profile;
 use crate::testing::assignment;
 
@@ -63,6 +64,25 @@ fn one_two_and_four_workers_count_the_same_in_every_slice() {
         assert_eq!(names, [&known[..], &models[..]].concat());
         let succeeded: Vec<u64> = tally.slices.iter().map(|s| s.measured.succeeded).collect();
         assert_eq!(succeeded, expected, "{workers} workers");
+    }
+}
+
+#[test]
+fn a_window_is_told_apart_with_what_arrived_in_it() {
+    let load = Load { end: End::Window, ..Load::counted(8, 1) };
+    let mut rig = Rig::start_with(quick(), load, 2, mixed);
+    rig.window(50 * MS, 350 * MS);
+    rig.hear(|report| report.followed && report.tally.slices.is_empty());
+    rig.order(|| WorkerOrder::EndLevel);
+    let Sealed { tally, .. } = rig.seal();
+    assert_eq!(tally.check_sealed(), Ok(()));
+    let window = tally.scope.window().unwrap();
+    assert!(window.arrived.output > 100, "{window:?}");
+    let of = |by| tally.slices.iter().filter(move |slice| slice.slice.by == by);
+    for by in [SliceBy::Workload, SliceBy::Model] {
+        assert_eq!(of(by).map(|s| s.arrived.output).sum::<u64>(), window.arrived.output);
+        assert_eq!(of(by).map(|s| s.measured.started).sum::<u64>(), tally.measured.started);
+        assert!(of(by).all(|slice| slice.arrived.output > 0), "{by}");
     }
 }
 
