@@ -9,15 +9,6 @@ use crate::workload::Workload;
 /// as long as asked for has no place in the APIs: vLLM reads `min_tokens` beside `ignore_eos` where
 /// the endpoint knows it, and other servers the latter.
 pub fn fields(workload: &Workload, target: &Target, prompt: String, output: &Value) -> Value {
-    let mut body = own(workload, target, prompt, output);
-    if let Some(object) = body.as_object_mut() {
-        // None of these is one of the fields above that a campaign or a level decides.
-        object.extend(target.extra_body.fields().clone());
-    }
-    body
-}
-
-fn own(workload: &Workload, target: &Target, prompt: String, output: &Value) -> Value {
     let (model, stream) = (&target.model, target.stream);
     let mut body = match target.endpoint {
         Endpoint::Chat => json!({ "messages": [{ "role": "user", "content": prompt }] }),
@@ -34,7 +25,7 @@ fn own(workload: &Workload, target: &Target, prompt: String, output: &Value) -> 
     };
     set("model", model.as_str().into());
     if !target.endpoint.generates() {
-        return body;
+        return extended(body, target);
     }
     set("temperature", 0.into());
     set("stream", stream.into());
@@ -57,6 +48,14 @@ fn own(workload: &Workload, target: &Target, prompt: String, output: &Value) -> 
         }
         Endpoint::Messages => set("max_tokens", output.clone()),
         Endpoint::Embeddings => {}
+    }
+    extended(body, target)
+}
+
+/// With what a campaign adds: none of these is one of the fields that it or a level decides.
+fn extended(mut body: Value, target: &Target) -> Value {
+    if let Some(object) = body.as_object_mut() {
+        object.extend(target.extra_body.fields().clone());
     }
     body
 }

@@ -418,6 +418,7 @@ fn windows_and_rates_are_shown_as_far_as_they_are_known() {
     target    http://127.0.0.1:8000 (chat, streamed, no API key)
     model     default
     slo       ttft 2s, tpot 80ms; at p90
+    prompts   chat: corrected once by what the target says in its usage
     
     phase       level  users       requests         window  wants   in  out  in flight  pause
     WARMUP      1          1              -      10s to 5m      2  500  200          1      -
