@@ -11,6 +11,7 @@
 //! | [`seed`] | one seed per campaign, a generator per request |
 //! | [`phase`] | the five phases |
 //! | [`target`], [`trust`], [`extra`], [`workload`] | what is loaded, whom it is trusted by, what is added to its requests, with what |
+//! | [`text`], [`prompt`], [`body`] | what prompts are made of, prompts, the fields of requests |
 //! | [`arrivals`], [`assignment`] | when requests are intended, and one agent's share of a level |
 //! | [`mix`], [`choice`], [`slice`] | weighted workloads and models, which of them a request is, and results apart by it |
 //! | [`slo`] | what a request must meet to be good |
@@ -20,6 +21,7 @@
 
 pub mod arrivals;
 pub mod assignment;
+pub mod body;
 pub mod choice;
 pub mod detail;
 pub mod digest;
@@ -31,6 +33,7 @@ pub mod length;
 pub mod mix;
 pub mod outcome;
 pub mod phase;
+pub mod prompt;
 pub mod seed;
 pub mod series;
 pub mod slice;
@@ -38,6 +41,7 @@ pub mod slo;
 pub mod snapshot;
 pub mod tally;
 pub mod target;
+pub mod text;
 pub mod time;
 pub mod trust;
 pub mod workload;

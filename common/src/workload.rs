@@ -6,13 +6,14 @@ use crate::digest::DigestWriter;
 use crate::ids::Name;
 use crate::length::Length;
 use crate::mix::Weighted;
+use crate::text::PromptText;
 
 /// The shape of a level's requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Workload {
     /// Its name in the campaign.
     pub name: Name,
-    /// Prompt length asked for, in tokens at [`CHARS_PER_TOKEN`] characters each.
+    /// Prompt length asked for, in tokens.
     pub input_tokens: Length,
     /// Output length asked for, in tokens; [`Length::NONE`] where answers have none.
     pub output_tokens: Length,
@@ -25,10 +26,9 @@ pub struct Workload {
     pub models: Vec<Weighted<String>>,
     /// The workloads of which each request is one, if it is a mix of them; see [`Workload::mixed`].
     pub mix: Vec<Weighted<Workload>>,
+    /// What prompts are made of, and what of it is a token.
+    pub text: PromptText,
 }
-
-/// Characters of prompt per token asked for: the heuristic of the paper, section 5.1.
-pub const CHARS_PER_TOKEN: u32 = 4;
 
 /// Longest prompt and longest answer that can be asked for, in tokens.
 pub const TOKENS_MAX: u32 = 10_000_000;
@@ -109,6 +109,7 @@ impl Workload {
             cache: CacheMode::Cold,
             models: Vec::new(),
             mix: Vec::new(),
+            text: PromptText::Characters,
         }
     }
 
@@ -152,5 +153,6 @@ impl Workload {
             CacheMode::Cold | CacheMode::Replay => {}
         }
         self.feed_choices(digest);
+        self.text.feed(digest);
     }
 }

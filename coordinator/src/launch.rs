@@ -19,6 +19,7 @@ use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
 use crate::plan::proof::{self, Ask};
 use crate::plan::render::counted;
+use crate::prompts::{self, TokenizerError};
 use crate::record::{Asked, FactRecord, IdentityRecord, RunEnd, RunHeader};
 use crate::secrets::{self, SecretsError};
 use crate::serving::Serving;
@@ -48,6 +49,9 @@ pub enum LaunchError {
     /// What is for the target alone cannot be read.
     #[error("{0}")]
     Secrets(#[from] SecretsError),
+    /// No prompts can be made with a tokenizer.
+    #[error("{0}")]
+    Tokenizer(#[from] TokenizerError),
     /// Agents cannot be used; nothing was sent to the target.
     #[error("{0}")]
     Fleet(#[from] FleetError),
@@ -63,7 +67,7 @@ impl LaunchError {
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Secrets(_) => Exit::Usage,
+            Self::Secrets(_) | Self::Tokenizer(_) => Exit::Usage,
             Self::Fleet(_) => Exit::Fleet,
             Self::Target(_) => Exit::Target,
             Self::Store(_) => Exit::Store,
@@ -83,6 +87,7 @@ pub async fn launch(
     let Launch { run, mut campaign, agents, dir, clock } = launch;
     let secrets = secrets::read(&campaign)?;
     campaign.target.authorities = secrets::read_authorities(&campaign)?;
+    prompts::load(&mut campaign)?;
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
     let known = async {
@@ -103,9 +108,11 @@ pub async fn launch(
             ui.say("asking for facts of the server");
         }
         let facts = facts::ask(facts, *hook_timeout, &secrets).await;
-        Ok::<_, Unfit>((identity, FactRecord::all(facts, Asked::Began, wall_now())))
+        let facts = FactRecord::all(facts, Asked::Began, wall_now());
+        let texts = prompts::measure(&campaign, &secrets, |found| ui.say(found)).await;
+        Ok::<_, Unfit>((identity, facts, texts))
     };
-    let (identity, facts) = tokio::select! {
+    let (identity, facts, texts) = tokio::select! {
         known = known => known?,
         Some(()) = interrupts.recv() => {
             let because = "interrupted before anything was sent".to_owned();
@@ -114,6 +121,7 @@ pub async fn launch(
             return Ok(RunEnd { outcome, exit_code, because, finished_at: wall_now() });
         }
     };
+    prompts::put(&mut campaign, &texts);
     let plan = Plan::of(&campaign);
     let header = header(run, &campaign, &plan);
     let decider = Decider::of(&campaign);

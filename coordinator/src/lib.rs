@@ -7,6 +7,7 @@
 //! | [`campaign`], [`plan`] | what to do: file and flags to levels |
 //! | [`presets`] | campaign files to begin with |
 //! | [`secrets`] | what is for the target alone, read as a run begins |
+//! | [`prompts`] | what prompts are made of, so that they are as long as asked for |
 //! | [`launch`], [`target`] | a run from its first look at the fleet to its stored end |
 //! | [`machine`] | the phase state machine, a pure value |
 //! | [`window`] | when a level's window begins and ends, a pure value |
@@ -42,6 +43,7 @@ pub mod merge;
 pub mod pki;
 pub mod plan;
 pub mod presets;
+pub mod prompts;
 pub mod record;
 pub mod report;
 pub mod search;

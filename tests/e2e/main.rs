@@ -20,6 +20,7 @@ mod repeats;
 mod slices;
 mod split;
 mod stop;
+mod text;
 mod tidy;
 mod tls;
 mod truth;

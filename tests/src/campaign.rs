@@ -34,6 +34,8 @@ pub struct Campaign {
     pub forced_length: bool,
     /// `cold` or `replay`.
     pub cache: &'static str,
+    /// `characters`, or `measured`: then the server is asked before the first level.
+    pub lengths: &'static str,
 }
 
 impl Campaign {
@@ -54,6 +56,7 @@ impl Campaign {
             output_tokens: 6,
             forced_length: true,
             cache: "cold",
+            lengths: "characters",
         }
     }
 
@@ -74,7 +77,9 @@ impl Campaign {
     /// The file.
     pub fn text(&self) -> String {
         let Self { target, seed, endpoint, stream, connection, http, idle, total, .. } = self;
-        let Self { levels, window, input_tokens, output_tokens, forced_length, cache, .. } = self;
+        let Self {
+            levels, window, input_tokens, output_tokens, forced_length, cache, lengths, ..
+        } = self;
         let (users, requests): (Vec<u32>, Vec<u64>) = levels.iter().copied().unzip();
         let (mode, ends) = match window {
             Some(length) => ("mode = \"floodmark\"\n", format!("duration = \"{length}\"")),
@@ -103,6 +108,7 @@ timeouts      = {{ connect = "5s", first_byte = "20s", idle = "{idle}", total = 
 [workloads.short]
 input_tokens  = {input_tokens}
 {output}cache         = "{cache}"
+lengths       = "{lengths}"
 
 [phases]
 scaling = {{ users = {users:?}, {ends}, workload = "short", cooldown = "0s" }}

@@ -3,10 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::length::{Bounds, Length};
-use common::target::{Connection, Http};
+use common::target::{Connection, Endpoint, Http};
+use common::text::{CHARS_PER_TOKEN, PromptText, Rate, Words};
+use common::workload::{CacheMode, SharedPrefix};
+use serde_json::json;
 
 use super::*;
 use crate::testing::assignment;
+
+/// Letters that a cold prompt of the passage begins with.
+const NONCE_LEN: usize = 16;
 
 fn bytes(request: &Request<'_>) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); PARTS_MAX];
@@ -199,6 +205,70 @@ fn prompts_of_a_group_share_its_prefix_and_nothing_more() {
     }
 }
 
+/// Words of three letters; none of the text is among them.
+fn words(pool: usize, overhead: u32) -> Words {
+    let letter = |at: usize| char::from(b'a' + (at % 26) as u8);
+    let word = |at: usize| [letter(at / 676), letter(at / 26), letter(at)].iter().collect();
+    let pool: Vec<String> = (0..pool).map(word).collect();
+    Words::new("Go", &pool.join(" "), "network learns Attention", overhead).unwrap()
+}
+
+#[test]
+fn a_prompt_of_words_has_as_many_as_asked_for_whatever_the_cache_mode() {
+    let base = assignment("http://127.0.0.1:8000").workload;
+    let prefix = SharedPrefix { tokens: 30, groups: 3, share_permille: 500 };
+    let input_tokens = Length::Uniform { least: 40, most: 300 };
+    for (pool, overhead) in [(128, 0), (1024, 0), (300, 7), (128, 25), (128, 29)] {
+        for cache in [CacheMode::Cold, CacheMode::Replay, CacheMode::SharedPrefix(prefix)] {
+            let text = PromptText::Words(words(pool, overhead));
+            let input_tokens = input_tokens.clone();
+            let composer =
+                composer(Workload { input_tokens, cache, text: text.clone(), ..base.clone() });
+            let mut starts = BTreeSet::new();
+            for user in 0..300 {
+                let (prompt, _) = asked(&composer, user, 0);
+                let count = prompt.split(' ').count() as u32 + overhead;
+                assert!((40..=300).contains(&count), "{count}");
+                assert!(prompt.starts_with("Go") && !prompt.contains("  "), "{prompt}");
+                assert_eq!(prompt, prompt.trim());
+                starts.insert(prompt.split(' ').take(10).collect::<Vec<_>>().join(" "));
+            }
+            let expected = match cache {
+                CacheMode::Cold => 300,
+                CacheMode::Replay => 1,
+                // Half of them are cold; of those that share, the first words are the group's.
+                CacheMode::SharedPrefix(_) => 100,
+            };
+            let shared = cache != CacheMode::SharedPrefix(prefix);
+            assert!(starts.len() >= expected || overhead > 20, "{cache} {}", starts.len());
+            assert!(!shared || overhead > 20 || starts.len() == expected);
+        }
+    }
+}
+
+#[test]
+fn short_prompts_of_words_have_their_length_too() {
+    let base = assignment("http://127.0.0.1:8000").workload;
+    for tokens in 1..30u32 {
+        let (cache, text) = (CacheMode::Cold, PromptText::Words(words(128, 0)));
+        let input_tokens = tokens.into();
+        let composer = composer(Workload { input_tokens, cache, text, ..base.clone() });
+        let (prompt, _) = asked(&composer, 3, 4);
+        assert_eq!(prompt.split(' ').count() as u32, tokens, "{prompt}");
+    }
+}
+
+#[test]
+fn a_measured_rate_makes_the_passage_longer_or_shorter() {
+    let base = assignment("http://127.0.0.1:8000").workload;
+    let rate = Rate::new(4_610_000, 60).unwrap();
+    for cache in [CacheMode::Cold, CacheMode::Replay] {
+        let (input_tokens, text) = (500.into(), PromptText::Measured(rate));
+        let composer = composer(Workload { input_tokens, cache, text, ..base.clone() });
+        assert_eq!(asked(&composer, 0, 0).0.len(), rate.chars(500));
+    }
+}
+
 #[test]
 fn numbers_are_written_as_they_are() {
     for number in [0, 7, 10, 4_294_967_295, 9_999_999_999] {
@@ -214,7 +284,11 @@ fn no_name_of_a_model_is_taken_for_a_mark() {
         assignment.workload.cache = CacheMode::Cold;
         assignment.workload.output_tokens = Length::Uniform { least: 1, most: 99 };
         let composer = Composer::new(&assignment, &Secrets::default());
-        assert!(composer.parts.len() + 2 <= PARTS_MAX, "{:?}", composer.parts);
+        assert!(
+            composer.parts.len() + common::prompt::SLICES - 1 <= PARTS_MAX,
+            "{:?}",
+            composer.parts
+        );
         let (_, body) = parse(&bytes(&composer.request(UserId(0), 0)));
         assert_eq!(body["model"], model);
         assert_eq!(body["messages"][0]["content"].as_str().unwrap().len(), 40);

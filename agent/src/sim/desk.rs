@@ -9,6 +9,7 @@ use common::time::Tick;
 use tokio::sync::oneshot;
 
 use super::api::Ask;
+use super::count::Counting;
 use super::ledger::{Ending, Entry, LedgerHandle};
 use super::model::{Admission, Model, Plan, Refusal, Sequence};
 use super::names::Names;
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 pub(super) struct Desk {
     pub(super) clock: Clock,
     pub(super) names: Names,
+    pub(super) counting: Counting,
     pub(super) ledger: LedgerHandle,
     hall: Mutex<Hall>,
     active: AtomicU32,
@@ -49,6 +51,7 @@ impl Desk {
         Self {
             clock,
             names: Names::new(profile.model.clone(), profile.adapters.clone()),
+            counting: profile.counting,
             ledger: LedgerHandle::new(clock),
             hall: Mutex::new(Hall { model: Model::new(profile), waiters: HashMap::new() }),
             active: AtomicU32::new(0),

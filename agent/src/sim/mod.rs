@@ -7,7 +7,7 @@
 //!
 //! | Module | What it holds |
 //! |---|---|
-//! | [`profile`] | pace, capacity and faults |
+//! | [`profile`], [`count`] | pace, capacity and faults; what prompts are counted as |
 //! | [`model`] | slots, the line before them, the instants of tokens |
 //! | [`ledger`] | the truth about every request, and totals |
 //! | [`server`], [`thread`] | the listener, in a runtime or on a thread of its own |
@@ -17,11 +17,12 @@
 //! endpoint that floodmark loads and `GET /v1/models` are the APIs;
 //! `GET /health`, `/metrics` (the names of vLLM), `/counts` (totals) and `/truth` (the ledger) show
 //! what is going on. `prompt_tokens` is the number of characters in all texts of a prompt divided
-//! by 4, rounded up. A reply has exactly as many tokens as were asked for, one in each event; that to
+//! by 4, or by what `--chars-per-token` says, rounded up. A reply has exactly as many tokens as were asked for, one in each event; that to
 //! a request for an embedding has none, comes after the time of a first token, and is one vector.
 
 mod api;
 pub mod args;
+pub mod count;
 mod desk;
 mod frames;
 mod http;
@@ -36,6 +37,7 @@ pub mod thread;
 mod wire;
 
 pub use args::SimArgs;
+pub use count::{CharsPerToken, Counting};
 pub use ledger::{Ending, Entry, LedgerHandle, Totals};
 pub use profile::{Fault, FaultRate, Faults, Jitter, Profile};
 pub use server::{Sim, SimError};

@@ -29,7 +29,7 @@ pub(super) async fn answer(
     request: &Request,
 ) -> Result<After, Left> {
     let keep = request.head.keep_alive;
-    let ask = match Ask::parse(endpoint, &request.body) {
+    let ask = match Ask::parse(endpoint, &request.body, desk.counting) {
         Ok(ask) => ask,
         Err(message) => {
             desk.refuse_bad(request.arrival, &request.body, 400);

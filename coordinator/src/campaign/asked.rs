@@ -14,7 +14,7 @@ use super::text::quoted;
 use super::{Campaign, KeyRef};
 
 /// Bytes of a path, at most.
-const PATH_BYTES_MAX: usize = 4096;
+pub(super) const PATH_BYTES_MAX: usize = 4096;
 /// Bytes of an environment variable's name, at most.
 const VARIABLE_BYTES_MAX: usize = 128;
 

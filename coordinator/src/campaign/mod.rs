@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `asked`, `lengths`, `mixes`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
+//! | `parse`, `asked`, `lengths`, `mixes`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof`, `prompts` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -23,6 +23,7 @@ mod overlay;
 mod parse;
 mod phases;
 mod problem;
+mod prompts;
 mod proof;
 mod raw;
 mod read;
@@ -36,7 +37,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub(crate) use offered::{law_word, rate_text};
 pub use overlay::{FlagValue, Overlay};
 pub use problem::{Place, Problem, Problems};
 pub(crate) use problem::{clip, nearest};
+pub use prompts::{Lengths, PromptPlan};
 pub use raw::Source;
 pub use repeats::{Order, Repeats, ResetCache, Until};
 pub use search::SearchPlan;
@@ -118,6 +120,8 @@ pub struct Campaign {
     pub phases: Vec<PhasePlan>,
     /// Levels of the SATURATION phase that are found while they run, after all others.
     pub search: Option<SearchPlan>,
+    /// How the prompts of each workload that a level has get their length.
+    pub prompts: BTreeMap<Name, PromptPlan>,
 }
 
 impl Campaign {

@@ -17,6 +17,7 @@ use super::judging::read_judging;
 use super::lengths::{read_cache, read_length};
 use super::mixes::{add_mixes, is_mix, read_models};
 use super::phases::{Given, Phases, read_phases};
+use super::prompts::{of_used, read_prompts};
 use super::proof::read_client_proof;
 use super::raw::{Collector, Node, Origin, Value};
 use super::read::{Field, Section};
@@ -77,6 +78,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
     let workloads = read_workloads(&or_empty("workloads"), endpoint, c);
     let loaded = target.as_ref().map(|table| &table.target);
     let workloads = add_mixes(&or_empty("workloads"), workloads, loaded, c);
+    let prompts = read_prompts(&or_empty("workloads"), mode, c);
     let stream = target.as_ref().map(|table| table.target.stream);
     let judging = read_judging(top.get("slo"), top.get("hardware"), (endpoint, stream), c);
     let client_proof = read_client_proof(top.get("client_proof"), mode, tier, c);
@@ -131,6 +133,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         ablation: ablation?,
         judging: judging?.0,
         client_proof: client_proof?,
+        prompts: of_used(prompts, &phases, search.as_ref()),
         phases,
         search,
     })
@@ -274,7 +277,16 @@ fn read_workload(
     endpoint: Endpoint,
     c: &mut Collector<'_>,
 ) -> Option<Workload> {
-    let valid = ["input_tokens", "output_tokens", "forced_length", "cache", "models", "mix"];
+    let valid = [
+        "input_tokens",
+        "output_tokens",
+        "forced_length",
+        "cache",
+        "models",
+        "mix",
+        "tokenizer",
+        "lengths",
+    ];
     let section = Section::open(field, &valid, c)?;
     let mut tokens = |key: &str| {
         let hint = format!("say how many tokens, 1 to {TOKENS_MAX}");

@@ -13,6 +13,7 @@ use toml::Value;
 use super::lengths::{cache_text, length_text};
 use super::mixes::{mix_line, models_line};
 use super::offered::{curve_word, law_word, rate_text, shape_text};
+use super::prompts::prompt_lines;
 use super::window::Bounds;
 use super::{
     Ablation, CacheReset, Campaign, ClientProof, Judging, LevelPlan, Mode, PhasePlan, Repeats,
@@ -62,8 +63,10 @@ impl Campaign {
             .flat_map(|used| used.mix.iter().map(|one| &one.item).chain([used]))
             .map(|workload| (workload.name.as_str(), workload))
             .collect();
-        let of_workload = |workload| workload_lines(workload, target.endpoint);
-        lines.extend(workloads.into_values().flat_map(of_workload));
+        for workload in workloads.into_values() {
+            lines.extend(workload_lines(workload, target.endpoint));
+            lines.extend(self.prompts.get(&workload.name).into_iter().flat_map(prompt_lines));
+        }
         lines.extend(judging_lines(&self.judging));
         if let Some(Bounds { least, most }) = Bounds::of(&self.phases, self.search.as_ref()) {
             let (least, most) = (lasting(least), lasting(most));

@@ -3,6 +3,7 @@
 
 mod ablation;
 mod mixes;
+mod prompts;
 pub mod proof;
 pub mod render;
 mod repeat;

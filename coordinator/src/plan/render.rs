@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use common::duration::format_duration;
-use common::workload::CHARS_PER_TOKEN;
+use common::text::CHARS_PER_TOKEN;
 
 use super::mixes::mixed_lines;
+use super::prompts::{self, are_characters};
 use super::table::{Side, Table};
 use super::view::{
     LevelView, SearchView, Searched, TokensView, View, WindowView, longest, windows_total,
@@ -100,6 +101,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
     if !facts.is_empty() {
         lines.push(format!("hardware  {}", facts.join(", ")));
     }
+    lines.extend(prompts::lines(campaign));
     lines.extend(repeats_line(campaign));
     lines.extend(ablation_lines(campaign));
     lines
@@ -258,8 +260,10 @@ fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
                     || matches!(level.output_tokens, TokensView::Drawn { .. })
             };
             let about = if view.levels.iter().any(is_drawn) { "about " } else { "" };
+            let each = format!(" (at {CHARS_PER_TOKEN} characters each)");
+            let each = if are_characters(campaign) { each } else { String::new() };
             lines.push(format!(
-                "{about}{input} input tokens (at {CHARS_PER_TOKEN} characters each) and \
+                "{about}{input} input tokens{each} and \
                  {at_most}{output} output tokens asked for"
             ));
         }

@@ -12,6 +12,7 @@ use common::workload::{CacheMode, SharedPrefix, Workload};
 use serde::Serialize;
 
 use super::mixes::MixedView;
+use super::prompts::PromptsView;
 use super::{Arm, Plan, PlannedLevel, PlannedSearch};
 use crate::campaign::{Ablation, Campaign, Judging, Repeats, WindowPlan, goal_word, law_word};
 use crate::lint::{self, Finding};
@@ -38,6 +39,8 @@ pub(super) struct View<'a> {
     ablation: Option<AblationView<'a>>,
     /// What commands are to tell of the server, before and after.
     pub(super) facts: Vec<&'a str>,
+    /// How prompts get their lengths.
+    prompts: Vec<PromptsView>,
     /// What is known to be wrong with what serves the model.
     pub(super) lint: Vec<Finding>,
 }
@@ -338,6 +341,7 @@ impl<'a> View<'a> {
             repeats: RepeatsView::of(&campaign.repeats),
             ablation: AblationView::of(campaign),
             facts: campaign.server.facts.iter().map(|fact| fact.name.as_str()).collect(),
+            prompts: PromptsView::all(campaign),
             lint: lint::before(campaign),
             hardware: HardwareView {
                 gpus: hardware.gpus,

@@ -12,6 +12,7 @@ mod level;
 mod model;
 mod paper;
 mod plain;
+mod prompts;
 mod proof;
 mod repeats;
 mod saturation;

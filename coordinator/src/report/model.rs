@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
+use super::prompts::Prompts;
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
@@ -108,6 +109,8 @@ pub struct LevelReport {
     pub attempt: u32,
     /// The name of its workload.
     pub workload: String,
+    /// What its prompts were made of.
+    pub prompts: Vec<Prompts>,
     /// Users in flight asked for; of an open loop the most requests that may be in flight.
     pub users_asked: u32,
     /// Requests per second asked for; `None` for a closed loop.

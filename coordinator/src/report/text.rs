@@ -8,6 +8,7 @@ use super::asked::manner;
 use super::compared::{ablated_text, comparison_text};
 use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
+use super::prompts::prompts_text;
 use super::proof::proofs_text;
 use super::repeats::Spread;
 use super::saturation::{Capacity, Saturation};
@@ -54,6 +55,7 @@ pub fn text(model: &ReportModel, dir: &Path) -> String {
         failures(model),
         findings(model),
         headline(model),
+        prompts_text(&model.levels),
         proofs_text(&model.client_proof),
         serving_text(&model.serving, !model.levels.is_empty()),
         comparison.map_or_else(String::new, comparison_text),

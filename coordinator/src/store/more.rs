@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::mixes::{self, StoredModel, StoredPart};
 use super::states;
+use super::text::StoredText;
 
 /// What a workload has beside lengths and a cache mode; each part absent where it has none.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct More {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<StoredText>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     models: Vec<StoredModel>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -19,7 +22,11 @@ pub(super) struct More {
 impl More {
     /// What this workload has.
     pub(super) fn of(workload: &Workload) -> Self {
-        Self { models: mixes::models(workload), mix: mixes::mix(workload) }
+        Self {
+            text: StoredText::of(&workload.text),
+            models: mixes::models(workload),
+            mix: mixes::mix(workload),
+        }
     }
 
     /// There is nothing more.
@@ -29,11 +36,15 @@ impl More {
 
     /// The workload with all of this; `None` if it makes no sense.
     pub(super) fn on(self, plain: Workload) -> Option<Workload> {
-        let Self { models, mix } = self;
+        let Self { text, models, mix } = self;
         if !mix.is_empty() {
             return mixes::mix_of(&plain, mix);
         }
-        Some(Workload { models: mixes::models_of(models)?, ..plain })
+        let text = match text {
+            Some(text) => text.read()?,
+            None => plain.text.clone(),
+        };
+        Some(Workload { text, models: mixes::models_of(models)?, ..plain })
     }
 }
 

@@ -13,11 +13,13 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How it is asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Method {
+pub(super) enum Method<'a> {
     /// To know.
     Get,
     /// To have something done.
     Post,
+    /// To be answered.
+    Json(&'a str),
 }
 
 /// Who is asked, and with what: as the target's own requests would ask.
@@ -72,7 +74,7 @@ pub(super) struct Said {
 
 /// Asks for a page; blocks for at most `timeout`.
 pub(super) fn ask(
-    method: Method,
+    method: Method<'_>,
     url: &str,
     asker: Asker<'_>,
     limit: u64,
@@ -96,6 +98,10 @@ pub(super) fn ask(
         Method::Post => {
             let request = agent.post(url);
             fields.iter().fold(request, |r, (name, value)| r.header(name, value)).send_empty()
+        }
+        Method::Json(body) => {
+            let request = agent.post(url).header("content-type", "application/json");
+            fields.iter().fold(request, |r, (name, value)| r.header(name, value)).send(body)
         }
     };
     let mut response = answer.map_err(|error| {

@@ -8,6 +8,7 @@ pub mod identity;
 pub mod prepare;
 pub mod ready;
 pub mod several;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod tests;

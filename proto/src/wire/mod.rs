@@ -6,6 +6,7 @@ mod from;
 mod load;
 mod slices;
 mod tally;
+mod text;
 mod to;
 mod workload;
 

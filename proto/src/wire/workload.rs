@@ -5,6 +5,7 @@ use common::workload::{CacheMode, SharedPrefix, TOKENS_MAX, Workload};
 
 use super::from::{name, required};
 use super::slices;
+use super::text;
 use crate::generated as pb;
 use crate::wire::WireError;
 
@@ -28,6 +29,7 @@ impl From<&Workload> for pb::Workload {
             }),
             models: slices::models_from(workload),
             mix: Vec::new(),
+            text: text::message(&workload.text),
         }
     }
 }
@@ -53,6 +55,7 @@ impl TryFrom<pb::Workload> for Workload {
         Ok(Self {
             forced_length: message.forced_length,
             cache,
+            text: text::read(message.text)?,
             models: slices::models(message.models)?,
             ..Self::new(name("workload.name", &message.name)?, input_tokens, output_tokens)
         })

@@ -4,10 +4,12 @@
 use std::fmt;
 
 use common::target::Endpoint;
-use common::workload::CHARS_PER_TOKEN;
+use common::text::CHARS_PER_TOKEN;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::sim::count::Counting;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,11 @@ const TOKENS_MAX: u32 = 1_000_000;
 
 impl Ask {
     /// Reads a request body; the error is the message for the client.
-    pub(in crate::sim) fn parse(endpoint: Endpoint, body: &[u8]) -> Result<Self, String> {
+    pub(in crate::sim) fn parse(
+        endpoint: Endpoint,
+        body: &[u8],
+        counting: Counting,
+    ) -> Result<Self, String> {
         let body: Body = serde_json::from_slice(body)
             .map_err(|error| format!("the body is not a request in JSON: {error}"))?;
         let (name, prompt) = match endpoint {
@@ -70,7 +76,7 @@ impl Ask {
                 Endpoint::Responses | Endpoint::Messages | Endpoint::Embeddings => true,
             },
             tokens,
-            prompt_tokens: characters.div_ceil(CHARS_PER_TOKEN.into()),
+            prompt_tokens: counting.tokens(characters),
         })
     }
 }
@@ -165,7 +171,7 @@ mod tests {
     use super::*;
 
     fn ask(endpoint: Endpoint, body: &str) -> Result<Ask, String> {
-        Ask::parse(endpoint, body.as_bytes())
+        Ask::parse(endpoint, body.as_bytes(), Counting::default())
     }
 
     #[test]

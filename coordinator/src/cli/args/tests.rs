@@ -90,6 +90,7 @@ fn every_flag_reaches_the_campaign() {
     output_tokens = 8
     forced_length = true
     cache = "cold"
+    lengths = "characters"
 
     [client_proof]
     before = true
@@ -131,6 +132,7 @@ fn every_flag_of_an_open_loop_reaches_the_campaign() {
     output_tokens = 200
     forced_length = true
     cache = "replay"
+    lengths = "measured"
     
     [slo]
     ttft = "2s"
