@@ -88,8 +88,8 @@ mod tests {
     fn check(endpoint: Endpoint, status: u16, body: &str) -> Result<u64, String> {
         let said = Said { status, body: body.to_owned() };
         let api_key = Some("sk-x".to_owned().into());
-        read(&said, endpoint, &Secrets { api_key, ..Secrets::default() })
-            .map_err(|error| error.to_string())
+        let secrets = Secrets { api_key, ..Secrets::default() };
+        read(&said, endpoint, &secrets).map_err(|error| error.to_string())
     }
 
     #[test]
