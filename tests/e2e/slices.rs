@@ -17,7 +17,7 @@ fn mixed(target: std::net::SocketAddr, adapters: &str) -> String {
     let text = Campaign::new(target, 16, REQUESTS).text();
     let workloads = format!(
         "models = {adapters}\n\n[workloads.long]\ninput_tokens = 90\noutput_tokens = 9\n\
-         cache = \"cold\"\n\n[workloads.both]\nmix = {{ short = 3, long = 1 }}\n\n[phases]"
+         cache = \"cold\"\nlengths = \"characters\"\n\n[workloads.both]\nmix = {{ short = 3, long = 1 }}\n\n[phases]"
     );
     text.replace("[phases]", &workloads).replace("workload = \"short\"", "workload = \"both\"")
 }
