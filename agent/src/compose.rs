@@ -6,22 +6,31 @@
 
 mod head;
 mod mixed;
+mod records;
+mod traced;
 
 use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use common::assignment::Assignment;
 use common::body::fields;
 use common::ids::UserId;
+use common::length::Length;
 use common::phase::Phase;
 use common::prompt::{Drawn, Prompts};
-use common::seed::Seed;
+use common::records::{Carried, Records};
+use common::seed::{Generator, Seed};
 use common::target::Target;
+use common::trace::Trace;
 use common::workload::Workload;
 use head::Head;
 use proto::secrets::Secrets;
 use serde_json::Value;
 
+pub(crate) use self::records::Course;
+use self::records::Source;
 pub use mixed::Composers;
 
 /// Digits of a number that is written for one request.
@@ -41,6 +50,11 @@ pub struct Composer {
     body_fixed: usize,
     forced_length: bool,
     place: Place,
+    /// What requests carry in place of prompts that are drawn.
+    source: Option<Source>,
+    /// What says how long requests are and what their prompts share.
+    trace: Option<Arc<Trace>>,
+    think_ms: Option<Length>,
     target: Target,
     secrets: Secrets,
     /// Makes one user's requests panic, for testing what a bug in a user's task does.
@@ -61,6 +75,10 @@ enum Part {
     Prompt,
     /// The tokens that are asked for.
     Output,
+    /// Fields of the body that come with a recorded turn.
+    Members,
+    /// A recorded turn.
+    Turn,
 }
 
 /// Where in a campaign the level is: requests depend on it, and not on the agent.
@@ -77,6 +95,10 @@ pub struct Request<'a> {
     /// Which base URL it goes to.
     url: usize,
     drawn: Drawn,
+    carried: Option<Carried<'a>>,
+    /// The prompt of a traced request, which is made for it alone.
+    traced: Option<Vec<u8>>,
+    output_tokens: u32,
     length: Digits,
     output: Digits,
 }
@@ -90,6 +112,7 @@ impl Composer {
         let body_fixed = in_body.map(|part| match part {
             Part::Bytes(bytes) => bytes.len(),
             Part::Head | Part::Length | Part::Prompt | Part::Output => 0,
+            Part::Members | Part::Turn => 0,
         });
         let body_fixed = body_fixed.sum::<usize>() - HEAD_END.len();
         let Assignment { seed, phase, place, .. } = *assignment;
@@ -100,6 +123,9 @@ impl Composer {
             forced_length: workload.forced_length,
             body_fixed,
             place: Place { seed, phase, place },
+            source: None,
+            trace: None,
+            think_ms: workload.think_ms.clone(),
             target: target.clone(),
             secrets: secrets.clone(),
             #[cfg(test)]
@@ -107,18 +133,72 @@ impl Composer {
         }
     }
 
-    /// The request of a user with this number.
+    /// The same, for requests that carry the records of the workload's data set.
+    pub fn of_records(assignment: &Assignment, secrets: &Secrets, records: Arc<Records>) -> Self {
+        let source = Some(Source::new(records, assignment));
+        Self { source, ..Self::new(assignment, secrets) }
+    }
+
+    /// The same, for requests as long as those of a trace.
+    pub(crate) fn of_trace(assignment: &Assignment, secrets: &Secrets, trace: Arc<Trace>) -> Self {
+        Self { trace: Some(trace), ..Self::new(assignment, secrets) }
+    }
+
+    /// Where a user begins that carries records, and is one of so many; `None` if none are carried.
+    pub(crate) fn course(&self, user: UserId, users: u32) -> Option<Course> {
+        self.source.as_ref().map(|_| Course::new(user, users))
+    }
+
+    /// The request of a user with this number, or in open loop the arrival with this number.
     pub fn request(&self, user: UserId, number: u64) -> Request<'_> {
+        let carried = self.source.as_ref().and_then(|source| source.arrival(number));
+        self.compose(user, number, carried)
+    }
+
+    /// The request with this number of a user who is in the midst of conversations.
+    pub(crate) fn turn(&self, user: UserId, number: u64, course: &Course) -> Request<'_> {
+        let carried = self.source.as_ref().and_then(|source| source.at(course.at()));
+        self.compose(user, number, carried)
+    }
+
+    fn compose<'a>(
+        &'a self,
+        user: UserId,
+        number: u64,
+        carried: Option<Carried<'a>>,
+    ) -> Request<'a> {
         #[cfg(test)]
         assert_ne!(self.panic_at, Some(user), "a user's task was made to panic");
         let Place { seed, phase, place } = self.place;
-        let drawn = self.prompts.draw(&mut seed.request(phase, place, user, number));
-        let output = Digits::of(u64::from(drawn.output_tokens));
+        let generator = || seed.request(phase, place, user, number);
+        let drawn = self.prompts.draw(&mut generator());
+        let replayed = self.trace.as_ref().and_then(|trace| trace.get(number));
+        let stated = carried.and_then(|carried| carried.output_tokens);
+        let stated = stated.or(replayed.and_then(|replayed| replayed.output_tokens));
+        let output_tokens = stated.unwrap_or(drawn.output_tokens);
+        let output = Digits::of(u64::from(output_tokens));
         let asked = self.parts.iter().filter(|part| matches!(part, Part::Output)).count();
-        let prompt = self.prompts.slices(&drawn).iter().map(|slice| slice.len()).sum::<usize>();
-        let own = prompt + asked * output.len;
-        let length = Digits::of((self.body_fixed + own) as u64);
-        Request { composer: self, url: self.target.url_of(user, number), drawn, length, output }
+        let traced = replayed.map(|replayed| traced::prompt(seed, &mut generator(), replayed));
+        let prompt = match (&traced, carried) {
+            (Some(traced), _) => traced.len(),
+            (None, Some(carried)) => carried.members.len() + carried.text.len(),
+            (None, None) => self.prompts.slices(&drawn).iter().map(|slice| slice.len()).sum(),
+        };
+        let length = Digits::of((self.body_fixed + prompt + asked * output.len) as u64);
+        let url = self.target.url_of(user, number);
+        Request { composer: self, url, drawn, carried, traced, output_tokens, length, output }
+    }
+
+    /// How long a user waits after the answer to this request; nothing where users do not.
+    pub(crate) fn think(&self, user: UserId, number: u64) -> Duration {
+        let Some(think_ms) = &self.think_ms else {
+            return Duration::ZERO;
+        };
+        let Place { seed, phase, place } = self.place;
+        let bits = seed.request(phase, place, user, number).next_u64();
+        // Lengths are drawn from what follows these bits: pauses do not go with them.
+        let ms = think_ms.draw(&mut Generator::new(!bits));
+        Duration::from_millis(ms.into())
     }
 
     /// A server's words without the secrets that were sent to it.
@@ -131,6 +211,7 @@ impl Composer {
         let same = self.parts.iter().map(|part| match part {
             Part::Bytes(bytes) => bytes.len(),
             Part::Head | Part::Length | Part::Prompt | Part::Output => 0,
+            Part::Members | Part::Turn => 0,
         });
         let heads = self.heads.iter().map(|head| head.lines().len()).sum::<usize>();
         self.prompts.size() + heads + same.sum::<usize>()
@@ -172,10 +253,15 @@ impl Request<'_> {
                 Part::Head => put(self.composer.heads.get(self.url).map_or(&[], Head::lines)),
                 Part::Bytes(bytes) => put(bytes),
                 Part::Length => put(self.length.bytes()),
-                Part::Prompt => {
-                    self.composer.prompts.slices(&self.drawn).into_iter().for_each(&mut put);
-                }
+                Part::Prompt => match &self.traced {
+                    Some(traced) => put(traced),
+                    None => {
+                        self.composer.prompts.slices(&self.drawn).into_iter().for_each(&mut put);
+                    }
+                },
                 Part::Output => put(self.output.bytes()),
+                Part::Members => put(self.carried.map_or(&[], |carried| carried.members)),
+                Part::Turn => put(self.carried.map_or(&[], |carried| carried.text)),
             }
         }
         used
@@ -183,7 +269,12 @@ impl Request<'_> {
 
     /// The tokens that are asked for.
     pub fn output_tokens(&self) -> u32 {
-        self.drawn.output_tokens
+        self.output_tokens
+    }
+
+    /// A further turn of its conversation follows.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.carried.is_some_and(|carried| !carried.is_last)
     }
 
     /// The tokens that the answer must have, if their number is forced.
@@ -232,21 +323,34 @@ const OUTPUT_WRITTEN: &str = "\"\\u0002\"";
 /// The parts of every request.
 fn parts(workload: &Workload, target: &Target) -> Vec<Part> {
     let mut parts = vec![Part::Head, Part::Length, Part::Bytes(HEAD_END.into())];
-    let output = match workload.output_tokens.fixed() {
+    // A record may ask for another number than the workload.
+    let fixed = workload.output_tokens.fixed().filter(|_| workload.data.is_none());
+    let output = match fixed {
         Some(tokens) => Value::from(tokens),
         None => OUTPUT.into(),
     };
-    let body = fields(workload, target, PROMPT.to_owned(), &output).to_string();
+    let recorded = is_recorded(workload).then(|| records::field(target.endpoint));
+    let mut body = fields(workload, target, PROMPT.to_owned(), &output);
+    if let (Some((name, ..)), Some(object)) = (recorded, body.as_object_mut()) {
+        object.insert(name.to_owned(), PROMPT.into());
+    }
+    let body = body.to_string();
     let mut rest = body.as_str();
+    if let (Some(_), Some(after)) = (recorded, rest.strip_prefix('{')) {
+        put(&mut parts, "{");
+        parts.push(Part::Members);
+        rest = after;
+    }
     loop {
         match (rest.split_once(PROMPT_WRITTEN), rest.split_once(OUTPUT_WRITTEN)) {
             (Some((before, after)), output)
                 if output.is_none_or(|(other, _)| before.len() < other.len()) =>
             {
                 put(&mut parts, before);
-                put(&mut parts, "\"");
-                parts.push(Part::Prompt);
-                put(&mut parts, "\"");
+                let (open, close) = recorded.map_or(("\"", "\""), |(_, open, close)| (open, close));
+                put(&mut parts, open);
+                parts.push(if recorded.is_some() { Part::Turn } else { Part::Prompt });
+                put(&mut parts, close);
                 rest = after;
             }
             (_, Some((before, after))) => {
@@ -261,12 +365,17 @@ fn parts(workload: &Workload, target: &Target) -> Vec<Part> {
     parts
 }
 
+/// Requests carry turns of conversations in place of prompts.
+fn is_recorded(workload: &Workload) -> bool {
+    workload.data.as_ref().is_some_and(|data| !data.format.is_trace())
+}
+
 fn put(parts: &mut Vec<Part>, text: &str) {
     match parts.last_mut() {
         Some(Part::Bytes(bytes)) => bytes.extend_from_slice(text.as_bytes()),
-        Some(Part::Head | Part::Length | Part::Prompt | Part::Output) | None => {
-            parts.push(Part::Bytes(text.into()));
-        }
+        Some(Part::Head | Part::Length | Part::Prompt)
+        | Some(Part::Output | Part::Members | Part::Turn)
+        | None => parts.push(Part::Bytes(text.into())),
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`lease`] | the dead-man switch |
 //! | [`policy`], [`preflight`] | what this host may and can do |
 //! | `https` | how TLS is spoken to a target |
+//! | `shelf` | the data sets of the run that holds it |
 //! | `load` | workers, users and arrivals, connections, recording |
 //! | [`compose`] | requests as bytes |
 //! | [`reply`] | responses: HTTP, events, their meaning, their timing |
@@ -27,6 +28,7 @@ mod https;
 mod load;
 mod proof;
 mod session;
+mod shelf;
 #[cfg(test)]
 mod testing;
 

@@ -3,8 +3,8 @@
 //! The session lives on the control thread. If the coordinator goes silent the session stays until
 //! the lease has ended every request; a lost connection is never taken for a farewell.
 
-use std::future::Future;
-use std::pin::Pin;
+mod arming;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +19,16 @@ use proto::secrets::Secrets;
 use proto::server::{Orders, OrdersEnd};
 use tokio::sync::mpsc;
 
+use self::arming::{Arming, Checked};
 use crate::clock::{Clock, ClockWatch};
 use crate::compose::Composers;
 use crate::lease::{LEASE, Lease, RENEW_EVERY};
 use crate::load::cpu::Cpu;
 use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
-use crate::load::{LevelPlan, Route, SharedPlan};
-use crate::preflight;
+use crate::load::{LevelPlan, SharedPlan};
 use crate::proof::Proof;
 use crate::service::Inner;
+use crate::shelf::Shelf;
 
 /// Reports of workers that may wait, for each worker: it sends one a second and one at the end,
 /// and each is large.
@@ -50,59 +51,10 @@ pub(crate) struct Session {
     aborts: mpsc::Receiver<String>,
     level: Level,
     arming: Option<Arming>,
+    /// The data sets that levels of the run may need.
+    shelf: Shelf,
     /// The simulator of the level that is armed or running, if it proves the client.
     proof: Option<Proof>,
-}
-
-/// A level that is being checked: names may take seconds to resolve, and neither renewals nor an
-/// abort wait for them.
-struct Arming {
-    level: LevelId,
-    checked: Pin<Box<dyn Future<Output = Checked> + Send>>,
-}
-
-/// What a check led to.
-struct Checked {
-    assignment: Assignment,
-    /// Of the assignment as it came.
-    digest: Digest,
-    secrets: Secrets,
-    routes: Result<(Vec<Route>, Option<Proof>), Vec<String>>,
-}
-
-impl Arming {
-    fn start(inner: Arc<Inner>, assignment: Assignment, secrets: Secrets) -> Self {
-        let level = assignment.level;
-        let checked = Box::pin(async move {
-            let digest = assignment.digest();
-            let (policy, workers) = (&inner.identity.policy, inner.identity.workers);
-            match assignment.proof {
-                None => {
-                    let client = secrets.client.as_ref();
-                    let routes = preflight::check(&assignment, client, policy, workers).await;
-                    let routes = routes.map(|routes| (routes, None));
-                    Checked { assignment, digest, secrets, routes }
-                }
-                Some(pace) => {
-                    let mut assignment = assignment;
-                    let routes = Proof::arm(pace, &mut assignment, policy, workers)
-                        .map(|(route, proof)| (vec![route], Some(proof)));
-                    Checked { assignment, digest, secrets: Secrets::default(), routes }
-                }
-            }
-        });
-        Self { level, checked }
-    }
-
-    /// The end of what is being checked; never if nothing is.
-    async fn end(arming: &mut Option<Self>) -> Checked {
-        let checked = match arming {
-            Some(arming) => arming.checked.as_mut().await,
-            None => std::future::pending().await,
-        };
-        *arming = None;
-        checked
-    }
 }
 
 /// Where the session is with its current level.
@@ -187,6 +139,7 @@ impl Session {
             aborts,
             level,
             arming: None,
+            shelf: Shelf::default(),
             proof: None,
         })
     }
@@ -262,6 +215,7 @@ impl Session {
                 return Turn::Over(Some(Refusal::Invalid("acquired already".to_owned())));
             }
             Order::Arm { epoch, .. }
+            | Order::Supply { epoch, .. }
             | Order::Fire { epoch, .. }
             | Order::Measure { epoch, .. }
             | Order::Release { epoch, .. }
@@ -278,6 +232,9 @@ impl Session {
         match order {
             Order::Acquire { .. } => {}
             Order::Arm { assignment, secrets, .. } => self.arm(*assignment, secrets).await,
+            Order::Supply { digest, total, offset, chunk, .. } => {
+                self.supply(digest, total, offset, &chunk).await;
+            }
             Order::Fire { level, at, .. } => self.fire(level, at).await,
             Order::Measure { level, from, .. } => {
                 self.instruct(level, from, || WorkerOrder::Measure { from }).await;
@@ -294,6 +251,16 @@ impl Session {
         Turn::Go
     }
 
+    async fn supply(&mut self, digest: Digest, total: u64, offset: u64, chunk: &[u8]) {
+        if let Some(whole) = self.shelf.take(digest, total, offset, chunk) {
+            // Tens of milliseconds, which this thread has other work for.
+            match tokio::task::spawn_blocking(move || whole.check()).await {
+                Ok(checked) => self.shelf.put(checked),
+                Err(error) => tracing::error!(%error, "a data set was not read"),
+            }
+        }
+    }
+
     async fn arm(&mut self, assignment: Assignment, secrets: Secrets) {
         let level = assignment.level;
         if assignment.run != self.run || matches!(self.level, Level::Running(_) | Level::Sealed(_))
@@ -303,6 +270,9 @@ impl Session {
         }
         self.level = Level::None;
         self.end_proof();
+        if let Some(Err(reason)) = assignment.workload.data.as_ref().map(|of| self.shelf.find(of)) {
+            return self.send(Report::NotArmed { level, reasons: vec![reason] }).await;
+        }
         self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, secrets));
     }
 
@@ -310,8 +280,13 @@ impl Session {
         let level = assignment.level;
         match routes {
             Ok((routes, proof)) => {
+                let data = assignment.workload.data.as_ref();
+                let composer = match data.and_then(|data| self.shelf.find(data).ok()) {
+                    Some(supplied) => Composers::supplied(&assignment, &secrets, &supplied),
+                    None => Composers::new(&assignment, &secrets),
+                };
                 let plan = LevelPlan {
-                    composer: Composers::new(&assignment, &secrets),
+                    composer,
                     assignment,
                     routes,
                     lease: self.lease.deadline().clone(),

@@ -12,6 +12,7 @@
 //! | [`phase`] | the five phases |
 //! | [`target`], [`trust`], [`extra`], [`workload`] | what is loaded, whom it is trusted by, what is added to its requests, with what |
 //! | [`text`], [`prompt`], [`body`] | what prompts are made of, prompts, the fields of requests |
+//! | [`records`], [`trace`] | data sets that requests are made of |
 //! | [`arrivals`], [`assignment`] | when requests are intended, and one agent's share of a level |
 //! | [`mix`], [`choice`], [`slice`] | weighted workloads and models, which of them a request is, and results apart by it |
 //! | [`slo`] | what a request must meet to be good |
@@ -34,6 +35,7 @@ pub mod mix;
 pub mod outcome;
 pub mod phase;
 pub mod prompt;
+pub mod records;
 pub mod seed;
 pub mod series;
 pub mod slice;
@@ -43,5 +45,6 @@ pub mod tally;
 pub mod target;
 pub mod text;
 pub mod time;
+pub mod trace;
 pub mod trust;
 pub mod workload;

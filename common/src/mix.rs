@@ -72,6 +72,9 @@ pub enum MixError {
     /// A mix in a mix.
     #[error("{0:?} is a mix itself, and a mix is made of plain workloads")]
     Nested(String),
+    /// What only a whole level can have.
+    #[error("{0:?} has a data set or users who think, and a mix is made of workloads without them")]
+    Brought(String),
 }
 
 /// Checks the models of a workload; none is right, too.
@@ -88,8 +91,15 @@ pub fn check_models(models: &[Weighted<String>]) -> Result<(), MixError> {
 /// Where they are fewer than two or too many, named twice, weighed out of range, or a mix.
 pub fn check_mix(mix: &[Weighted<Workload>]) -> Result<(), MixError> {
     check(mix, 2, MIX_MAX, |workload| workload.name.as_str())?;
-    match mix.iter().find(|one| !one.item.mix.is_empty()) {
-        Some(one) => Err(MixError::Nested(one.item.name.to_string())),
+    if let Some(one) = mix.iter().find(|one| !one.item.mix.is_empty()) {
+        return Err(MixError::Nested(one.item.name.to_string()));
+    }
+    let brings = |one: &&Weighted<Workload>| {
+        let Workload { data, think_ms, replay_milli, .. } = &one.item;
+        data.is_some() || think_ms.is_some() || replay_milli.is_some()
+    };
+    match mix.iter().find(brings) {
+        Some(one) => Err(MixError::Brought(one.item.name.to_string())),
         None => Ok(()),
     }
 }

@@ -1,11 +1,13 @@
 //! What each request of a level asks for.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::digest::DigestWriter;
 use crate::ids::Name;
 use crate::length::Length;
 use crate::mix::Weighted;
+use crate::records::DataSet;
 use crate::text::PromptText;
 
 /// The shape of a level's requests.
@@ -28,10 +30,25 @@ pub struct Workload {
     pub mix: Vec<Weighted<Workload>>,
     /// What prompts are made of, and what of it is a token.
     pub text: PromptText,
+    /// What prompts are taken from in place of passages; they are sent as they are recorded, and
+    /// the lengths above are those that it has.
+    pub data: Option<DataSet>,
+    /// How long a user waits after an answer before its next request is intended, in milliseconds,
+    /// at most [`THINK_MS_MAX`]; `None`: not at all. Closed loop only.
+    pub think_ms: Option<Length>,
+    /// Requests come when those of the trace in `data` came, so many thousandths as fast; open loop
+    /// only.
+    pub replay_milli: Option<u32>,
 }
 
 /// Longest prompt and longest answer that can be asked for, in tokens.
 pub const TOKENS_MAX: u32 = 10_000_000;
+
+/// Longest that a user waits after an answer, in milliseconds: an hour.
+pub const THINK_MS_MAX: u32 = 3_600_000;
+
+/// Fastest that a trace is replayed, in thousandths of its own speed.
+pub const REPLAY_MILLI_MAX: u32 = 1_000_000;
 
 /// Most groups of prompts that each share a prefix.
 pub const GROUPS_MAX: u32 = 1_000_000;
@@ -110,6 +127,9 @@ impl Workload {
             models: Vec::new(),
             mix: Vec::new(),
             text: PromptText::Characters,
+            data: None,
+            think_ms: None,
+            replay_milli: None,
         }
     }
 
@@ -141,6 +161,22 @@ impl Workload {
         }
     }
 
+    /// The trace that prompts are made by, if that is what the data set is.
+    pub fn trace(&self) -> Option<&DataSet> {
+        self.data.as_ref().filter(|data| data.format.is_trace())
+    }
+
+    /// Whether requests ask for the same, however fast a trace is replayed.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let plain = |workload: &Self| Self { replay_milli: None, ..workload.clone() };
+        self == other || plain(self) == plain(other)
+    }
+
+    /// The longest that a user waits after an answer; `None` if users do not wait.
+    pub fn think_most(&self) -> Option<Duration> {
+        self.think_ms.as_ref().map(|ms| Duration::from_millis(ms.most().into()))
+    }
+
     pub(crate) fn feed(&self, digest: &mut DigestWriter) {
         digest.text(self.name.as_str());
         self.input_tokens.feed(digest);
@@ -154,5 +190,14 @@ impl Workload {
         }
         self.feed_choices(digest);
         self.text.feed(digest);
+        if let Some(data) = &self.data {
+            data.feed(digest);
+        }
+        if let Some(think_ms) = &self.think_ms {
+            think_ms.feed(digest.text("think"));
+        }
+        if let Some(replay_milli) = self.replay_milli {
+            digest.text("replay").number(replay_milli.into());
+        }
     }
 }

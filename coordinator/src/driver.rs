@@ -40,7 +40,7 @@ use crate::store::{Store, StoreError, StoredInput};
 use crate::target::identity::Identity;
 use crate::target::prepare::Server;
 use crate::ui::{LevelView, Plain, View};
-use crate::window::{Decision, Watch};
+use crate::window::{Decision, Longest, Watch};
 
 /// Everything heard that one turn takes.
 const BATCH_MAX: usize = 4096;
@@ -560,9 +560,8 @@ impl<'a> Driver<'a> {
             let has_part = |agent: AgentIx| load.share(agent.0, self.fleet.len()).count > 0;
             let mut fired = self.fired.clone();
             fired.retain(|agent, _| has_part(*agent));
-            self.watch = planned
-                .window
-                .map(|window| Watch::new(load, window, self.setup.request_max(), at, fired));
+            let longest = Longest::of(self.setup.request_max(), &planned.workload);
+            self.watch = planned.window.map(|window| Watch::new(load, window, longest, at, fired));
         }
         Ok(())
     }

@@ -12,15 +12,17 @@ use tokio::sync::mpsc;
 
 use crate::campaign::{Campaign, Judging, Mode, ServerPlan, Tier, clip};
 use crate::clock::{Clock, wall_now};
+use crate::dataset::{self, DataErrors, Supply};
 use crate::decide::{Decider, ProofAfter};
 use crate::driver::{Driver, Setup};
 use crate::exit::Exit;
 use crate::fleet::{self, Address, Fleet, FleetError};
+use crate::lint;
 use crate::plan::Plan;
 use crate::plan::proof::{self, Ask};
 use crate::plan::render::counted;
 use crate::prompts::{self, TokenizerError};
-use crate::record::{Asked, FactRecord, IdentityRecord, RunEnd, RunHeader};
+use crate::record::{Asked, FactRecord, IdentityRecord, RunEnd, RunHeader, RunOutcome};
 use crate::secrets::{self, SecretsError};
 use crate::serving::Serving;
 use crate::store::{Store, StoreError};
@@ -52,6 +54,9 @@ pub enum LaunchError {
     /// No prompts can be made with a tokenizer.
     #[error("{0}")]
     Tokenizer(#[from] TokenizerError),
+    /// Data sets cannot be used; nothing was sent to anyone.
+    #[error("{0}")]
+    Data(#[from] DataErrors),
     /// Agents cannot be used; nothing was sent to the target.
     #[error("{0}")]
     Fleet(#[from] FleetError),
@@ -67,7 +72,7 @@ impl LaunchError {
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Secrets(_) | Self::Tokenizer(_) => Exit::Usage,
+            Self::Secrets(_) | Self::Tokenizer(_) | Self::Data(_) => Exit::Usage,
             Self::Fleet(_) => Exit::Fleet,
             Self::Target(_) => Exit::Target,
             Self::Store(_) => Exit::Store,
@@ -88,6 +93,10 @@ pub async fn launch(
     let secrets = secrets::read(&campaign)?;
     campaign.target.authorities = secrets::read_authorities(&campaign)?;
     prompts::load(&mut campaign)?;
+    let supplies = dataset::load(&mut campaign)?;
+    for finding in lint::before(&campaign) {
+        ui.say(&format!("warning: {}", finding.text()));
+    }
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
     let known = async {
@@ -114,12 +123,7 @@ pub async fn launch(
     };
     let (identity, facts, texts) = tokio::select! {
         known = known => known?,
-        Some(()) = interrupts.recv() => {
-            let because = "interrupted before anything was sent".to_owned();
-            let exit_code = Exit::Interrupted.code();
-            let outcome = crate::record::RunOutcome::Stopped;
-            return Ok(RunEnd { outcome, exit_code, because, finished_at: wall_now() });
-        }
+        Some(()) = interrupts.recv() => return Ok(interrupted()),
     };
     prompts::put(&mut campaign, &texts);
     let plan = Plan::of(&campaign);
@@ -141,7 +145,15 @@ pub async fn launch(
         decider,
         proof_after,
     };
-    drive(&header, setup, Place { agents, dir, clock }, ui, interrupts).await
+    let place = Place { agents, supplies, dir, clock };
+    drive(&header, setup, place, ui, interrupts).await
+}
+
+/// The end of a run that has hardly begun.
+fn interrupted() -> RunEnd {
+    let because = "interrupted before anything was sent".to_owned();
+    let (outcome, exit_code) = (RunOutcome::Stopped, Exit::Interrupted.code());
+    RunEnd { outcome, exit_code, because, finished_at: wall_now() }
 }
 
 /// A measurement of the agents against simulators of their own.
@@ -184,12 +196,15 @@ pub async fn calibrate(
         decider: Decider::Nobody,
         proof_after: ProofAfter::default(),
     };
-    drive(&header, setup, Place { agents, dir, clock }, ui, interrupts).await
+    let place = Place { agents, supplies: Vec::new(), dir, clock };
+    drive(&header, setup, place, ui, interrupts).await
 }
 
 /// Where a run takes place.
 struct Place {
     agents: Vec<Address>,
+    /// What agents are supplied with before the first level.
+    supplies: Vec<Supply>,
     dir: PathBuf,
     clock: Clock,
 }
@@ -198,7 +213,7 @@ struct Place {
 async fn drive(
     header: &RunHeader,
     mut setup: Setup,
-    Place { agents, dir, clock }: Place,
+    Place { agents, supplies, dir, clock }: Place,
     ui: &mut Plain,
     interrupts: &mut mpsc::Receiver<()>,
 ) -> Result<RunEnd, LaunchError> {
@@ -207,6 +222,19 @@ async fn drive(
     let began = IdentityRecord { asked: Asked::Began, at: wall_now(), identity };
     // Held first, so that a fleet that cannot be had leaves no empty result behind.
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
+    let bytes: usize = supplies.iter().map(|supply| supply.bytes.len()).sum();
+    if bytes > 0 {
+        let mib = bytes as f64 / f64::from(1 << 20);
+        ui.say(&format!("supplying {} agents with {mib:.1} MiB of data", fleet.len()));
+    }
+    let supplied = tokio::select! {
+        supplied = fleet.supply(supplies) => supplied.map_err(LaunchError::from).map(|()| true),
+        Some(()) = interrupts.recv() => Ok(false),
+    };
+    if !matches!(supplied, Ok(true)) {
+        fleet.release(&[]).await;
+        return supplied.map(|_| interrupted());
+    }
     let created = Store::create(&dir, header)
         .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store))
         .and_then(|mut store| store.put_identity(&began).map(|()| store))

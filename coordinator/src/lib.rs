@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`cli`] | commands, arguments, exit codes |
 //! | [`campaign`], [`plan`] | what to do: file and flags to levels |
+//! | [`dataset`] | files of prompts and conversations, read and packed |
 //! | [`presets`] | campaign files to begin with |
 //! | [`secrets`] | what is for the target alone, read as a run begins |
 //! | [`prompts`] | what prompts are made of, so that they are as long as asked for |
@@ -30,6 +31,7 @@ pub mod classify;
 pub mod cli;
 pub mod clock;
 pub mod compare;
+pub mod dataset;
 pub mod decide;
 pub mod driver;
 pub mod exit;

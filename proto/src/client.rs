@@ -1,11 +1,12 @@
 //! The coordinator's side of the wire, in domain types.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::ids::RunId;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
@@ -77,12 +78,17 @@ impl AgentConn {
         Ok(Greeting::try_from(reply.into_inner())?)
     }
 
-    /// Begins a session: orders are taken from the channel, reports come from the result.
+    /// Begins a session: orders are taken from the first channel, and while it is empty from the
+    /// second one, so that no bulk goes before an order; reports come from the result.
     ///
     /// # Errors
     /// As [`CallError`] says.
-    pub async fn session(&mut self, orders: mpsc::Receiver<Order>) -> Result<Reports, CallError> {
-        let orders = ReceiverStream::new(orders).map(|order| pb::Order::from(&order));
+    pub async fn session(
+        &mut self,
+        orders: mpsc::Receiver<Order>,
+        bulk: mpsc::Receiver<Order>,
+    ) -> Result<Reports, CallError> {
+        let orders = UrgentFirst { orders, bulk }.map(|order| pb::Order::from(&order));
         let reports = within(self.0.session(orders)).await?;
         Ok(Reports(reports.into_inner()))
     }
@@ -97,6 +103,27 @@ impl AgentConn {
         let run = reply.into_inner().run.map(|bytes| Uuid::from_slice(&bytes)).transpose();
         run.map(|run| run.map(RunId))
             .map_err(|_| CallError::Nonsense(WireError::new("abort.run", "not 16 bytes")))
+    }
+}
+
+/// Two queues in one stream; it ends with the first of them.
+struct UrgentFirst {
+    orders: mpsc::Receiver<Order>,
+    bulk: mpsc::Receiver<Order>,
+}
+
+impl Stream for UrgentFirst {
+    type Item = Order;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Order>> {
+        match self.orders.poll_recv(cx) {
+            Poll::Ready(order) => Poll::Ready(order),
+            // Bulk that has ended is not the end of the orders, and wakes nobody any more.
+            Poll::Pending => match self.bulk.poll_recv(cx) {
+                Poll::Ready(Some(piece)) => Poll::Ready(Some(piece)),
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            },
+        }
     }
 }
 

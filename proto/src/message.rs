@@ -25,7 +25,13 @@ pub struct ProtocolVersion {
 }
 
 /// The protocol that this build speaks.
-pub const PROTOCOL: ProtocolVersion = ProtocolVersion { major: 2, minor: 0 };
+pub const PROTOCOL: ProtocolVersion = ProtocolVersion { major: 2, minor: 1 };
+
+/// The lowest minor version of it that knows [`Order::Supply`].
+pub const SUPPLY_MINOR: u32 = 1;
+
+/// Bytes of a data set that one [`Order::Supply`] carries at most.
+pub const CHUNK_MAX: usize = 256 << 10;
 
 impl fmt::Display for ProtocolVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,6 +161,20 @@ pub enum Order {
         assignment: Box<Assignment>,
         /// What is for the target alone, kept in memory for the level only.
         secrets: Secrets,
+    },
+    /// A piece of a data set that levels name by its digest. Pieces come in order; what is wrong
+    /// with them is said when a level that needs the whole is armed.
+    Supply {
+        /// The fencing token's epoch.
+        epoch: Epoch,
+        /// Names the whole.
+        digest: Digest,
+        /// Bytes of the whole.
+        total: u64,
+        /// Where the piece begins.
+        offset: u64,
+        /// The piece; at most [`CHUNK_MAX`] bytes.
+        chunk: Vec<u8>,
     },
     /// Begin the armed level at an instant of the agent's own clock. Answered by
     /// [`Report::Fired`] or [`Report::TooLate`].

@@ -9,6 +9,7 @@
 
 mod ablation;
 mod cli;
+mod data;
 mod demo;
 mod ends;
 mod facts;

@@ -1,15 +1,20 @@
 //! The composers of a level: one for each workload that its requests are of and each model that
 //! they name. What a request is of is decided here, and how it is written is not.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use common::assignment::Assignment;
 use common::choice::{Choice, Choices};
 use common::ids::UserId;
 use common::slice::Slice;
 use common::target::Target;
+use common::trace::Trace;
 use common::workload::Workload;
 use proto::secrets::Secrets;
 
-use super::{Composer, Request};
+use super::{Composer, Course, Request};
+use crate::shelf::Supplied;
 
 /// The bytes of a level's requests, of every kind.
 pub struct Composers {
@@ -25,6 +30,29 @@ pub struct Composers {
 impl Composers {
     /// Prepares the bytes of a level's requests.
     pub fn new(assignment: &Assignment, secrets: &Secrets) -> Self {
+        Self::each(assignment, |assignment| Composer::new(assignment, secrets))
+    }
+
+    /// The same, for requests that carry the workload's data set.
+    pub(crate) fn supplied(
+        assignment: &Assignment,
+        secrets: &Secrets,
+        supplied: &Supplied,
+    ) -> Self {
+        Self::each(assignment, |assignment| match supplied {
+            Supplied::Records(records) => {
+                Composer::of_records(assignment, secrets, Arc::clone(records))
+            }
+            Supplied::Trace(trace) => Composer::of_trace(assignment, secrets, Arc::clone(trace)),
+        })
+    }
+
+    /// The trace whose instants are those of the level's arrivals, if one is replayed.
+    pub(crate) fn trace(&self) -> Option<Arc<Trace>> {
+        self.first.trace.clone()
+    }
+
+    fn each(assignment: &Assignment, compose: impl Fn(&Assignment) -> Composer) -> Self {
         let mut kinds = Vec::new();
         let mut before = Vec::new();
         for (component, _) in assignment.workload.components() {
@@ -32,12 +60,12 @@ impl Composers {
             kinds.extend(of_each_model(component, &assignment.target));
         }
         let mut composers = kinds.into_iter().map(|(workload, target)| {
-            Composer::new(&Assignment { workload, target, ..assignment.clone() }, secrets)
+            compose(&Assignment { workload, target, ..assignment.clone() })
         });
         let first = composers.next();
         Self {
             choices: Choices::of(assignment),
-            first: first.unwrap_or_else(|| Composer::new(assignment, secrets)),
+            first: first.unwrap_or_else(|| compose(assignment)),
             more: composers.collect(),
             before,
         }
@@ -55,10 +83,35 @@ impl Composers {
 
     /// The request of a user with this number, which is of this kind.
     pub fn request(&self, choice: Choice, user: UserId, number: u64) -> Request<'_> {
+        self.composer(choice).request(user, number)
+    }
+
+    /// The same, of a user who is in the midst of conversations.
+    pub(crate) fn turn(
+        &self,
+        choice: Choice,
+        user: UserId,
+        number: u64,
+        course: &Course,
+    ) -> Request<'_> {
+        self.composer(choice).turn(user, number, course)
+    }
+
+    /// Where a user begins that carries records; `None` if none are carried.
+    pub(crate) fn course(&self, user: UserId, users: u32) -> Option<Course> {
+        self.first.course(user, users)
+    }
+
+    /// How long a user waits after the answer to a request; nothing where users do not.
+    pub(crate) fn think(&self, user: UserId, number: u64) -> Duration {
+        self.first.think(user, number)
+    }
+
+    fn composer(&self, choice: Choice) -> &Composer {
         let before = self.before.get(usize::from(choice.component)).copied().unwrap_or_default();
         let place = before + usize::from(choice.model);
         let composer = place.checked_sub(1).and_then(|place| self.more.get(place));
-        composer.unwrap_or(&self.first).request(user, number)
+        composer.unwrap_or(&self.first)
     }
 
     /// A server's words without the secrets that were sent to it.

@@ -6,14 +6,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use common::outcome::Failure;
+use common::ids::UserId;
+use common::outcome::{Ending, Failure};
 use common::tally::Previous;
 use common::target::Connection;
 use common::time::Tick;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::compose::Request;
+use crate::compose::{Course, Request};
 use crate::load::Route;
 use crate::load::channel::Channel;
 use crate::load::conn::{Conn, broken};
@@ -34,6 +35,8 @@ pub(super) struct Caller {
     answered: bool,
     /// What the last request gave for the next one.
     previous: Option<Previous>,
+    /// Where its user is in conversations that are its own.
+    course: Option<Course>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -60,8 +63,16 @@ impl Caller {
             reply: Reply::new(expect, Limits::default()),
             answered: false,
             previous: None,
+            course: None,
             timer,
         }
+    }
+
+    /// The same, of one user of a closed loop.
+    pub(super) fn of_user(shared: Rc<Shared>, user: UserId) -> Self {
+        let users = shared.plan.assignment.load.users;
+        let course = shared.plan.composer.course(user, users);
+        Self { course, ..Self::new(shared) }
     }
 
     /// Connects ahead of requests wherever it is not connected. A connection that cannot be made now
@@ -96,10 +107,17 @@ impl Caller {
     pub(super) async fn request(&mut self, mut open: Open<'_>) -> Tick {
         let shared = open.shared;
         let previous = self.previous.take();
-        let request = shared.plan.composer.request(open.choice, open.user, open.number);
+        let composer = &shared.plan.composer;
+        let request = match &self.course {
+            Some(course) => composer.turn(open.choice, open.user, open.number, course),
+            None => composer.request(open.choice, open.user, open.number),
+        };
         let (mut channel, reused) = match self.ready_channel(request.url()).await {
             Ok(found) => found,
-            Err(failure) => return open.fail(failure),
+            Err(failure) => {
+                self.step(false);
+                return open.fail(failure);
+            }
         };
         if !shared.may_start() {
             // Stopped, or the lease ran out, while it connected: nothing has been sent, and
@@ -136,10 +154,18 @@ impl Caller {
         if let Some(link) = self.links.get_mut(request.url()) {
             *link = Link { channel: keep.then_some(channel), used: true };
         }
-        let (done, gaps, next) = open.end(self.reply.conclude(), previous);
+        let conclusion = self.reply.conclude();
+        self.step(request.goes_on() && conclusion.ending == Ending::Succeeded);
+        let (done, gaps, next) = open.end(conclusion, previous);
         self.previous = next;
         self.reply.recycle(gaps);
         done
+    }
+
+    fn step(&mut self, goes_on: bool) {
+        if let Some(course) = &mut self.course {
+            course.step(goes_on);
+        }
     }
 
     /// The kept connection to a base URL if it is still good, or a new one; and whether it has

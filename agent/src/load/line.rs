@@ -4,9 +4,12 @@
 //! newest that has come and the oldest that has not been taken up, and are walked a second time
 //! when they are taken up: a backlog of any length takes no memory.
 
+use std::sync::Arc;
+
 use common::arrivals::{Schedule, Walk};
 use common::assignment::{Assignment, Share};
 use common::time::Tick;
+use common::trace::Trace;
 
 /// One request of an open loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +29,24 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The arrivals of `share` in a level that fires at `fire`.
+    /// The arrivals of `share` in a level that fires at `fire`: by a schedule, or if there is a trace
+    /// at its instants.
     pub(super) fn new(
         schedule: Schedule,
+        trace: Option<Arc<Trace>>,
         assignment: &Assignment,
-        share: Share,
-        fire: Tick,
+        (share, fire): (Share, Tick),
     ) -> Self {
-        let walk = schedule.walk(assignment.seed, assignment.phase, assignment.place);
+        let walk = match trace {
+            Some(trace) => {
+                let speed_milli = assignment.workload.replay_milli.unwrap_or(1000).max(1);
+                Steps::Replay { trace, speed_milli, number: 0 }
+            }
+            None => {
+                let Assignment { seed, phase, place, .. } = *assignment;
+                Steps::Walk(schedule.walk(seed, phase, place))
+            }
+        };
         let count = assignment.load.requests();
         let mut coming = Cursor { walk, number: 0, next: None, share, count, fire };
         coming.step();
@@ -73,10 +86,33 @@ impl Line {
     }
 }
 
+/// The instants of arrivals in order, in nanoseconds since the level fired.
+#[derive(Clone)]
+enum Steps {
+    Walk(Walk),
+    Replay { trace: Arc<Trace>, speed_milli: u32, number: u64 },
+}
+
+impl Iterator for Steps {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        match self {
+            Self::Walk(walk) => walk.next(),
+            Self::Replay { trace, speed_milli, number } => {
+                let offset_us = trace.get(*number)?.offset_us;
+                *number += 1;
+                let ns = u128::from(offset_us) * 1_000_000 / u128::from(*speed_milli);
+                Some(u64::try_from(ns).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
 /// A place in the sequence.
 #[derive(Clone)]
 struct Cursor {
-    walk: Walk,
+    walk: Steps,
     /// The number of the arrival that the walk gives next.
     number: u64,
     /// The next arrival of the share.
@@ -109,6 +145,8 @@ mod tests {
 
     use common::arrivals::{Arrivals, Law, PerSecond, Rate};
     use common::assignment::{End, Load};
+    use common::digest::Digest;
+    use common::trace::{Traced, pack};
     use proptest::prelude::*;
 
     use super::*;
@@ -123,7 +161,7 @@ mod tests {
             let share = assignment.load.share(agent, agents);
             (0..workers).map(move |worker| worker_share(share, worker, workers))
         });
-        shares.map(|share| Line::new(schedule, &assignment, share, Tick(1000))).collect()
+        shares.map(|share| Line::new(schedule, None, &assignment, (share, Tick(1000)))).collect()
     }
 
     proptest! {
@@ -156,6 +194,35 @@ mod tests {
                 .collect();
             prop_assert_eq!(all, expected);
         }
+    }
+
+    #[test]
+    fn a_trace_comes_at_its_instants_however_it_is_shared() {
+        let offsets_us = [0, 5, 5, 1_000_000, 2_000_001];
+        let traced = offsets_us.map(|offset_us| Traced {
+            offset_us,
+            input_tokens: 1,
+            output_tokens: None,
+            blocks: Vec::new(),
+        });
+        let bytes = pack(&traced).unwrap();
+        let trace = Arc::new(Trace::unpack(&bytes, Digest::of(&bytes)).unwrap());
+        let schedule = Schedule { law: Law::Constant, rate: Rate::Flat(PerSecond(1)) };
+        let mut assignment = assignment("http://127.0.0.1:8000");
+        let end = End::Requests(5);
+        assignment.load = Load { users: 3, arrivals: Arrivals::Open(schedule), end };
+        assignment.workload.replay_milli = Some(4000);
+        let mut all = Vec::new();
+        for share in (0..3).map(|agent| assignment.load.share(agent, 3)) {
+            let trace = Some(Arc::clone(&trace));
+            let mut line = Line::new(schedule, trace, &assignment, (share, Tick(1000)));
+            while let Some(at) = line.next_at() {
+                all.extend(line.come(at));
+            }
+        }
+        all.sort_by_key(|arrival| arrival.number);
+        let came: Vec<u64> = all.iter().map(|arrival| arrival.intended.0 - 1000).collect();
+        assert_eq!(came, [0, 1250, 1250, 250_000_000, 500_000_250]);
     }
 
     #[test]

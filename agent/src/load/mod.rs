@@ -36,6 +36,8 @@ mod shared;
 #[cfg(test)]
 mod sliced;
 mod slots;
+#[cfg(test)]
+mod thinking;
 mod user;
 #[cfg(test)]
 mod windows;

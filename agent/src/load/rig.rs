@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::assignment::{Assignment, Load};
+use common::length::Length;
 use common::snapshot::LevelEnd;
 use common::tally::Tally;
 use common::time::Tick;
@@ -76,6 +77,17 @@ impl Rig {
         assignment.workload.cache = CacheMode::Cold;
         change(&mut assignment);
         Self::run(target, assignment, workers)
+    }
+
+    /// Starts a closed loop of one worker whose users think for so long.
+    pub(super) fn start_thinking(profile: Profile, load: Load, think: Duration) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let target = sim::spawn(address, profile).unwrap();
+        let mut assignment = assignment(&format!("http://{}", target.address()));
+        assignment.load = load;
+        assignment.share = load.share(0, 1);
+        assignment.workload.think_ms = Some(Length::Fixed(think.as_millis() as u32));
+        Self::run(target, assignment, 1)
     }
 
     /// Starts a level in which user 0 panics, as every arrival does.

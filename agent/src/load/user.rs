@@ -1,4 +1,5 @@
-//! One virtual user of a closed loop: it intends its next request when its last one has ended.
+//! One virtual user of a closed loop: it intends its next request when its last one has ended, or
+//! when it has thought about the answer.
 
 use std::rc::Rc;
 
@@ -19,7 +20,7 @@ pub(super) struct User {
 
 impl User {
     pub(super) fn new(id: UserId, shared: Rc<Shared>) -> Self {
-        let caller = Caller::new(Rc::clone(&shared));
+        let caller = Caller::of_user(Rc::clone(&shared), id);
         Self { id, shared, caller }
     }
 
@@ -38,7 +39,13 @@ impl User {
                 return;
             }
             let open = Open::start(&shared, self.id, number, self.intended(free));
-            free = Some(self.caller.request(open).await);
+            let ended = self.caller.request(open).await;
+            let think = shared.plan.composer.think(self.id, number);
+            free = Some(ended + think);
+            // The last answer is not thought about: the level is over.
+            if !think.is_zero() && number + 1 < quota {
+                shared.wait(ended + think).await;
+            }
         }
     }
 

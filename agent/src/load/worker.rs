@@ -206,7 +206,9 @@ impl<'a> Level<'a> {
                 }
             }
             Arrivals::Open(schedule) => {
-                let line = Line::new(schedule, &level.shared.plan.assignment, share, fire);
+                let plan = &level.shared.plan;
+                let trace = plan.composer.trace();
+                let line = Line::new(schedule, trace, &plan.assignment, (share, fire));
                 level.open(Slots::new(line, share.count));
             }
         }

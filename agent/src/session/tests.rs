@@ -1,11 +1,14 @@
 //! A whole agent behind its service, over a link in memory.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use common::assignment::{Assignment, End, Pace};
+use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId};
 use common::outcome::Failure;
+use common::records::{DataSet, Format, PackedTurn, Packer};
 use common::snapshot::{LevelEnd, Seal, Snapshot};
 use common::time::Tick;
 use proto::client::{AgentConn, Reports};
@@ -34,9 +37,9 @@ struct Coordinator {
 impl Coordinator {
     async fn acquire(dialer: &Dialer, clock: Clock, assignment: &Assignment) -> Self {
         let (channel, _) = dialer.connect(Duration::from_secs(5)).await.unwrap();
-        let (orders, outbox) = mpsc::channel(16);
+        let ((orders, outbox), (_, bulk)) = (mpsc::channel(16), mpsc::channel(1));
         orders.send(Order::Acquire { run: assignment.run }).await.unwrap();
-        let mut reports = AgentConn::new(channel).session(outbox).await.unwrap();
+        let mut reports = AgentConn::new(channel).session(outbox, bulk).await.unwrap();
         let Report::Acquired { epoch, .. } = reports.next().await.unwrap() else {
             panic!("not acquired")
         };
@@ -168,6 +171,47 @@ async fn a_panic_in_a_users_task_fails_the_level_with_the_reason() {
     let seal = coordinator.seal().await;
     assert_eq!(seal.end, LevelEnd::Completed);
     assert_eq!(seal.snapshot.tally.counts.succeeded, 6);
+    bench.end(coordinator).await;
+}
+
+#[tokio::test]
+async fn a_level_of_a_data_set_needs_it_and_sends_it() {
+    let mut packer = Packer::default();
+    for word in ["one", "two"] {
+        let added = format!(r#"{{"role":"user","content":"{word}"}}"#);
+        assert!(packer.add("", &[PackedTurn { added, output_tokens: Some(3) }]));
+    }
+    let bytes = packer.pack();
+    let (digest, total) = (Digest::of(&bytes), bytes.len() as u64);
+    let bench = Bench::start();
+    let mut given = bench.assignment();
+    given.workload.data = Some(DataSet {
+        file: "f.jsonl".to_owned(),
+        format: Format::OpenAi,
+        digest,
+        bytes: total,
+        conversations: 2,
+        turns: 2,
+        shuffled: false,
+    });
+    let mut coordinator = Coordinator::acquire(&bench.dialer, bench.clock, &given).await;
+    let (epoch, level) = (coordinator.epoch, given.level);
+    let assignment = Box::new(given.clone());
+    coordinator.order(Order::Arm { epoch, assignment, secrets: Secrets::default() }).await;
+    let report = coordinator.next().await;
+    let Report::NotArmed { level: of, reasons } = report else { panic!("{report:?}") };
+    assert_eq!(of, level);
+    assert!(reasons[0].ends_with("is not supplied"), "{reasons:?}");
+    for (offset, chunk) in (0..).step_by(40).zip(bytes.chunks(40)) {
+        let chunk = chunk.to_vec();
+        coordinator.order(Order::Supply { epoch, digest, total, offset, chunk }).await;
+    }
+    coordinator.fire(given).await;
+    let seal = coordinator.seal().await;
+    assert_eq!((seal.end, seal.snapshot.tally.counts.succeeded), (LevelEnd::Completed, 6));
+    let entries = bench.target.ledger().entries(0, usize::MAX);
+    assert_eq!(entries.iter().map(|entry| entry.body_hash).collect::<BTreeSet<_>>().len(), 2);
+    assert!(entries.iter().all(|entry| (entry.prompt_tokens, entry.tokens) == (1, 3)));
     bench.end(coordinator).await;
 }
 

@@ -33,6 +33,9 @@ pub struct SimArgs {
     /// Make gaps longer by the factor 1 + ACTIVE/N, ACTIVE being the requests served; 0 is never.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub slowdown: u32,
+    /// Refuse requests for more tokens than this, prompt and answer together; 0 is no limit.
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    pub context: u64,
     /// Spread of all delays: the sigma of a lognormal factor, 0 to 3.
     #[arg(long, value_name = "SIGMA", default_value = "0")]
     pub jitter: Jitter,
@@ -70,6 +73,7 @@ impl SimArgs {
             jitter: self.jitter,
             slots: self.slots,
             slowdown: self.slowdown,
+            context: self.context,
             seed: self.seed,
             model: self.model.clone(),
             adapters: self.adapters.clone(),
@@ -178,8 +182,8 @@ mod tests {
     #[test]
     fn flags_describe_a_behaviour() {
         assert_eq!(profile(&[]), Profile::default());
-        let flags = "--ttft 1.5s --itl 0s --slots 8 --slowdown 50 --jitter 0.2 --seed 9 \
-                     --model m --adapter a --adapter b --fault stall=1 --chars-per-token 4.61 \
+        let flags = "--ttft 1.5s --itl 0s --slots 8 --slowdown 50 --context 900 --jitter 0.2 \
+                     --seed 9 --model m --adapter a --adapter b --fault stall=1 --chars-per-token 4.61 \
                      --prompt-overhead 17";
         assert_eq!(
             profile(&flags.split_whitespace().collect::<Vec<_>>()),
@@ -189,6 +193,7 @@ mod tests {
                 jitter: "0.2".parse().unwrap(),
                 slots: 8,
                 slowdown: 50,
+                context: 900,
                 seed: 9,
                 model: "m".to_owned(),
                 adapters: vec!["a".to_owned(), "b".to_owned()],

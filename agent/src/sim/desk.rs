@@ -22,6 +22,7 @@ pub(super) struct Desk {
     pub(super) clock: Clock,
     pub(super) names: Names,
     pub(super) counting: Counting,
+    context: u64,
     pub(super) ledger: LedgerHandle,
     hall: Mutex<Hall>,
     active: AtomicU32,
@@ -52,6 +53,7 @@ impl Desk {
             clock,
             names: Names::new(profile.model.clone(), profile.adapters.clone()),
             counting: profile.counting,
+            context: profile.context,
             ledger: LedgerHandle::new(clock),
             hall: Mutex::new(Hall { model: Model::new(profile), waiters: HashMap::new() }),
             active: AtomicU32::new(0),
@@ -59,6 +61,20 @@ impl Desk {
             generated: AtomicU64::new(0),
             finished: AtomicU64::new(0),
         }
+    }
+
+    /// What is asked for, unless it is more than the model can take.
+    pub(super) fn admit(&self, ask: Ask) -> Result<Ask, String> {
+        let (limit, prompt) = (self.context, ask.prompt_tokens);
+        let asked = prompt.saturating_add(ask.tokens.into());
+        if limit == 0 || asked <= limit {
+            return Ok(ask);
+        }
+        Err(format!(
+            "this model's context is {limit} tokens, and {asked} were asked for: {prompt} in the \
+             prompt and {} in the answer",
+            ask.tokens
+        ))
     }
 
     /// Requests that hold a slot.

@@ -20,6 +20,8 @@ pub struct Profile {
     /// A gap is longer by the factor `1 + active / slowdown`, `active` being all requests that
     /// hold a slot: the rate of one request falls as the load grows. 0 is no slowdown.
     pub slowdown: u32,
+    /// The most tokens of a prompt and its answer; a request for more is refused. 0 is no limit.
+    pub context: u64,
     /// Decides every delay and every fault, together with a request's sequence number.
     pub seed: u64,
     /// The name of the model that is served.
@@ -41,6 +43,7 @@ impl Default for Profile {
             jitter: Jitter::NONE,
             slots: 0,
             slowdown: 0,
+            context: 0,
             seed: 0,
             model: "sim".to_owned(),
             adapters: Vec::new(),

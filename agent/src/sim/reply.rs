@@ -29,7 +29,8 @@ pub(super) async fn answer(
     request: &Request,
 ) -> Result<After, Left> {
     let keep = request.head.keep_alive;
-    let ask = match Ask::parse(endpoint, &request.body, desk.counting) {
+    let ask = Ask::parse(endpoint, &request.body, desk.counting);
+    let ask = match ask.and_then(|ask| desk.admit(ask)) {
         Ok(ask) => ask,
         Err(message) => {
             desk.refuse_bad(request.arrival, &request.body, 400);

@@ -519,6 +519,20 @@ fn what_cannot_be_answered_is_said_so() {
 }
 
 #[test]
+fn more_than_the_context_is_refused_in_words() {
+    let sim = start(Profile { context: 10, ..quick() });
+    let mut client = Client::connect(&sim);
+    let ask = |tokens: u32| json!({"messages": [{"content": "1234 678 "}], "max_tokens": tokens});
+    client.post(CHAT, &ask(7));
+    assert_eq!(client.answer().0, 200);
+    client.post(CHAT, &ask(8));
+    let (status, body) = client.answer();
+    let words = "this model's context is 10 tokens, and 11 were asked for: 3 in the prompt and 8 \
+                 in the answer";
+    assert_eq!((status, &body["error"]["message"]), (400, &json!(words)));
+}
+
+#[test]
 fn stopping_cuts_what_is_in_progress() {
     let sim = start(quick());
     let mut client = Client::connect(&sim);

@@ -10,6 +10,7 @@ use super::judging::Floor;
 use super::offered::{Offered, Step};
 use super::raw::{Collector, Value};
 use super::read::{Field, Section};
+use super::replay::WHOLE;
 use super::window::read_length;
 use super::{Mode, Tier};
 
@@ -52,7 +53,10 @@ pub(super) fn read_ends<'t>(
         (None, None) => match mode {
             Some(Mode::Paper) | None => false,
             // What is asked for by flags alone is a quick look.
-            Some(Mode::Floodmark) => c.source.is_some() || section.get("rate").is_some(),
+            Some(Mode::Floodmark) => {
+                let by_window = c.source.is_some() || section.get("rate").is_some();
+                by_window && section.get("replay").is_none()
+            }
         },
     };
     let can_be_capped = !measured && section.get("rate").is_none();
@@ -90,6 +94,7 @@ fn read_requests<'t>(
                 Some(Offered::Users(users)) => Some(u64::from(users) * per_user),
                 // A rate without a count has a window.
                 Some(Offered::Rate(_)) | None => None,
+                Some(Offered::Replay(_)) => Some(WHOLE),
             },
         };
         return Some(steps.iter().map(default).collect());

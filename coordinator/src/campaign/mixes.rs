@@ -7,6 +7,7 @@ use common::mix::{MIX_MAX, MODELS_MAX, MixError, WEIGHT_MAX, Weighted};
 use common::target::Target;
 use common::workload::Workload;
 
+use super::data::Plans;
 use super::parse::{MODEL_BYTES_MAX, Workloads};
 use super::raw::{Collector, Origin};
 use super::read::{Field, Section, suggestion};
@@ -54,7 +55,7 @@ pub(super) fn is_mix(field: &Field<'_>) -> bool {
 /// has requests of too many kinds.
 pub(super) fn add_mixes(
     field: &Field<'_>,
-    mut workloads: Workloads,
+    (mut workloads, data): (Workloads, &Plans),
     target: Option<&Target>,
     c: &mut Collector<'_>,
 ) -> Workloads {
@@ -69,7 +70,7 @@ pub(super) fn add_mixes(
                 Ok(name) => Some(name),
                 Err(error) => c.add(origin, &field.key, None, error.to_string()),
             };
-            (key.to_owned(), read_mix(name, &field, &workloads, c))
+            (key.to_owned(), read_mix(name, &field, (&workloads, data), c))
         })
         .collect();
     workloads.extend(mixes);
@@ -86,7 +87,7 @@ pub(super) fn add_mixes(
 fn read_mix(
     name: Option<Name>,
     field: &Field<'_>,
-    plain: &Workloads,
+    (plain, data): (&Workloads, &Plans),
     c: &mut Collector<'_>,
 ) -> Option<Workload> {
     let section = Section::open_any(field, c)?;
@@ -104,6 +105,11 @@ fn read_mix(
         .entries()
         .map(|(key, origin, field)| {
             let weight = field.count(WEIGHT_MAX, c);
+            if data.keys().any(|name| name.as_str() == key) {
+                let what = "has a data set, and a mix is made of workloads without one; load them \
+                            by levels of their own";
+                return field.refuse(c, what);
+            }
             match plain.get(key) {
                 Some(workload) => Some(Weighted { item: workload.clone()?, weight: weight? }),
                 None => {
@@ -127,9 +133,12 @@ fn read_mix(
             );
             field.refuse(c, what)
         }
-        Err(error @ (MixError::Weight(_) | MixError::Twice(_) | MixError::Nested(_))) => {
-            field.refuse(c, error.to_string())
-        }
+        Err(
+            error @ (MixError::Weight(_)
+            | MixError::Twice(_)
+            | MixError::Nested(_)
+            | MixError::Brought(_)),
+        ) => field.refuse(c, error.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `asked`, `lengths`, `mixes`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof`, `prompts` | know every key, its default and its limits |
+//! | `parse`, `asked`, `lengths`, `mixes`, `data`, `think`, `replay`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof`, `prompts` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -13,6 +13,7 @@
 
 mod ablation;
 mod asked;
+mod data;
 mod ends;
 mod facts;
 mod judging;
@@ -28,10 +29,12 @@ mod proof;
 mod raw;
 mod read;
 mod repeats;
+mod replay;
 mod search;
 mod server;
 mod serving;
 mod text;
+mod think;
 mod window;
 
 #[cfg(test)]
@@ -55,6 +58,7 @@ use crate::serving::Serving;
 pub use ablation::Ablation;
 pub use asked::ClientFiles;
 pub(crate) use asked::unusual;
+pub use data::{DataPlan, TracePace, Turns};
 pub(crate) use judging::quantile_name;
 pub(crate) use offered::{law_word, rate_text};
 pub use overlay::{FlagValue, Overlay};
@@ -63,6 +67,7 @@ pub(crate) use problem::{clip, nearest};
 pub use prompts::{Lengths, PromptPlan};
 pub use raw::Source;
 pub use repeats::{Order, Repeats, ResetCache, Until};
+pub(crate) use replay::speed_text;
 pub use search::SearchPlan;
 pub(crate) use search::{goal_word, rate_text as searched_rate_text};
 pub use server::{CacheReset, RestartCommands, ServerPlan};
@@ -116,6 +121,8 @@ pub struct Campaign {
     pub judging: Judging,
     /// What is proven of the client.
     pub client_proof: ClientProof,
+    /// The data sets that workloads take their prompts from, by workload.
+    pub data: BTreeMap<Name, DataPlan>,
     /// The levels of each phase, in order. A phase without levels is left out.
     pub phases: Vec<PhasePlan>,
     /// Levels of the SATURATION phase that are found while they run, after all others.

@@ -10,6 +10,7 @@ use common::target::Timeouts;
 
 use super::raw::{Collector, Value};
 use super::read::{Field, Section};
+use super::replay::{self, read_speeds, speed_text};
 
 /// Users of one level, at most.
 pub(super) const USERS_MAX: u32 = 1_000_000;
@@ -45,6 +46,8 @@ pub(super) enum Offered {
     Users(u32),
     /// Requests per second, whatever becomes of them.
     Rate(PerSecond),
+    /// A trace, so many thousandths as fast.
+    Replay(u32),
 }
 
 impl fmt::Display for Offered {
@@ -52,6 +55,7 @@ impl fmt::Display for Offered {
         match self {
             Self::Users(users) => write!(f, "{users} users"),
             Self::Rate(rate) => write!(f, "{}/s", rate_text(*rate)),
+            Self::Replay(milli) => write!(f, "replay x{}", speed_text(*milli)),
         }
     }
 }
@@ -95,6 +99,19 @@ pub(super) fn read_steps<'t>(
     levels_left: &mut usize,
     c: &mut Collector<'_>,
 ) -> Option<Vec<Step<'t>>> {
+    if let Some(replay) = section.get("replay") {
+        if let Some(other) = section.get("users").or_else(|| section.get("rate")) {
+            let what = "cannot be combined with replay, whose requests come when those of the \
+                        trace came; leave one of the two out";
+            return other.refuse(c, what);
+        }
+        let steps = read_speeds(&replay, c)?;
+        let Some(left) = levels_left.checked_sub(steps.len()) else {
+            return replay.refuse(c, format!("more than {LEVELS_MAX} levels in the campaign"));
+        };
+        *levels_left = left;
+        return Some(steps);
+    }
     let field = match (section.get("users"), section.get("rate")) {
         (Some(_), Some(rate)) => {
             let what = "cannot be combined with users: users wait for their answers, a rate does \
@@ -166,7 +183,8 @@ pub(super) enum Kind {
 impl Kind {
     /// What an entry without a search has: a rate if it states one.
     pub(super) fn of(section: &Section<'_>) -> Self {
-        if section.get("rate").is_some() { Self::Open } else { Self::Closed }
+        let is_open = section.get("rate").or_else(|| section.get("replay")).is_some();
+        if is_open { Self::Open } else { Self::Closed }
     }
 }
 
@@ -212,9 +230,11 @@ impl Pattern {
                 let users = max_in_flight.unwrap_or_else(|| room(rate, timeouts));
                 (users, Arrivals::Open(Schedule { law: *law, rate }))
             }
-            (Offered::Users(_), Self::Open { .. }) | (Offered::Rate(_), Self::Closed(_)) => {
-                return None;
+            (Offered::Replay(_), Self::Open { max_in_flight, .. }) => {
+                return Some(replay::load(*max_in_flight, end));
             }
+            (Offered::Users(_), Self::Open { .. })
+            | (Offered::Rate(_) | Offered::Replay(_), Self::Closed(_)) => return None,
         };
         Some(Load { users, arrivals, end })
     }

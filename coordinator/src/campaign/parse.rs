@@ -13,6 +13,7 @@ use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::ablation::read_ablation;
 use super::asked::{self, Asked, ClientFiles};
+use super::data::{self, Plans, read_data_workload};
 use super::judging::read_judging;
 use super::lengths::{read_cache, read_length};
 use super::mixes::{add_mixes, is_mix, read_models};
@@ -24,8 +25,9 @@ use super::read::{Field, Section};
 use super::repeats::read_repeats;
 use super::server::read_server;
 use super::serving::read_serving;
+use super::think::read_think;
 use super::window::{Bounds, read_bounds};
-use super::{Campaign, KeyRef, Mode, Tier};
+use super::{Campaign, DataPlan, KeyRef, Mode, Tier};
 
 /// Bytes of a model's name, at most.
 pub(super) const MODEL_BYTES_MAX: usize = 512;
@@ -75,15 +77,16 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
     let or_empty =
         |key: &str| top.get(key).unwrap_or(Field { key: key.to_owned(), node: &nothing });
     let (endpoint, target) = read_target(&or_empty("target"), c);
-    let workloads = read_workloads(&or_empty("workloads"), endpoint, c);
+    let (workloads, data) = read_workloads(&or_empty("workloads"), endpoint, c);
     let loaded = target.as_ref().map(|table| &table.target);
-    let workloads = add_mixes(&or_empty("workloads"), workloads, loaded, c);
+    let workloads = add_mixes(&or_empty("workloads"), (workloads, &data), loaded, c);
     let prompts = read_prompts(&or_empty("workloads"), mode, c);
     let stream = target.as_ref().map(|table| table.target.stream);
     let judging = read_judging(top.get("slo"), top.get("hardware"), (endpoint, stream), c);
     let client_proof = read_client_proof(top.get("client_proof"), mode, tier, c);
     let given = Given {
         workloads: &workloads,
+        data: &data,
         mode,
         tier,
         seed: seed.map(Seed),
@@ -134,6 +137,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         judging: judging?.0,
         client_proof: client_proof?,
         prompts: of_used(prompts, &phases, search.as_ref()),
+        data,
         phases,
         search,
     })
@@ -253,22 +257,26 @@ fn read_timeouts(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Timeouts> {
     Some(Timeouts { connect: connect?, first_byte: first_byte?, idle: idle?, total: total? })
 }
 
-fn read_workloads(field: &Field<'_>, endpoint: Endpoint, c: &mut Collector<'_>) -> Workloads {
+fn read_workloads(
+    field: &Field<'_>,
+    endpoint: Endpoint,
+    c: &mut Collector<'_>,
+) -> (Workloads, Plans) {
+    let (mut workloads, mut data) = (Workloads::new(), Plans::new());
     let Some(section) = Section::open_any(field, c) else {
-        return Workloads::new();
+        return (workloads, data);
     };
-    section
-        .entries()
-        .filter(|(_, _, field)| !is_mix(field))
-        .map(|(key, origin, field)| {
-            let name = match key.parse::<Name>() {
-                Ok(name) => Some(name),
-                Err(error) => c.add(origin, &field.key, None, error.to_string()),
-            };
-            let workload = read_workload(name, &field, endpoint, c);
-            (key.to_owned(), workload)
-        })
-        .collect()
+    for (key, origin, field) in section.entries().filter(|(_, _, field)| !is_mix(field)) {
+        let name = match key.parse::<Name>() {
+            Ok(name) => Some(name),
+            Err(error) => c.add(origin, &field.key, None, error.to_string()),
+        };
+        let read = read_workload(name.clone(), &field, endpoint, c);
+        let (workload, plan) = read.map_or((None, None), |(workload, plan)| (Some(workload), plan));
+        workloads.insert(key.to_owned(), workload);
+        data.extend(name.zip(plan));
+    }
+    (workloads, data)
 }
 
 fn read_workload(
@@ -276,7 +284,7 @@ fn read_workload(
     field: &Field<'_>,
     endpoint: Endpoint,
     c: &mut Collector<'_>,
-) -> Option<Workload> {
+) -> Option<(Workload, Option<DataPlan>)> {
     let valid = [
         "input_tokens",
         "output_tokens",
@@ -286,8 +294,24 @@ fn read_workload(
         "mix",
         "tokenizer",
         "lengths",
+        "dataset",
+        "think_time",
     ];
     let section = Section::open(field, &valid, c)?;
+    let think_ms = match section.get("think_time") {
+        Some(field) => read_think(&field, c).map(Some),
+        None => Some(None),
+    };
+    let models = match section.get("models") {
+        Some(field) => read_models(&field, c),
+        None => Some(Vec::new()),
+    };
+    if let Some(stated) = data::stated(&section) {
+        let read = read_data_workload(name, &stated, &section, endpoint, c);
+        let (workload, plan) = read?;
+        let (models, think_ms) = (models?, think_ms?);
+        return Some((Workload { models, think_ms, ..workload }, Some(plan)));
+    }
     let mut tokens = |key: &str| {
         let hint = format!("say how many tokens, 1 to {TOKENS_MAX}");
         read_length(&section.need(key, &hint, c)?, c)
@@ -303,19 +327,13 @@ fn read_workload(
         // The paper's prompt was one fixed text.
         None => Some(CacheMode::Replay),
     };
-    let models = match section.get("models") {
-        Some(field) => read_models(&field, c),
-        None => Some(Vec::new()),
-    };
-    Some(Workload {
-        forced_length: forced_length?,
-        cache: cache?,
-        models: models?,
-        ..Workload::new(name?, input_tokens?, output_tokens?)
-    })
+    let plain = Workload::new(name?, input_tokens?, output_tokens?);
+    let (forced_length, cache) = (forced_length?, cache?);
+    let (models, think_ms) = (models?, think_ms?);
+    Some((Workload { forced_length, cache, models, think_ms, ..plain }, None))
 }
 
-fn read_forced_length(
+pub(super) fn read_forced_length(
     section: &Section<'_>,
     endpoint: Endpoint,
     c: &mut Collector<'_>,
@@ -336,7 +354,10 @@ fn read_forced_length(
 }
 
 /// The output of what generates none: no tokens, always.
-fn read_no_output(section: &Section<'_>, c: &mut Collector<'_>) -> (Option<Length>, Option<bool>) {
+pub(super) fn read_no_output(
+    section: &Section<'_>,
+    c: &mut Collector<'_>,
+) -> (Option<Length>, Option<bool>) {
     let mut free = |key: &str| match section.get(key) {
         // A campaign made from flags alone has a length, stated or not.
         Some(field) if field.node.origin != Origin::Implied => {

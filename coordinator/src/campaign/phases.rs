@@ -9,6 +9,7 @@ use common::seed::Seed;
 use common::target::Timeouts;
 use common::workload::Workload;
 
+use super::data::Plans;
 use super::ends::{
     Ends, Stated, is_capped, read_ends, refuse_capped, refuse_short, refuse_uncertified,
 };
@@ -17,7 +18,9 @@ use super::offered::{Kind, LEVELS_MAX, Offered, Step, read_pattern, read_steps};
 use super::parse::Workloads;
 use super::raw::{Collector, Origin};
 use super::read::{Field, Section, suggestion};
+use super::replay::{WHOLE, refuse_stray, refuse_traceless};
 use super::search::{read_search, stands_last};
+use super::think::refuse_thinking;
 use super::window::Bounds;
 use super::{LevelPlan, Mode, PhasePlan, SearchPlan, Tier, WindowPlan};
 
@@ -25,12 +28,23 @@ use super::{LevelPlan, Mode, PhasePlan, SearchPlan, Tier, WindowPlan};
 const COOLDOWN: Duration = Duration::from_secs(5);
 
 /// The keys that belong to mode floodmark.
-const BEYOND_PAPER: [&str; 8] =
-    ["search", "rate", "arrivals", "burstiness", "rate_ramp", "max_in_flight", "duration", "ramp"];
+const BEYOND_PAPER: [&str; 9] = [
+    "search",
+    "rate",
+    "replay",
+    "arrivals",
+    "burstiness",
+    "rate_ramp",
+    "max_in_flight",
+    "duration",
+    "ramp",
+];
 
 /// What the rest of the campaign says about its levels; `None` where that is not valid.
 pub(super) struct Given<'w> {
     pub(super) workloads: &'w Workloads,
+    /// The data sets of those that have one.
+    pub(super) data: &'w Plans,
     pub(super) mode: Option<Mode>,
     pub(super) tier: Option<Tier>,
     pub(super) seed: Option<Seed>,
@@ -143,9 +157,10 @@ fn read_phase(
 }
 
 /// The keys of an entry of a phase.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "users",
     "rate",
+    "replay",
     "search",
     "workload",
     "requests",
@@ -189,6 +204,13 @@ impl Entry<'_, '_> {
         let ends = read_ends(*phase, section, &steps, given.mode, c);
         let name = workload.as_ref().map(|(name, _)| name.as_str());
         refuse_twins(&steps, name, seen, c);
+        if section.get("replay").is_some() {
+            refuse_stray(section, c)?;
+            refuse_traceless(section, name, given.data, c)?;
+        }
+        if let Some(rate) = section.get("rate").or_else(|| section.get("replay")) {
+            refuse_thinking(&rate, workload.as_ref().and_then(|(_, workload)| *workload), c)?;
+        }
         let (pattern, ends, allow_capped) = (pattern?, ends?, allow_capped?);
         // Every level is looked at before the first bad one ends the reading.
         let mut read = Vec::new();
@@ -203,14 +225,16 @@ impl Entry<'_, '_> {
             read.push(level);
         }
         let (workload, cooldown) = (workload?.1?, cooldown?);
-        let plan = |(load, window)| LevelPlan {
-            load,
-            window,
-            allow_capped,
-            workload: workload.clone(),
-            cooldown,
+        let plan = |((load, window), step): ((Load, Option<WindowPlan>), &Step<'_>)| {
+            let replay_milli = match step.offered {
+                Some(Offered::Replay(milli)) => Some(milli),
+                Some(Offered::Users(_) | Offered::Rate(_)) | None => None,
+            };
+            let workload = Workload { replay_milli, ..workload.clone() };
+            LevelPlan { load, window, allow_capped, workload, cooldown }
         };
-        read.into_iter().map(|level| level.map(plan)).collect()
+        let levels = read.into_iter().zip(&steps);
+        levels.map(|(level, step)| level.map(|level| plan((level, step)))).collect()
     }
 
     /// The search in place of levels that are stated.
@@ -261,7 +285,8 @@ impl Entry<'_, '_> {
         };
         let requests = stated.requests?;
         let timeouts = self.given.timeouts.unwrap_or(Timeouts::DEFAULT);
-        let load = load(End::Requests(tier.scale(requests)), timeouts)?;
+        let requests_made = if requests == WHOLE { WHOLE } else { tier.scale(requests) };
+        let load = load(End::Requests(requests_made), timeouts)?;
         let blamed = stated.field.as_ref().or(step.field.as_ref());
         if !allow_capped && is_capped(load) {
             refuse_capped(blamed, &self.section, load, requests, tier, c);

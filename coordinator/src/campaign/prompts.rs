@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::asked::PATH_BYTES_MAX;
+use super::data;
 use super::mixes::is_mix;
 use super::raw::Collector;
 use super::read::{Field, Section};
@@ -56,6 +57,8 @@ pub(super) fn read_prompts(
             continue;
         };
         let section = Section::open_any(&field, c);
+        // Those of a data set are sent as they are recorded.
+        let section = section.filter(|section| data::stated(section).is_none());
         if let Some(plan) = section.and_then(|section| read_plan(&section, mode, c)) {
             plans.insert(name, plan);
         }

@@ -13,6 +13,7 @@ use super::offered::{CLOSED_RAMP, Kind, Offered, Pattern, USERS_MAX, read_patter
 use super::phases::{Given, read_cooldown, read_workload};
 use super::raw::Collector;
 use super::read::{Field, Section};
+use super::think::refuse_thinking;
 use super::window::read_length;
 use super::{LevelPlan, WindowPlan};
 use crate::search::{Goal, SearchSpec};
@@ -150,11 +151,15 @@ pub(super) fn read_search(
             WindowPlan::searched(given.bounds?, certified)
         }
     };
+    let workload = workload?.1?;
+    if kind == Kind::Open {
+        refuse_thinking(field, Some(workload), c)?;
+    }
     let level = LevelPlan {
         load,
         window: Some(window),
         allow_capped: false,
-        workload: workload?.1?.clone(),
+        workload: workload.clone(),
         cooldown: cooldown?,
     };
     let mut search = SearchPlan { spec, level };

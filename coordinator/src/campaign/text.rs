@@ -10,14 +10,17 @@ use common::target::Endpoint;
 use common::workload::Workload;
 use toml::Value;
 
+use super::data::data_lines;
 use super::lengths::{cache_text, length_text};
 use super::mixes::{mix_line, models_line};
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::prompts::prompt_lines;
+use super::replay::{WHOLE, speed_text};
+use super::think::think_text;
 use super::window::Bounds;
 use super::{
-    Ablation, CacheReset, Campaign, ClientProof, Judging, LevelPlan, Mode, PhasePlan, Repeats,
-    RestartCommands, SearchPlan, ServerPlan, Tier, Until, asked, phases,
+    Ablation, CacheReset, Campaign, ClientProof, DataPlan, Judging, LevelPlan, Mode, PhasePlan,
+    Repeats, RestartCommands, SearchPlan, ServerPlan, Tier, Until, asked, phases,
 };
 use crate::serving::Serving;
 use crate::target::facts::FactCommand;
@@ -64,7 +67,7 @@ impl Campaign {
             .map(|workload| (workload.name.as_str(), workload))
             .collect();
         for workload in workloads.into_values() {
-            lines.extend(workload_lines(workload, target.endpoint));
+            lines.extend(workload_lines(workload, self.data.get(&workload.name), target.endpoint));
             lines.extend(self.prompts.get(&workload.name).into_iter().flat_map(prompt_lines));
         }
         lines.extend(judging_lines(&self.judging));
@@ -165,12 +168,20 @@ fn repeats_lines(repeats: &Repeats) -> Vec<String> {
     lines
 }
 
-fn workload_lines(workload: &Workload, endpoint: Endpoint) -> Vec<String> {
+fn workload_lines(workload: &Workload, data: Option<&DataPlan>, endpoint: Endpoint) -> Vec<String> {
     let name = workload.name.as_str();
     let header = if name.contains('.') { quoted(name) } else { name.to_owned() };
     let mut lines = vec![String::new(), format!("[workloads.{header}]")];
     if let Some(mix) = mix_line(workload) {
         lines.push(mix);
+        return lines;
+    }
+    let think = workload.think_ms.as_ref();
+    let think = think.map(|think_ms| format!("think_time = {}", think_text(think_ms)));
+    if let Some(data) = data {
+        lines.extend(data_lines(data, workload, endpoint));
+        lines.extend(models_line(workload));
+        lines.extend(think);
         return lines;
     }
     lines.push(format!("input_tokens = {}", length_text(&workload.input_tokens)));
@@ -180,6 +191,7 @@ fn workload_lines(workload: &Workload, endpoint: Endpoint) -> Vec<String> {
     }
     lines.push(format!("cache = {}", cache_text(workload.cache)));
     lines.extend(models_line(workload));
+    lines.extend(think);
     lines
 }
 
@@ -227,16 +239,20 @@ fn phase_lines(phase: &PhasePlan, mode: Mode, tier: Tier) -> Vec<String> {
             let requests = levels
                 .iter()
                 .filter_map(|level| level.load.requests())
+                .filter(|requests| *requests < WHOLE)
                 .map(|requests| tier.least_stated(requests).to_string())
                 .collect::<Vec<_>>();
             let shared = Shared::of(first, mode);
             let mut lines = vec![
                 String::new(),
                 format!("[[phases.{}]]", phases::key(phase.phase)),
-                format!("{} = [{}]", shared.key, offered.join(", ")),
+                match shared.key {
+                    "replay" => format!("replay = {{ speed = [{}] }}", offered.join(", ")),
+                    key => format!("{key} = [{}]", offered.join(", ")),
+                },
                 format!("workload = {}", quoted(shared.workload)),
             ];
-            if shared.counted {
+            if shared.counted && !requests.is_empty() {
                 lines.push(format!("requests = [{}]", requests.join(", ")));
             }
             lines.extend(shared.lines);
@@ -281,7 +297,10 @@ impl<'a> Shared<'a> {
                 lines.push(format!("ramp = {}", lasting(ramp)));
             }
             (Arrivals::Open(schedule), Mode::Paper | Mode::Floodmark) => {
-                lines.extend(schedule_lines(schedule));
+                // A trace has instants of its own.
+                if level.workload.replay_milli.is_none() {
+                    lines.extend(schedule_lines(schedule));
+                }
                 lines.push(format!("max_in_flight = {}", level.load.users));
             }
         }
@@ -294,6 +313,9 @@ impl<'a> Shared<'a> {
 
 /// The key of what a level offers, and its value.
 fn offered(level: &LevelPlan) -> (&'static str, String) {
+    if let Some(milli) = level.workload.replay_milli {
+        return ("replay", speed_text(milli));
+    }
     match level.load.arrivals {
         Arrivals::Closed { .. } => ("users", level.load.users.to_string()),
         Arrivals::Open(schedule) => ("rate", rate_text(schedule.rate.settled())),

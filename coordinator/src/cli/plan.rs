@@ -3,6 +3,8 @@
 use super::args::{Environment, PlanArgs, PlanFormat};
 use super::{Done, Failure};
 use crate::campaign::Problems;
+use crate::dataset;
+use crate::exit::Exit;
 use crate::plan::{Plan, render};
 use crate::prompts;
 
@@ -12,6 +14,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Done, Failure> {
     let spec = args.fleet.spec(&environment);
     let (mut campaign, spec) = Problems::both(campaign, spec).map_err(Failure::usage)?;
     prompts::load(&mut campaign).map_err(Failure::usage)?;
+    dataset::load(&mut campaign).map_err(|error| Failure::new(Exit::Usage, &error))?;
     let plan = Plan::of(&campaign);
     Ok(Done::text(match args.format {
         PlanFormat::Text => render::text(&campaign, &plan, spec.count()),

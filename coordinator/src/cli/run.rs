@@ -17,7 +17,6 @@ use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::fleet::{Address, AgentsSpec, EmbeddedAgent, HostPort};
 use crate::launch::{Launch, launch};
-use crate::lint;
 use crate::store;
 use crate::ui::Plain;
 
@@ -124,9 +123,6 @@ pub(super) async fn execute(
 ) -> Result<Done, Failure> {
     let mut ui = Plain::new(shown);
     let mut interrupts = interrupts().map_err(|error| Failure::internal(&error))?;
-    for finding in lint::before(&campaign) {
-        ui.say(&format!("warning: {}", finding.text()));
-    }
     let run = new_run();
     let dir = dir.map_or_else(
         || PathBuf::from(RESULTS).join(format!("{}-{run}", campaign.name)),

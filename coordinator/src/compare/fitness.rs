@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use common::length::Length;
+use common::records::DataSet;
 use common::workload::Workload;
 
 use super::group::{Group, LevelKey, Repeat, title};
@@ -191,6 +192,7 @@ fn work_defined(group: &Group<'_>, key: &LevelKey) -> Option<String> {
             .then(|| format!("{name}: {} in BASE, {} in NEW", list(&found.base), list(&found.new)))
     };
     differs("users", &|level| level.users.to_string())
+        .or_else(|| differs("dataset", &|level| data_words(&level.work)))
         .or_else(|| differs("input_tokens", &|level| level.work.input_tokens.to_string()))
         .or_else(|| differs("output_tokens", &|level| level.work.output_tokens.to_string()))
         .or_else(|| differs("forced_length", &|level| level.work.forced_length.to_string()))
@@ -200,6 +202,17 @@ fn work_defined(group: &Group<'_>, key: &LevelKey) -> Option<String> {
             let text = differs("requests", &|level| requests_text(level.requests))?;
             Some(format!("{text}: ramp and drain weigh differently in rates over the whole level"))
         })
+}
+
+/// The content of a data set, whatever its file is called.
+fn data_words(work: &Workload) -> String {
+    match &work.data {
+        None => "none".to_owned(),
+        Some(DataSet { digest, turns, shuffled, .. }) => {
+            let order = if *shuffled { ", shuffled" } else { "" };
+            format!("{turns} turns{order} (sha256 {digest})")
+        }
+    }
 }
 
 fn requests_text(requests: Option<u64>) -> String {

@@ -5,6 +5,7 @@
 mod clock;
 mod embedded;
 mod spec;
+mod supply;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +16,7 @@ use common::snapshot::Origin;
 use common::time::Tick;
 use proto::client::{AgentConn, CallError, Reports};
 use proto::link::Dialer;
-use proto::message::{Greeting, Hello, Order, PROTOCOL, Report};
+use proto::message::{Greeting, Hello, Order, PROTOCOL, ProtocolVersion, Report};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -65,6 +66,9 @@ struct Member {
     address: Address,
     epoch: Epoch,
     orders: mpsc::Sender<Order>,
+    /// For what yields to orders.
+    bulk: mpsc::Sender<Order>,
+    protocol: ProtocolVersion,
     estimate: Estimate,
 }
 
@@ -154,6 +158,8 @@ impl Fleet {
                 address,
                 epoch: one.epoch,
                 orders: one.orders,
+                bulk: one.bulk,
+                protocol: one.look.greeting.protocol,
                 estimate,
             });
         }
@@ -253,6 +259,7 @@ struct Joined {
     conn: AgentConn,
     epoch: Epoch,
     orders: mpsc::Sender<Order>,
+    bulk: mpsc::Sender<Order>,
     reports: Reports,
 }
 
@@ -296,10 +303,11 @@ async fn hold_all(
 impl Joined {
     async fn hold((look, mut conn): Dialled, run: RunId) -> Result<Self, String> {
         let (orders, outbox) = mpsc::channel(ORDERS_QUEUE);
+        let (bulk, bulk_outbox) = mpsc::channel(1);
         let acquire = async {
             // The queue has just been made: the first order finds its place.
             let _ = orders.send(Order::Acquire { run }).await;
-            let mut reports = conn.session(outbox).await?;
+            let mut reports = conn.session(outbox, bulk_outbox).await?;
             Ok::<_, CallError>((reports.next().await?, reports))
         };
         match tokio::time::timeout(ACQUIRE_TIMEOUT, acquire).await {
@@ -307,7 +315,7 @@ impl Joined {
                 if boot != look.greeting.boot {
                     return Err("it restarted while it was being acquired".to_owned());
                 }
-                Ok(Self { look, conn, epoch, orders, reports })
+                Ok(Self { look, conn, epoch, orders, bulk, reports })
             }
             Ok(Ok((_, _))) => Err("it answered nonsense to an acquisition".to_owned()),
             Ok(Err(error)) => Err(error.to_string()),

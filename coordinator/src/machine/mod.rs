@@ -32,7 +32,7 @@ use state::{Stage, State, Why};
 use crate::exit::Exit;
 use crate::plan::{Plan, PlannedLevel};
 use crate::record::{LevelFate, RunOutcome};
-use crate::window::{DRAIN_MAX, rise_max};
+use crate::window::{DRAIN_MAX, Longest, rise_max};
 
 /// How long agents may take to arm.
 pub const ARM_TIMEOUT: Duration = Duration::from_secs(15);
@@ -533,15 +533,20 @@ impl Machine {
     /// users connect, and every request of the busiest uses up its timeouts.
     fn level_max(&self) -> Duration {
         let waves = self.planned().and_then(|level| level.load.waves()).unwrap_or(1);
-        self.limits
-            .request
+        self.longest()
+            .turn()
             .saturating_mul(u32::try_from(waves.saturating_add(1)).unwrap_or(u32::MAX))
     }
 
     /// The longest that its load can rise if it is measured in a window.
     fn rise_max(&self) -> Option<Duration> {
         let planned = self.planned()?;
-        planned.window.map(|_| rise_max(planned.load, self.limits.request))
+        planned.window.map(|_| rise_max(planned.load, self.longest()))
+    }
+
+    fn longest(&self) -> Longest {
+        let pause = self.planned().and_then(|level| level.workload.think_most());
+        Longest { request: self.limits.request, pause }
     }
 
     fn finish(&mut self, outcome: RunOutcome, exit: Exit, because: &str) {

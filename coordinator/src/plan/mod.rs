@@ -2,6 +2,7 @@
 //! user wrote: the campaign has been parsed.
 
 mod ablation;
+mod data;
 mod mixes;
 mod prompts;
 pub mod proof;
@@ -21,7 +22,7 @@ use common::assignment::{Load, Pace};
 use common::phase::Phase;
 use common::workload::Workload;
 
-use crate::campaign::{LevelPlan, PhasePlan, WindowPlan, rate_text};
+use crate::campaign::{LevelPlan, PhasePlan, WindowPlan, rate_text, speed_text};
 pub use ablation::Arm;
 pub use search::PlannedSearch;
 
@@ -134,10 +135,11 @@ fn unroll(phase: &PhasePlan) -> impl Iterator<Item = PlannedLevel> {
 
 /// A level of a campaign, named by its load, and by its workload unless the phase has only one.
 fn planned(phase: Phase, place: u32, level: &LevelPlan, one_workload: bool) -> PlannedLevel {
-    let offered = match level.load.arrivals {
+    let replay = level.workload.replay_milli.map(|milli| format!("replay x{}", speed_text(milli)));
+    let offered = replay.unwrap_or_else(|| match level.load.arrivals {
         Arrivals::Closed { .. } => level.load.users.to_string(),
         Arrivals::Open(schedule) => format!("{}/s", rate_text(schedule.rate.settled())),
-    };
+    });
     PlannedLevel {
         phase,
         place,

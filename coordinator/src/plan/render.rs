@@ -6,6 +6,7 @@ use std::time::Duration;
 use common::duration::format_duration;
 use common::text::CHARS_PER_TOKEN;
 
+use super::data::{DataView, ThinkView};
 use super::mixes::mixed_lines;
 use super::prompts::{self, are_characters};
 use super::table::{Side, Table};
@@ -33,6 +34,8 @@ pub fn text(campaign: &Campaign, plan: &Plan, agents: Option<u32>) -> String {
         let wrapped = wrap("warning   ", &finding.text(), 100);
         wrapped.trim_end().to_owned()
     }));
+    lines.extend(view.data.iter().flat_map(DataView::lines));
+    lines.extend(view.think.iter().map(ThinkView::line));
     lines.push(String::new());
     if !plan.levels.is_empty() {
         lines.extend(level_table(plan, &view));

@@ -11,6 +11,7 @@ use common::phase::Phase;
 use common::workload::{CacheMode, SharedPrefix, Workload};
 use serde::Serialize;
 
+use super::data::{DataView, ThinkView};
 use super::mixes::MixedView;
 use super::prompts::PromptsView;
 use super::{Arm, Plan, PlannedLevel, PlannedSearch};
@@ -43,6 +44,10 @@ pub(super) struct View<'a> {
     prompts: Vec<PromptsView>,
     /// What is known to be wrong with what serves the model.
     pub(super) lint: Vec<Finding>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) data: Vec<DataView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) think: Vec<ThinkView<'a>>,
 }
 
 /// Two configurations in turn; the levels listed are those of A/A if there is one.
@@ -343,6 +348,8 @@ impl<'a> View<'a> {
             facts: campaign.server.facts.iter().map(|fact| fact.name.as_str()).collect(),
             prompts: PromptsView::all(campaign),
             lint: lint::before(campaign),
+            data: DataView::all(campaign),
+            think: ThinkView::all(campaign),
             hardware: HardwareView {
                 gpus: hardware.gpus,
                 active_params_b: hardware.active_params_b,
@@ -489,7 +496,8 @@ pub(super) fn longest(campaign: &Campaign, plan: &Plan) -> Option<Duration> {
     let level = |level: &PlannedLevel| match level.load.arrivals {
         Arrivals::Closed { ramp } => {
             let waves = u32::try_from(level.load.waves()?).unwrap_or(u32::MAX);
-            Some(request.saturating_mul(waves).saturating_add(ramp))
+            let pause = level.workload.think_most().unwrap_or_default();
+            Some(request.saturating_add(pause).saturating_mul(waves).saturating_add(ramp))
         }
         Arrivals::Open(_) => None,
     };

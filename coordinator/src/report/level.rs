@@ -3,6 +3,7 @@
 use common::hist::LatencyHist;
 use common::tally::{Counts, Latencies, Tally, Tokens};
 
+use super::data::{DataUsed, Think};
 use super::model::{
     Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
     MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, Requests, Sketch,
@@ -15,8 +16,21 @@ use crate::classify::levels::{self, Elasticity, Judgement, Sign, objective_name}
 use crate::classify::{Code, Reliability, paper};
 use crate::measure::{Latency, Measured, Percentile, Period, QuantileMs, Worth};
 use crate::merge::{LevelTotals, Part};
+use crate::plan::Arm;
 use crate::record::{LevelFate, LevelRecord};
 use crate::stats;
+
+impl LevelReport {
+    /// What levels have in common that tell something of each other: the arm and the repeat.
+    pub fn series(&self) -> (Option<Arm>, u32) {
+        (self.arm, self.repeat)
+    }
+
+    /// Whether the level is a result for the load asked for.
+    pub fn is_valid(&self) -> bool {
+        self.status.is_some() && self.verdicts.iter().all(|verdict| !verdict.strikes())
+    }
+}
 
 /// A level by itself; its status in the run's mode is filled in later.
 pub(super) fn report(
@@ -37,6 +51,8 @@ pub(super) fn report(
         attempt: record.id.attempt,
         workload: record.planned.workload.name.to_string(),
         prompts: Prompts::all(&record.planned.workload),
+        dataset: record.planned.workload.data.as_ref().map(DataUsed::of),
+        think_time_s: record.planned.workload.think_ms.as_ref().map(Think::of),
         users_asked: level.load().users,
         rate_asked_per_s: level.schedule().and_then(|open| Real::new(open.rate.settled().value())),
         in_flight_mean: real(level.in_flight.mean),

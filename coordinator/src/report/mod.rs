@@ -7,6 +7,7 @@
 mod asked;
 mod build;
 mod compared;
+mod data;
 mod imported;
 mod level;
 mod model;
@@ -28,6 +29,7 @@ use std::path::Path;
 use crate::store::{StoreError, write_whole};
 
 pub use compared::{ablation_json, ablation_text, comparison_json, comparison_text, trust};
+pub use data::{DataUsed, Think};
 pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
+use super::data::{DataUsed, Think};
 use super::prompts::Prompts;
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
@@ -111,6 +112,12 @@ pub struct LevelReport {
     pub workload: String,
     /// What its prompts were made of.
     pub prompts: Vec<Prompts>,
+    /// What its prompts were taken from, if not passages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DataUsed>,
+    /// How long users thought after an answer, if they did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think_time_s: Option<Think>,
     /// Users in flight asked for; of an open loop the most requests that may be in flight.
     pub users_asked: u32,
     /// Requests per second asked for; `None` for a closed loop.
@@ -579,18 +586,6 @@ impl Serialize for MaybeInfinite {
             Self::Ms(ms) => ms.serialize(serializer),
             Self::Infinite => serializer.serialize_str("infinite"),
         }
-    }
-}
-
-impl LevelReport {
-    /// What levels have in common that tell something of each other: the arm and the repeat.
-    pub fn series(&self) -> (Option<Arm>, u32) {
-        (self.arm, self.repeat)
-    }
-
-    /// Whether the level is a result for the load asked for.
-    pub fn is_valid(&self) -> bool {
-        self.status.is_some() && self.verdicts.iter().all(|verdict| !verdict.strikes())
     }
 }
 

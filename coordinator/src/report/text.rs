@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::asked::manner;
 use super::compared::{ablated_text, comparison_text};
+use super::data;
 use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
 use super::prompts::prompts_text;
@@ -118,6 +119,7 @@ fn header(model: &ReportModel) -> String {
     ] {
         out.push_str(&wrap(name, &value, WIDTH));
     }
+    out.push_str(&data::lines(model));
     if model.exit_code.is_none() {
         let begun = model.levels.len();
         let planned = header.levels_planned;

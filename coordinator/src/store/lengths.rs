@@ -87,7 +87,7 @@ impl From<StoredPrefix> for SharedPrefix {
 }
 
 /// How long a text is.
-#[derive(PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "law", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum StoredLength {
     Fixed { tokens: u32 },

@@ -6,6 +6,7 @@
 //! before it stays readable. The store never judges and never merges. Its tables are described in
 //! `docs/store.md`.
 
+mod data;
 mod error;
 mod file;
 mod lengths;

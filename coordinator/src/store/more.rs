@@ -1,8 +1,11 @@
 //! What a workload has beside lengths and a cache mode, as a text in a column.
 
-use common::workload::Workload;
+use common::length::Length;
+use common::workload::{THINK_MS_MAX, Workload};
 use serde::{Deserialize, Serialize};
 
+use super::data::StoredData;
+use super::lengths::StoredLength;
 use super::mixes::{self, StoredModel, StoredPart};
 use super::states;
 use super::text::StoredText;
@@ -17,6 +20,15 @@ pub(super) struct More {
     models: Vec<StoredModel>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mix: Vec<StoredPart>,
+    /// What prompts are taken from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<StoredData>,
+    /// How long users wait after an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    think_ms: Option<StoredLength>,
+    /// How fast a trace is replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_milli: Option<u32>,
 }
 
 impl More {
@@ -26,6 +38,9 @@ impl More {
             text: StoredText::of(&workload.text),
             models: mixes::models(workload),
             mix: mixes::mix(workload),
+            data: workload.data.clone().map(StoredData),
+            think_ms: workload.think_ms.as_ref().and_then(StoredLength::of),
+            replay_milli: workload.replay_milli,
         }
     }
 
@@ -36,7 +51,7 @@ impl More {
 
     /// The workload with all of this; `None` if it makes no sense.
     pub(super) fn on(self, plain: Workload) -> Option<Workload> {
-        let Self { text, models, mix } = self;
+        let Self { text, models, mix, data, think_ms, replay_milli } = self;
         if !mix.is_empty() {
             return mixes::mix_of(&plain, mix);
         }
@@ -44,7 +59,12 @@ impl More {
             Some(text) => text.read()?,
             None => plain.text.clone(),
         };
-        Some(Workload { text, models: mixes::models_of(models)?, ..plain })
+        let think_ms = think_ms.map(Length::from);
+        if think_ms.as_ref().is_some_and(|think_ms| !think_ms.is_within(THINK_MS_MAX)) {
+            return None;
+        }
+        let (models, data) = (mixes::models_of(models)?, data.map(|data| data.0));
+        Some(Workload { text, models, data, think_ms, replay_milli, ..plain })
     }
 }
 

@@ -26,7 +26,7 @@ use common::time::{Tick, duration_ns};
 
 use self::length::Length;
 use self::live::Live;
-pub use self::rise::{Wait, rise_max};
+pub use self::rise::{Longest, Wait, rise_max};
 use crate::campaign::WindowPlan;
 use crate::machine::AgentIx;
 
@@ -45,7 +45,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub struct Watch {
     load: Load,
     plan: WindowPlan,
-    request_max: Duration,
+    longest: Longest,
     fire: Tick,
     live: Live,
     stage: Stage,
@@ -110,17 +110,17 @@ pub enum Progress {
 
 impl Watch {
     /// Watches a level that fires at `fire` on our clock and at `fired` on the clocks of the agents
-    /// that have a part of its load, of requests that take no longer than `request_max`.
+    /// that have a part of its load, none of which takes longer than `longest`.
     pub fn new(
         load: Load,
         plan: WindowPlan,
-        request_max: Duration,
+        longest: Longest,
         fire: Tick,
         fired: BTreeMap<AgentIx, Tick>,
     ) -> Self {
         let stage = Stage::Rising(Wait::Ramp);
         let look_at = Duration::ZERO;
-        Self { load, plan, request_max, fire, live: Live::new(load, fired), stage, look_at }
+        Self { load, plan, longest, fire, live: Live::new(load, fired), stage, look_at }
     }
 
     /// Takes in a snapshot; an older one than is known changes nothing.
@@ -140,12 +140,12 @@ impl Watch {
         match &mut self.stage {
             Stage::Rising(wait) => {
                 let up = look && {
-                    let next = rise::look(&self.live, self.load);
+                    let next = rise::look(&self.live, self.load, self.longest.pause);
                     *wait = next.unwrap_or(*wait);
                     next.is_none()
                 };
                 let turn = self.live.mean_duration();
-                if !up && at < rise::budget(self.load, self.request_max, turn) {
+                if !up && at < rise::budget(self.load, self.longest, turn) {
                     return None;
                 }
                 let grain = self.grain(at);

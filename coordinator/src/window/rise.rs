@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use common::arrivals::Arrivals;
 use common::assignment::Load;
+use common::workload::Workload;
 
 use super::live::Live;
 use crate::stats::mser5;
@@ -54,20 +55,43 @@ pub enum Wait {
     Settling,
 }
 
+/// How long things can take, by timeouts and by what users do.
+#[derive(Clone, Copy, Debug)]
+pub struct Longest {
+    /// One request.
+    pub request: Duration,
+    /// A user's pause after an answer; `None` if users do not wait. Users who do are people, and
+    /// not requests in flight.
+    pub pause: Option<Duration>,
+}
+
+impl Longest {
+    /// Where requests take no longer than `request`, and users do what this workload says.
+    pub fn of(request: Duration, workload: &Workload) -> Self {
+        Self { request, pause: workload.think_most() }
+    }
+
+    /// From one request of a user to its next.
+    pub fn turn(self) -> Duration {
+        self.request.saturating_add(self.pause.unwrap_or_default())
+    }
+}
+
 /// The longest that a load can rise, whatever its requests do.
-pub fn rise_max(load: Load, request_max: Duration) -> Duration {
-    let most = request_max.saturating_mul(BUDGET_TIMEOUTS).max(BUDGET_MIN);
+pub fn rise_max(load: Load, longest: Longest) -> Duration {
+    let most = longest.turn().saturating_mul(BUDGET_TIMEOUTS).max(BUDGET_MIN);
     load.arrivals.ramp().saturating_add(most)
 }
 
 /// How long this load may rise, if a request lasts `turn`.
-pub(super) fn budget(load: Load, request_max: Duration, turn: Option<Duration>) -> Duration {
-    let turns = turn.unwrap_or_default().saturating_mul(BUDGET_TURNS).max(BUDGET_MIN);
-    load.arrivals.ramp().saturating_add(turns).min(rise_max(load, request_max))
+pub(super) fn budget(load: Load, longest: Longest, turn: Option<Duration>) -> Duration {
+    let turn = turn.unwrap_or_default().saturating_add(longest.pause.unwrap_or_default());
+    let turns = turn.saturating_mul(BUDGET_TURNS).max(BUDGET_MIN);
+    load.arrivals.ramp().saturating_add(turns).min(rise_max(load, longest))
 }
 
-/// What the load waits for; `None` if it is up.
-pub(super) fn look(live: &Live, load: Load) -> Option<Wait> {
+/// What the load waits for; `None` if it is up. `pause` is the longest that users wait themselves.
+pub(super) fn look(live: &Live, load: Load, pause: Option<Duration>) -> Option<Wait> {
     let reported = live.horizon();
     let ramp = load.arrivals.ramp();
     if reported.is_zero() || reported < ramp {
@@ -86,10 +110,11 @@ pub(super) fn look(live: &Live, load: Load) -> Option<Wait> {
     if ended < needed {
         return Some(Wait::Requests { ended, needed });
     }
-    if up_for < turned {
+    if up_for < turned.saturating_add(pause.unwrap_or_default()) {
         return Some(Wait::Turn);
     }
     match load.arrivals {
+        Arrivals::Closed { .. } if pause.is_some() => {}
         Arrivals::Closed { .. } => {
             let mean = live.in_flight(IN_FLIGHT_OVER).unwrap_or(0.0);
             let needed = IN_FLIGHT_SHARE * f64::from(load.users);

@@ -19,6 +19,11 @@ use uuid::Uuid;
 
 use super::*;
 
+/// Of users who do not pause.
+fn unthinking(request: Duration) -> Longest {
+    Longest { request, pause: None }
+}
+
 const MS: u64 = 1_000_000;
 const S: u64 = 1000 * MS;
 const AHEAD: Duration = Duration::from_secs(1);
@@ -363,7 +368,7 @@ fn run(case: Case) -> Ran {
     let mut sim = Sim::new(case);
     let ours = Tick(123 * S);
     let fired = (0..).map(AgentIx).zip(sim.agents.iter().map(|agent| agent.fired)).collect();
-    let mut watch = Watch::new(case.load, case.plan, case.request_max, ours, fired);
+    let mut watch = Watch::new(case.load, case.plan, unthinking(case.request_max), ours, fired);
     let mut said: Vec<(u64, Decision, Truth)> = Vec::new();
     while let Some(((now, _), what)) = sim.queue.pop_first() {
         assert!(now < FOR_EVER, "{case:?} hangs after {said:?}");
@@ -512,7 +517,7 @@ proptest! {
         let mut sim = Sim::new(case);
         let fired: BTreeMap<AgentIx, Tick> =
             (0..).map(AgentIx).zip(sim.agents.iter().map(|agent| agent.fired)).collect();
-        let new = || Watch::new(case.load, case.plan, case.request_max, Tick::ZERO, fired.clone());
+        let new = || Watch::new(case.load, case.plan, unthinking(case.request_max), Tick::ZERO, fired.clone());
         let (mut one, mut other) = (new(), new());
         let mut heard: Vec<(AgentIx, Rc<Snapshot>)> = Vec::new();
         let mut decided = 0;
@@ -615,7 +620,7 @@ fn users_that_cannot_be_kept_busy_are_measured_as_they_are() {
     let mut watch = {
         let sim = Sim::new(case);
         let fired = (0..).map(AgentIx).zip(sim.agents.iter().map(|agent| agent.fired)).collect();
-        Watch::new(short.load, short.plan, short.request_max, Tick::ZERO, fired)
+        Watch::new(short.load, short.plan, unthinking(short.request_max), Tick::ZERO, fired)
     };
     let mut sim = Sim::new(case);
     let mut measured = None;
@@ -699,7 +704,7 @@ fn windows_begin_and_end_between_slots_however_wide_those_become() {
     let plan = fixed(7200);
     let fired = BTreeMap::from([(AgentIx(0), Tick::ZERO)]);
     let request_max = Duration::from_secs(1);
-    let mut watch = Watch::new(closed(1, 0), plan, request_max, Tick::ZERO, fired);
+    let mut watch = Watch::new(closed(1, 0), plan, unthinking(request_max), Tick::ZERO, fired);
     let decided = watch.decide(Tick(61 * S), AHEAD);
     assert_eq!(decided, Some(Decision::Measure { from: Duration::from_millis(62_400) }));
     let decided = watch.decide(Tick(7261 * S), AHEAD);

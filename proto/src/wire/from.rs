@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::asked::{extra_body, headers, http, key_header, more_base_urls, secrets};
 use super::load::load;
 use super::slices;
+use super::supply;
 use crate::generated as pb;
 use crate::message::{Ceilings, Greeting, Hello, Holder, Order, ProtocolVersion, Report};
 use crate::wire::WireError;
@@ -35,6 +36,10 @@ pub(super) fn required<T>(field: &'static str, value: Option<T>) -> Result<T, Wi
 
 fn uuid(field: &'static str, bytes: &[u8]) -> Result<Uuid, WireError> {
     Uuid::from_slice(bytes).map_err(|_| WireError::new(field, "not 16 bytes"))
+}
+
+pub(super) fn digest(field: &'static str, bytes: Vec<u8>) -> Result<Digest, WireError> {
+    bytes.try_into().map(Digest).map_err(|_| WireError::new(field, "not 32 bytes"))
 }
 
 pub(super) fn text(field: &'static str, text: String) -> Result<String, WireError> {
@@ -122,6 +127,7 @@ impl TryFrom<pb::Order> for Order {
                 secrets: secrets(&body)?,
                 assignment: Box::new(required("arm.assignment", body.assignment)?.try_into()?),
             },
+            Body::Supply(body) => supply::from(epoch, body)?,
             Body::Fire(body) => {
                 Self::Fire { epoch, level: level("fire.level", body.level)?, at: Tick(body.at_ns) }
             }
@@ -300,11 +306,7 @@ impl TryFrom<pb::Report> for Report {
             },
             Body::Armed(body) => Self::Armed {
                 level: level("armed.level", body.level)?,
-                digest: Digest(
-                    body.digest
-                        .try_into()
-                        .map_err(|_| WireError::new("armed.digest", "not 32 bytes"))?,
-                ),
+                digest: digest("armed.digest", body.digest)?,
             },
             Body::NotArmed(body) => Self::NotArmed {
                 level: level("not_armed.level", body.level)?,

@@ -5,6 +5,7 @@ mod asked;
 mod from;
 mod load;
 mod slices;
+mod supply;
 mod tally;
 mod text;
 mod to;

@@ -10,6 +10,7 @@ use common::target::{BaseUrl, Connection, Endpoint, Target};
 use common::time::duration_ns;
 
 use super::asked::{arm_of, extra_body_of};
+use super::supply;
 use crate::generated as pb;
 use crate::message::{Greeting, Hello, Holder, Order, ProtocolVersion, Report};
 
@@ -64,6 +65,9 @@ impl From<&Order> for pb::Order {
             }
             Order::Arm { epoch, assignment, secrets } => {
                 (epoch.0, Body::Arm(arm_of(assignment, secrets)))
+            }
+            Order::Supply { epoch, digest, total, offset, chunk } => {
+                (epoch.0, Body::Supply(supply::to(*digest, *total, *offset, chunk)))
             }
             Order::Fire { epoch, level: id, at } => {
                 (epoch.0, Body::Fire(pb::Fire { level: level(*id), at_ns: at.0 }))

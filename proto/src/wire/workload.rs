@@ -1,10 +1,11 @@
 //! The workload of a level on the wire, both ways.
 
 use common::length::{Bounds, Length};
-use common::workload::{CacheMode, SharedPrefix, TOKENS_MAX, Workload};
+use common::workload::{CacheMode, SharedPrefix, THINK_MS_MAX, TOKENS_MAX, Workload};
 
 use super::from::{name, required};
 use super::slices;
+use super::supply;
 use super::text;
 use crate::generated as pb;
 use crate::wire::WireError;
@@ -30,6 +31,7 @@ impl From<&Workload> for pb::Workload {
             models: slices::models_from(workload),
             mix: Vec::new(),
             text: text::message(&workload.text),
+            records: supply::records(workload),
         }
     }
 }
@@ -52,13 +54,28 @@ impl TryFrom<pb::Workload> for Workload {
             Some(pb::Length { law: Some(pb::length::Law::Fixed(0)) }) => Length::NONE,
             output => length("workload.output_tokens", output)?,
         };
+        let brought = message.records.unwrap_or_default();
+        let data = brought.data.map(TryInto::try_into).transpose()?;
         Ok(Self {
             forced_length: message.forced_length,
             cache,
             text: text::read(message.text)?,
+            replay_milli: supply::replay(brought.replay_milli, data.as_ref())?,
+            data,
+            think_ms: brought.think_ms.map(think).transpose()?,
             models: slices::models(message.models)?,
             ..Self::new(name("workload.name", &message.name)?, input_tokens, output_tokens)
         })
+    }
+}
+
+fn think(message: pb::Length) -> Result<Length, WireError> {
+    const FIELD: &str = "workload.records.think_ms";
+    let think = length(FIELD, Some(message))?;
+    if think.is_within(THINK_MS_MAX) {
+        Ok(think)
+    } else {
+        Err(WireError::new(FIELD, format!("not 1 to {THINK_MS_MAX}")))
     }
 }
 

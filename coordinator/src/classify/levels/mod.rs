@@ -256,7 +256,8 @@ impl<'l, 'a> Standing<'l, 'a> {
 
 /// Whether two levels ask for the same work.
 fn is_same_work(level: &Measured<'_>, other: &Measured<'_>) -> bool {
-    other.record.planned.workload == level.record.planned.workload
+    let workload = &level.record.planned.workload;
+    workload.asks_the_same(&other.record.planned.workload)
 }
 
 /// Whether two levels ask for the same work in the same repeat, of one arm if it is an ablation.

@@ -11,7 +11,9 @@ use crate::stats;
 /// Whether the users asked for were in flight. Of a level that is measured whole the mean is over
 /// ramp and drain too, so a level of few turns with a long drain does not reach its users either.
 pub(super) fn concurrency(level: &Measured<'_>) -> Option<Verdict> {
-    if level.schedule().is_some() {
+    // Users who think between requests are people, and not requests in flight.
+    let thinks = level.record.planned.workload.think_ms.is_some();
+    if level.schedule().is_some() || thinks {
         return None;
     }
     let load = level.load();

@@ -130,6 +130,10 @@ pub(super) fn asked(level: &Measured<'_>, mode: Mode) -> Vec<Verdict> {
 fn delivered(part: &Part<'_>) -> Option<Verdict> {
     let (delivered, _) = part.means()?;
     let Part { of, workload, counted, .. } = part;
+    // What a data set holds is sent as it is, whatever it takes, and a trace is only so exact.
+    if workload.data.is_some() {
+        return None;
+    }
     let asked = workload.input_tokens.mean();
     // Of lengths that are drawn the mean is one of a sample.
     let chance = by_chance(&workload.input_tokens, *counted, f64::INFINITY);
