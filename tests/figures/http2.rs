@@ -58,5 +58,6 @@ fn http_2_carries_the_same_load_for_a_small_multiple_of_the_processor_time() {
     let ratio = (two.cores / two.requests_per_s) / (one.cores / one.requests_per_s);
     println!("processor time per answer: {ratio:.2} times that of HTTP/1.1");
     assert!(ratio < 4.0, "{ratio}");
-    assert!((two.requests_per_s / one.requests_per_s - 1.0).abs() < 0.02);
+    let rates = two.requests_per_s / one.requests_per_s;
+    assert!((rates - 1.0).abs() < 0.05, "{rates}");
 }
