@@ -7,16 +7,20 @@
 mod mixed;
 
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use common::assignment::Assignment;
 use common::detail::without_secret;
 use common::ids::UserId;
+use common::outcome::ImagesSent;
 use common::phase::Phase;
 use common::seed::{Generator, Seed};
 use common::target::{Connection, Endpoint, Target};
 use common::workload::{CHARS_PER_TOKEN, CacheMode, SharedPrefix, Workload};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+
+use crate::images::{self, Illustration, Shown};
 
 pub use mixed::Composers;
 
@@ -35,7 +39,7 @@ const NONCE_LEN: usize = 16;
 /// Digits of a number that is written for one request.
 const DIGITS_MAX: usize = 10;
 
-/// Parts of a request, at most: between any two that differ from request to request lies one that
+/// Parts of a request without images, at most: between any two that differ from request to request lies one that
 /// does not.
 pub const PARTS_MAX: usize = 16;
 
@@ -49,6 +53,7 @@ pub struct Composer {
     workload: Workload,
     place: Place,
     api_key: Option<SecretString>,
+    illustration: Option<Arc<Illustration>>,
     /// Makes one user's requests panic, for testing what a bug in a user's task does.
     #[cfg(test)]
     panic_at: Option<UserId>,
@@ -67,6 +72,8 @@ enum Part {
     Text,
     /// The tokens that are asked for.
     Output,
+    /// Images, each with what stands around it.
+    Images,
 }
 
 /// Where in a campaign the level is: requests depend on it, and not on the agent.
@@ -83,6 +90,7 @@ pub struct Request<'a> {
     drawn: Drawn,
     length: Digits,
     output: Digits,
+    shown: Option<Shown>,
 }
 
 /// What is drawn for one request.
@@ -95,6 +103,7 @@ struct Drawn {
     prefix: usize,
     /// Bytes of passage after the nonces.
     text: usize,
+    input_tokens: u32,
     output_tokens: u32,
 }
 
@@ -107,7 +116,7 @@ impl Composer {
         let in_body = parts.iter().skip_while(|part| !matches!(part, Part::Length)).skip(1);
         let body_fixed = in_body.map(|part| match part {
             Part::Bytes(bytes) => bytes.len(),
-            Part::Length | Part::Opening | Part::Text | Part::Output => 0,
+            Part::Length | Part::Opening | Part::Text | Part::Output | Part::Images => 0,
         });
         let body_fixed = body_fixed.sum::<usize>() - HEAD_END.len();
         let Assignment { seed, phase, place, .. } = *assignment;
@@ -118,9 +127,15 @@ impl Composer {
             workload: workload.clone(),
             place: Place { seed, phase, place },
             api_key: api_key.cloned(),
+            illustration: None,
             #[cfg(test)]
             panic_at: crate::testing::panic_at(target),
         }
+    }
+
+    /// The same, with the images that the workload asks for.
+    fn illustrated(self, illustration: Option<Arc<Illustration>>) -> Self {
+        Self { illustration, ..self }
     }
 
     /// The request of a user with this number.
@@ -131,9 +146,12 @@ impl Composer {
         let output = Digits::of(u64::from(drawn.output_tokens));
         let asked = self.parts.iter().filter(|part| matches!(part, Part::Output)).count();
         let nonces = drawn.nonces.iter().flatten().count() * (NONCE_LEN + 1);
-        let own = nonces + drawn.prefix + drawn.text + asked * output.len;
+        let shown = self.illustration.as_ref().map(|images| images.draw(user, number));
+        let images = self.illustration.as_ref().zip(shown.as_ref());
+        let images = images.map_or(0, |(images, shown)| images.len(shown));
+        let own = nonces + drawn.prefix + drawn.text + asked * output.len + images;
         let length = Digits::of((self.body_fixed + own) as u64);
-        Request { composer: self, drawn, length, output }
+        Request { composer: self, drawn, length, output, shown }
     }
 
     fn draw(&self, user: UserId, number: u64) -> Drawn {
@@ -141,16 +159,16 @@ impl Composer {
         let mut generator = seed.request(phase, place, user, number);
         let own = nonce(&mut generator);
         let Workload { input_tokens, output_tokens, cache, .. } = &self.workload;
-        let input = chars(input_tokens.draw(&mut generator));
+        let input_tokens = input_tokens.draw(&mut generator);
+        let input = chars(input_tokens);
         let output_tokens = output_tokens.draw(&mut generator);
         let rest = |taken: usize| input.saturating_sub(taken).max(1);
-        let cold =
-            || Drawn { nonces: [Some(own), None], prefix: 0, text: rest(own.len()), output_tokens };
+        let drawn =
+            |nonces, prefix, text| Drawn { nonces, prefix, text, input_tokens, output_tokens };
+        let cold = || drawn([Some(own), None], 0, rest(own.len()));
         match cache {
             CacheMode::Cold => cold(),
-            CacheMode::Replay => {
-                Drawn { nonces: [None, None], prefix: 0, text: rest(0), output_tokens }
-            }
+            CacheMode::Replay => drawn([None, None], 0, rest(0)),
             CacheMode::SharedPrefix(SharedPrefix { tokens, groups, share_permille }) => {
                 let shares = generator.unit() * 1e3 < f64::from(*share_permille);
                 let group = (generator.unit() * f64::from(*groups)) as u64;
@@ -159,12 +177,8 @@ impl Composer {
                 }
                 let prefix = chars(*tokens);
                 let group = nonce(&mut prefix_generator(seed, group));
-                Drawn {
-                    nonces: [Some(group), Some(own)],
-                    prefix: prefix.saturating_sub(group.len()),
-                    text: rest(prefix.max(group.len()) + own.len()),
-                    output_tokens,
-                }
+                let text = rest(prefix.max(group.len()) + own.len());
+                drawn([Some(group), Some(own)], prefix.saturating_sub(group.len()), text)
             }
         }
     }
@@ -181,7 +195,7 @@ impl Composer {
     pub fn size(&self) -> usize {
         let same = self.parts.iter().map(|part| match part {
             Part::Bytes(bytes) => bytes.len(),
-            Part::Length | Part::Opening | Part::Text | Part::Output => 0,
+            Part::Length | Part::Opening | Part::Text | Part::Output | Part::Images => 0,
         });
         self.passage.len() + same.sum::<usize>()
     }
@@ -189,7 +203,7 @@ impl Composer {
 
 impl Request<'_> {
     /// Puts its bytes, in order, into slices; gives how many are used.
-    pub fn parts<'s>(&'s self, slices: &mut [IoSlice<'s>; PARTS_MAX]) -> usize {
+    pub fn parts<'s>(&'s self, slices: &mut [IoSlice<'s>]) -> usize {
         let mut used = 0;
         let mut put = |bytes: &'s [u8]| {
             if let Some(place) = slices.get_mut(used).filter(|_| !bytes.is_empty()) {
@@ -210,9 +224,28 @@ impl Request<'_> {
                 }
                 Part::Text => put(passage(self.drawn.text)),
                 Part::Output => put(self.output.bytes()),
+                Part::Images => {
+                    if let Some((images, shown)) = self.illustrated() {
+                        images.put(shown, &mut put);
+                    }
+                }
             }
         }
         used
+    }
+
+    /// Slices that its parts take, where that is more than [`PARTS_MAX`].
+    pub(crate) fn pieces(&self) -> Option<usize> {
+        self.illustrated().map(|(images, shown)| PARTS_MAX + images.pieces(shown))
+    }
+
+    /// What is recorded of its images.
+    pub(crate) fn images(&self) -> Option<ImagesSent> {
+        self.illustrated().map(|(images, shown)| images.sent(shown, self.drawn.input_tokens))
+    }
+
+    fn illustrated(&self) -> Option<(&Illustration, &Shown)> {
+        self.composer.illustration.as_deref().zip(self.shown.as_ref())
     }
 
     /// The tokens that are asked for.
@@ -324,7 +357,8 @@ fn parts(workload: &Workload, target: &Target, api_key: Option<&SecretString>) -
         Some(tokens) => Value::from(tokens),
         None => OUTPUT.into(),
     };
-    let body = fields(workload, target, OPENING.to_owned(), &output).to_string();
+    let prompt = images::prompt(target.endpoint, OPENING.into(), workload.images.as_ref());
+    let body = fields(workload, target, &prompt, &output).to_string();
     let mut rest = body.as_str();
     loop {
         match (rest.split_once(OPENING_WRITTEN), rest.split_once(OUTPUT_WRITTEN)) {
@@ -350,9 +384,14 @@ fn parts(workload: &Workload, target: &Target, api_key: Option<&SecretString>) -
 }
 
 fn put(parts: &mut Vec<Part>, text: &str) {
+    if let Some((before, after)) = images::around(text) {
+        put(parts, before);
+        parts.push(Part::Images);
+        return put(parts, after);
+    }
     match parts.last_mut() {
         Some(Part::Bytes(bytes)) => bytes.extend_from_slice(text.as_bytes()),
-        Some(Part::Length | Part::Opening | Part::Text | Part::Output) | None => {
+        Some(Part::Length | Part::Opening | Part::Text | Part::Output | Part::Images) | None => {
             parts.push(Part::Bytes(text.into()));
         }
     }
@@ -360,7 +399,7 @@ fn put(parts: &mut Vec<Part>, text: &str) {
 
 /// The body's fields. What makes an answer as long as asked for has no place in the APIs: vLLM reads
 /// `min_tokens` beside `ignore_eos` where the endpoint knows it, and other servers the latter.
-fn fields(workload: &Workload, target: &Target, prompt: String, output: &Value) -> Value {
+fn fields(workload: &Workload, target: &Target, prompt: &Value, output: &Value) -> Value {
     let (model, stream) = (&target.model, target.stream);
     let mut body = match target.endpoint {
         Endpoint::Chat => json!({ "messages": [{ "role": "user", "content": prompt }] }),

@@ -7,6 +7,7 @@
 //! | [`policy`], [`preflight`] | what this host may and can do |
 //! | `load` | workers, users and arrivals, connections, recording |
 //! | [`compose`] | requests as bytes |
+//! | `images` | images in requests, and what serves those that a target fetches |
 //! | [`reply`] | responses: HTTP, events, their meaning, their timing |
 //! | [`sim`] | a mock LLM server with ground truth |
 //! | `proof` | the level that loads such a server of the agent's own |
@@ -22,6 +23,7 @@ pub mod reply;
 pub mod service;
 pub mod sim;
 
+mod images;
 mod load;
 mod proof;
 mod session;

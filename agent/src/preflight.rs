@@ -174,13 +174,11 @@ mod tests {
     use common::assignment::Pace;
 
     use super::*;
-    use crate::policy::Allowed;
     use crate::testing::assignment;
 
     #[tokio::test]
     async fn an_open_loop_needs_a_connection_for_every_worker() {
-        let policy =
-            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let policy = Policy::new(100, Duration::MAX);
         let mut assignment = assignment("http://127.0.0.1:8000");
         assignment.load.users = 7;
         assignment.share = assignment.load.share(1, 2);
@@ -198,8 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_authority_that_cannot_be_read_is_a_reason_not_to_arm() {
-        let policy =
-            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let policy = Policy::new(100, Duration::MAX);
         let mut assignment = assignment("https://127.0.0.1:8000");
         let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let begin = "-----BEGIN CERTIFICATE-----\n";
@@ -221,8 +218,7 @@ mod tests {
 
     #[test]
     fn a_client_proof_needs_both_ends_of_every_connection() {
-        let policy =
-            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let policy = Policy::new(100, Duration::MAX);
         let mut assignment = assignment("http://127.0.0.1:8000");
         let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         assignment.share.count = u32::try_from(fds - FDS_RESERVED).unwrap_or(u32::MAX);

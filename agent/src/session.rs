@@ -3,13 +3,12 @@
 //! The session lives on the control thread. If the coordinator goes silent the session stays until
 //! the lease has ended every request; a lost connection is never taken for a farewell.
 
-use std::future::Future;
-use std::pin::Pin;
+mod arming;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::assignment::{Assignment, End};
-use common::digest::Digest;
 use common::ids::{Epoch, LevelId, RunId};
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
@@ -21,13 +20,14 @@ use tokio::sync::mpsc;
 
 use crate::clock::{Clock, ClockWatch};
 use crate::compose::Composers;
+use crate::images::ImageOrigin;
 use crate::lease::{LEASE, Lease, RENEW_EVERY};
 use crate::load::cpu::Cpu;
 use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
 use crate::load::{LevelPlan, SharedPlan};
-use crate::preflight::{self, Route};
 use crate::proof::Proof;
 use crate::service::Inner;
+use arming::{Arming, Checked, Ready};
 
 /// Reports of workers that may wait, for each worker: it sends one a second and one at the end,
 /// and each is large.
@@ -52,56 +52,8 @@ pub(crate) struct Session {
     arming: Option<Arming>,
     /// The simulator of the level that is armed or running, if it proves the client.
     proof: Option<Proof>,
-}
-
-/// A level that is being checked: names may take seconds to resolve, and neither renewals nor an
-/// abort wait for them.
-struct Arming {
-    level: LevelId,
-    checked: Pin<Box<dyn Future<Output = Checked> + Send>>,
-}
-
-/// What a check led to.
-struct Checked {
-    assignment: Assignment,
-    /// Of the assignment as it came.
-    digest: Digest,
-    api_key: Option<SecretString>,
-    route: Result<(Route, Option<Proof>), Vec<String>>,
-}
-
-impl Arming {
-    fn start(inner: Arc<Inner>, assignment: Assignment, api_key: Option<SecretString>) -> Self {
-        let level = assignment.level;
-        let checked = Box::pin(async move {
-            let digest = assignment.digest();
-            let (policy, workers) = (&inner.identity.policy, inner.identity.workers);
-            match assignment.proof {
-                None => {
-                    let route = preflight::check(&assignment, policy, workers).await;
-                    let route = route.map(|route| (route, None));
-                    Checked { assignment, digest, api_key, route }
-                }
-                Some(pace) => {
-                    let mut assignment = assignment;
-                    let route = Proof::arm(pace, &mut assignment, policy, workers)
-                        .map(|(route, proof)| (route, Some(proof)));
-                    Checked { assignment, digest, api_key: None, route }
-                }
-            }
-        });
-        Self { level, checked }
-    }
-
-    /// The end of what is being checked; never if nothing is.
-    async fn end(arming: &mut Option<Self>) -> Checked {
-        let checked = match arming {
-            Some(arming) => arming.checked.as_mut().await,
-            None => std::future::pending().await,
-        };
-        *arming = None;
-        checked
-    }
+    /// What serves images to the target of that level, if it fetches them.
+    origin: Option<ImageOrigin>,
 }
 
 /// Where the session is with its current level.
@@ -187,6 +139,7 @@ impl Session {
             level,
             arming: None,
             proof: None,
+            origin: None,
         })
     }
 
@@ -236,11 +189,11 @@ impl Session {
     }
 
     async fn finish(self, refusal: Option<Refusal>) {
-        let Self { inner, run, epoch, reports, workers, worker_reports, proof, .. } = self;
+        let Self { inner, run, epoch, reports, workers, worker_reports, proof, origin, .. } = self;
         // A worker must not wait for a place in a queue that nobody reads any more.
         drop(worker_reports);
         // Joining the workers' threads must not hold up this thread's other work.
-        let _ = tokio::task::spawn_blocking(move || drop((workers, proof))).await;
+        let _ = tokio::task::spawn_blocking(move || drop((workers, proof, origin))).await;
         inner.release(epoch);
         tracing::info!(%run, "released");
         if let Some(refusal) = refusal {
@@ -301,16 +254,17 @@ impl Session {
             return self.send(Report::NotArmed { level, reasons }).await;
         }
         self.level = Level::None;
-        self.end_proof();
+        self.end_beside();
         self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, api_key));
     }
 
-    async fn armed(&mut self, Checked { assignment, digest, api_key, route }: Checked) {
+    async fn armed(&mut self, Checked { assignment, digest, api_key, ready }: Checked) {
         let level = assignment.level;
-        match route {
-            Ok((route, proof)) => {
+        match ready {
+            Ok(Ready { route, proof, origin, illustrations }) => {
+                let composer = Composers::new(&assignment, api_key.as_ref());
                 let plan = LevelPlan {
-                    composer: Composers::new(&assignment, api_key.as_ref()),
+                    composer: composer.illustrated(illustrations),
                     assignment,
                     addresses: route.addresses,
                     tls: route.tls,
@@ -322,7 +276,7 @@ impl Session {
                     request_bytes = plan.composer.size(), "armed"
                 );
                 self.level = Level::Armed(Arc::new(plan));
-                self.proof = proof;
+                (self.proof, self.origin) = (proof, origin);
                 self.send(Report::Armed { level, digest }).await;
             }
             Err(reasons) => {
@@ -401,16 +355,17 @@ impl Session {
             Level::Running(running) if running.level == level => self.stop_workers(grace),
             Level::Armed(plan) if plan.assignment.level == level => {
                 self.level = Level::None;
-                self.end_proof();
+                self.end_beside();
             }
             Level::None | Level::Armed(_) | Level::Running(_) | Level::Sealed(_) => {}
         }
     }
 
-    /// Ends the simulator of a level that is not run. Joining its thread holds up nothing.
-    fn end_proof(&mut self) {
-        if let Some(proof) = self.proof.take() {
-            drop(tokio::task::spawn_blocking(move || drop(proof)));
+    /// Ends what runs beside a level. Joining its thread holds up nothing.
+    fn end_beside(&mut self) {
+        let beside = (self.proof.take(), self.origin.take());
+        if beside.0.is_some() || beside.1.is_some() {
+            drop(tokio::task::spawn_blocking(move || drop(beside)));
         }
     }
 
@@ -454,7 +409,7 @@ impl Session {
             // On a slow link a snapshot must neither queue behind its predecessors nor hold up a
             // renewal: the next one says more.
             if idle {
-                let snapshot = running.snapshot(&self.inner, self.epoch);
+                let snapshot = running.snapshot(&self.inner, self.epoch, self.origin.as_ref());
                 let _ = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
             }
             if let Some(worker) = self.workers.iter().find(|worker| worker.is_dead()) {
@@ -493,7 +448,7 @@ impl Session {
             };
         }
         if running.has_followed() && !running.told {
-            let snapshot = running.snapshot(&self.inner, self.epoch);
+            let snapshot = running.snapshot(&self.inner, self.epoch, self.origin.as_ref());
             // One that finds no place is made good by the next.
             let told = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
             running.told = told.is_ok();
@@ -516,17 +471,17 @@ impl Session {
             Some(end) => end,
             None => return,
         };
-        let snapshot = running.snapshot(&self.inner, self.epoch);
+        let snapshot = running.snapshot(&self.inner, self.epoch, self.origin.as_ref());
         let level = running.level;
         let end = match (self.proof.take(), end) {
             (Some(proof), LevelEnd::Completed) => proof.end_of(&snapshot.tally).await,
             (Some(proof), end) => {
                 self.proof = Some(proof);
-                self.end_proof();
                 end
             }
             (None, end) => end,
         };
+        self.end_beside();
         tracing::info!(run = %self.run, %level, ?end, "sealed");
         let seal = Seal { snapshot, end };
         self.level = Level::Sealed(Box::new(seal.clone()));
@@ -556,12 +511,15 @@ impl Running {
         self.parts.iter().all(|part| part.followed)
     }
 
-    fn snapshot(&mut self, inner: &Inner, epoch: Epoch) -> Snapshot {
+    fn snapshot(&mut self, inner: &Inner, epoch: Epoch, origin: Option<&ImageOrigin>) -> Snapshot {
         self.clocks.look();
         let most =
             |of: fn(&Cpu) -> f64| self.parts.iter().map(|part| of(&part.cpu)).fold(0.0, f64::max);
         let mut tally = Tally::default();
         self.parts.iter().for_each(|part| tally.merge(&part.tally));
+        if let Some(origin) = origin {
+            tally.images.get_or_insert_default().fetches = origin.fetches();
+        }
         self.sequence += 1;
         Snapshot {
             origin: Origin { boot: inner.identity.boot, epoch, level: self.level },

@@ -10,7 +10,7 @@
 //! | [`time`], [`duration`] | monotonic ticks, durations as people write them |
 //! | [`seed`] | one seed per campaign, a generator per request |
 //! | [`phase`] | the five phases |
-//! | [`target`], [`trust`], [`workload`] | what is loaded, whom it is trusted by, with what |
+//! | [`target`], [`trust`], [`workload`], [`images`] | what is loaded, whom it is trusted by, with what |
 //! | [`arrivals`], [`assignment`] | when requests are intended, and one agent's share of a level |
 //! | [`mix`], [`choice`], [`slice`] | weighted workloads and models, which of them a request is, and results apart by it |
 //! | [`slo`] | what a request must meet to be good |
@@ -26,6 +26,7 @@ pub mod digest;
 pub mod duration;
 pub mod hist;
 pub mod ids;
+pub mod images;
 pub mod length;
 pub mod mix;
 pub mod outcome;

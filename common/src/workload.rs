@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::digest::DigestWriter;
 use crate::ids::Name;
+use crate::images::Images;
 use crate::length::Length;
 use crate::mix::Weighted;
 
@@ -25,6 +26,8 @@ pub struct Workload {
     pub models: Vec<Weighted<String>>,
     /// The workloads of which each request is one, if it is a mix of them; see [`Workload::mixed`].
     pub mix: Vec<Weighted<Workload>>,
+    /// Images beside the prompt; `None` for text alone.
+    pub images: Option<Images>,
 }
 
 /// Characters of prompt per token asked for: the heuristic of the paper, section 5.1.
@@ -109,6 +112,7 @@ impl Workload {
             cache: CacheMode::Cold,
             models: Vec::new(),
             mix: Vec::new(),
+            images: None,
         }
     }
 
@@ -152,5 +156,8 @@ impl Workload {
             CacheMode::Cold | CacheMode::Replay => {}
         }
         self.feed_choices(digest);
+        if let Some(images) = &self.images {
+            images.feed(digest);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The composers of a level: one for each workload that its requests are of and each model that
 //! they name. What a request is of is decided here, and how it is written is not.
 
+use std::sync::Arc;
+
 use common::assignment::Assignment;
 use common::choice::{Choice, Choices};
 use common::ids::UserId;
@@ -10,6 +12,7 @@ use common::workload::Workload;
 use secrecy::SecretString;
 
 use super::{Composer, Request};
+use crate::images::Illustration;
 
 /// The bytes of a level's requests, of every kind.
 pub struct Composers {
@@ -20,6 +23,8 @@ pub struct Composers {
     more: Vec<Composer>,
     /// How many composers come before a workload's first.
     before: Vec<usize>,
+    /// Bytes held for images.
+    images: usize,
 }
 
 impl Composers {
@@ -40,6 +45,25 @@ impl Composers {
             first: first.unwrap_or_else(|| Composer::new(assignment, api_key)),
             more: composers.collect(),
             before,
+            images: 0,
+        }
+    }
+
+    /// The same, with the images that its workloads ask for, in their order.
+    pub(crate) fn illustrated(self, illustrations: Vec<Option<Arc<Illustration>>>) -> Self {
+        let images = illustrations.iter().flatten().map(|one| one.size()).sum();
+        let of = |place: usize| {
+            // The last workload whose composers begin at this place or before it.
+            let component = self.before.partition_point(|before| *before <= place);
+            illustrations.get(component.saturating_sub(1)).cloned().flatten()
+        };
+        let more = self.more.into_iter().zip(1..);
+        Self {
+            first: self.first.illustrated(of(0)),
+            more: more.map(|(composer, place)| composer.illustrated(of(place))).collect(),
+            images,
+            before: self.before.clone(),
+            choices: self.choices,
         }
     }
 
@@ -68,7 +92,7 @@ impl Composers {
 
     /// Bytes held for the level.
     pub fn size(&self) -> usize {
-        self.first.size() + self.more.iter().map(Composer::size).sum::<usize>()
+        self.first.size() + self.more.iter().map(Composer::size).sum::<usize>() + self.images
     }
 }
 

@@ -14,6 +14,7 @@
 mod ablation;
 mod ends;
 mod facts;
+mod images;
 mod judging;
 mod lengths;
 mod mixes;

@@ -11,6 +11,7 @@ use common::target::{BaseUrl, Connection, Endpoint, Target, Timeouts, UrlError};
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::ablation::read_ablation;
+use super::images::read_images;
 use super::judging::read_judging;
 use super::lengths::{read_cache, read_length};
 use super::mixes::{add_mixes, is_mix, read_models};
@@ -345,7 +346,8 @@ fn read_workload(
     endpoint: Endpoint,
     c: &mut Collector<'_>,
 ) -> Option<Workload> {
-    let valid = ["input_tokens", "output_tokens", "forced_length", "cache", "models", "mix"];
+    let valid =
+        ["input_tokens", "output_tokens", "forced_length", "cache", "models", "mix", "images"];
     let section = Section::open(field, &valid, c)?;
     let mut tokens = |key: &str| {
         let hint = format!("say how many tokens, 1 to {TOKENS_MAX}");
@@ -366,10 +368,15 @@ fn read_workload(
         Some(field) => read_models(&field, c),
         None => Some(Vec::new()),
     };
+    let images = match section.get("images") {
+        Some(field) => read_images(&field, endpoint, c).map(Some),
+        None => Some(None),
+    };
     Some(Workload {
         forced_length: forced_length?,
         cache: cache?,
         models: models?,
+        images: images?,
         ..Workload::new(name?, input_tokens?, output_tokens?)
     })
 }

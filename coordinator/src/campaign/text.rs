@@ -10,6 +10,7 @@ use common::target::{BaseUrl, Endpoint};
 use common::workload::Workload;
 use toml::Value;
 
+use super::images::images_text;
 use super::lengths::{cache_text, length_text};
 use super::mixes::{mix_line, models_line};
 use super::offered::{curve_word, law_word, rate_text, shape_text};
@@ -198,6 +199,8 @@ fn workload_lines(workload: &Workload, endpoint: Endpoint) -> Vec<String> {
     }
     lines.push(format!("cache = {}", cache_text(workload.cache)));
     lines.extend(models_line(workload));
+    let images = workload.images.as_ref().map(images_text);
+    lines.extend(images.map(|images| format!("images = {images}")));
     lines
 }
 

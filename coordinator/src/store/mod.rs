@@ -8,6 +8,7 @@
 
 mod error;
 mod file;
+mod images;
 mod lengths;
 mod load;
 mod mixes;

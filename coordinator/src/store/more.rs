@@ -3,6 +3,7 @@
 use common::workload::Workload;
 use serde::{Deserialize, Serialize};
 
+use super::images::StoredImages;
 use super::mixes::{self, StoredModel, StoredPart};
 use super::states;
 
@@ -14,12 +15,15 @@ pub(super) struct More {
     models: Vec<StoredModel>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mix: Vec<StoredPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<StoredImages>,
 }
 
 impl More {
     /// What this workload has.
     pub(super) fn of(workload: &Workload) -> Self {
-        Self { models: mixes::models(workload), mix: mixes::mix(workload) }
+        let images = StoredImages::of(workload);
+        Self { models: mixes::models(workload), mix: mixes::mix(workload), images }
     }
 
     /// There is nothing more.
@@ -29,11 +33,15 @@ impl More {
 
     /// The workload with all of this; `None` if it makes no sense.
     pub(super) fn on(self, plain: Workload) -> Option<Workload> {
-        let Self { models, mix } = self;
+        let Self { models, mix, images } = self;
         if !mix.is_empty() {
             return mixes::mix_of(&plain, mix);
         }
-        Some(Workload { models: mixes::models_of(models)?, ..plain })
+        let images = match images {
+            Some(images) => Some(images.images()?),
+            None => None,
+        };
+        Some(Workload { models: mixes::models_of(models)?, images, ..plain })
     }
 }
 

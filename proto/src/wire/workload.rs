@@ -4,6 +4,7 @@ use common::length::{Bounds, Length};
 use common::workload::{CacheMode, SharedPrefix, TOKENS_MAX, Workload};
 
 use super::from::{name, required};
+use super::images::images;
 use super::slices;
 use crate::generated as pb;
 use crate::wire::WireError;
@@ -28,6 +29,7 @@ impl From<&Workload> for pb::Workload {
             }),
             models: slices::models_from(workload),
             mix: Vec::new(),
+            images: workload.images.as_ref().map(Into::into),
         }
     }
 }
@@ -54,6 +56,7 @@ impl TryFrom<pb::Workload> for Workload {
             forced_length: message.forced_length,
             cache,
             models: slices::models(message.models)?,
+            images: images(message.images)?,
             ..Self::new(name("workload.name", &message.name)?, input_tokens, output_tokens)
         })
     }
@@ -93,7 +96,10 @@ impl From<&Length> for pb::Length {
     }
 }
 
-fn length(field: &'static str, message: Option<pb::Length>) -> Result<Length, WireError> {
+pub(super) fn length(
+    field: &'static str,
+    message: Option<pb::Length>,
+) -> Result<Length, WireError> {
     use pb::length::{Law, Range};
     let bounds = |range: Option<Range>| {
         let Range { least, most } = required(field, range)?;

@@ -95,9 +95,11 @@ fn compared(part: &Part<'_>, first: &Part<'_>, at: &str) -> Vec<Verdict> {
     };
     let Workload { input_tokens, output_tokens, forced_length, .. } = part.workload;
     let free = !forced_length;
+    // How many tokens an image is, and how many images a prompt has, is not the text's to say.
+    let is_text = part.workload.images.is_none();
     let pairs = [
         ("output", output, output_first, OUTPUT_OFF_MAX.value, free, output_tokens),
-        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, true, input_tokens),
+        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, is_text, input_tokens),
     ];
     let off = pairs.into_iter().filter(|&(_, own, other, limit, is_compared, length)| {
         let chance = by_chance(length, part.counted, first.counted);

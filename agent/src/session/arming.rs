@@ -1,0 +1,107 @@
+//! A level that is being checked: names may take seconds to resolve, images seconds to make, and
+//! neither renewals nor an abort wait for them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use common::assignment::Assignment;
+use common::digest::Digest;
+use common::ids::LevelId;
+use secrecy::SecretString;
+
+use crate::images::{Illustration, ImageOrigin, Prepared};
+use crate::preflight::{self, Route};
+use crate::proof::Proof;
+use crate::service::Inner;
+
+/// A level that is being checked.
+pub(super) struct Arming {
+    pub(super) level: LevelId,
+    checked: Pin<Box<dyn Future<Output = Checked> + Send>>,
+}
+
+/// What a check led to.
+pub(super) struct Checked {
+    pub(super) assignment: Assignment,
+    /// Of the assignment as it came.
+    pub(super) digest: Digest,
+    pub(super) api_key: Option<SecretString>,
+    pub(super) ready: Result<Ready, Vec<String>>,
+}
+
+/// What a level needs, ready.
+pub(super) struct Ready {
+    pub(super) route: Route,
+    pub(super) proof: Option<Proof>,
+    pub(super) origin: Option<ImageOrigin>,
+    /// One for each workload that requests are of, if it has images.
+    pub(super) illustrations: Vec<Option<Arc<Illustration>>>,
+}
+
+impl Arming {
+    pub(super) fn start(
+        inner: Arc<Inner>,
+        assignment: Assignment,
+        api_key: Option<SecretString>,
+    ) -> Self {
+        let level = assignment.level;
+        let checked = Box::pin(async move {
+            let digest = assignment.digest();
+            let (policy, workers) = (&inner.identity.policy, inner.identity.workers);
+            let mut assignment = assignment;
+            let (route, api_key) = match assignment.proof {
+                None => {
+                    let route = preflight::check(&assignment, policy, workers).await;
+                    (route.map(|route| (route, None)), api_key)
+                }
+                Some(pace) => {
+                    let route = Proof::arm(pace, &mut assignment, policy, workers);
+                    (route.map(|(route, proof)| (route, Some(proof))), None)
+                }
+            };
+            let ready = match route {
+                Ok((route, proof)) => illustrated(&inner, &assignment, route, proof).await,
+                Err(reasons) => Err(reasons),
+            };
+            Checked { assignment, digest, api_key, ready }
+        });
+        Self { level, checked }
+    }
+
+    /// The end of what is being checked; never if nothing is.
+    pub(super) async fn end(arming: &mut Option<Self>) -> Checked {
+        let checked = match arming {
+            Some(arming) => arming.checked.as_mut().await,
+            None => std::future::pending().await,
+        };
+        *arming = None;
+        checked
+    }
+}
+
+/// Makes the images that requests have, if any.
+async fn illustrated(
+    inner: &Inner,
+    assignment: &Assignment,
+    route: Route,
+    proof: Option<Proof>,
+) -> Result<Ready, Vec<String>> {
+    if assignment.workload.illustrated().next().is_none() {
+        return Ok(Ready { route, proof, origin: None, illustrations: Vec::new() });
+    }
+    let listen = inner.identity.policy.images_listen;
+    let (sample, addresses) = (assignment.clone(), route.addresses.clone());
+    // Encoding takes the processor for a while; this thread has renewals to send.
+    let made = tokio::task::spawn_blocking(move || {
+        let prepared = Prepared::of(&sample).map_err(|error| error.to_string())?;
+        let origin = prepared.origin(listen, &addresses)?;
+        let illustrations = prepared.for_requests(&sample, origin.as_ref());
+        Ok((origin, illustrations))
+    });
+    match made.await {
+        Ok(Ok((origin, illustrations))) => Ok(Ready { route, proof, origin, illustrations }),
+        Ok(Err(reason)) => Err(vec![reason]),
+        Err(error) => Err(vec![format!("its images were not made: {error}")]),
+    }
+}
