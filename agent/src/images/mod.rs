@@ -281,3 +281,6 @@ fn name(written: &str) -> Option<u64> {
     let name = u64::from_str_radix(written, 16).ok()?;
     (digits(name) == written.as_bytes()).then_some(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,6 +165,11 @@ impl OpenRequest {
         self.entry.sequence
     }
 
+    /// The request has images: their hashes.
+    pub(super) fn shows(&mut self, images: Vec<u64>) {
+        self.entry.images = images;
+    }
+
     /// The request has its slot.
     pub(super) fn granted(&mut self, plan: &Plan) {
         self.granted = Some(plan.granted);
@@ -243,5 +248,6 @@ fn entry(sequence: Sequence, arrival: Tick, body: &[u8]) -> Entry {
         status: None,
         ending: Ending::Stopped,
         body_hash: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        images: Vec::new(),
     }
 }
