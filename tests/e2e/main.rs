@@ -11,6 +11,7 @@ mod ablation;
 mod cli;
 mod demo;
 mod facts;
+mod images;
 mod lease;
 mod lost;
 mod proof;

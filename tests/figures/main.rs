@@ -13,6 +13,7 @@
 )]
 
 mod alike;
+mod images;
 mod search;
 
 use std::time::Duration;

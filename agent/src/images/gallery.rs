@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::digest::Digest;
-use common::images::{Cut, Deliver, ImageFormat, Images, PREPARED_MAX};
+use common::images::{Cut, Deliver, ImageFormat, Images};
 use common::seed::Generator;
 
 use super::png::Sum;
@@ -51,7 +51,7 @@ impl Gallery {
     /// Makes the parts.
     ///
     /// # Errors
-    /// If they cannot be made, or take more memory than they may.
+    /// If they cannot be made.
     pub(crate) fn make(images: &Images, generator: &mut Generator) -> Result<Self, MakeError> {
         let cut = images.cut();
         let (head, close, joints) = match images.format {
@@ -65,12 +65,7 @@ impl Gallery {
             make_parts(images, cut, cut.last, generator)?
         };
         let (head, close) = (sent(images, &head), sent(images, &close));
-        let gallery = Self { images: images.clone(), cut, head, close, parts, last, joints };
-        let size = gallery.size() as u64;
-        if size > PREPARED_MAX {
-            return Err(MakeError::TooLarge { size });
-        }
-        Ok(gallery)
+        Ok(Self { images: images.clone(), cut, head, close, parts, last, joints })
     }
 
     /// Bytes held.

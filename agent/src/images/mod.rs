@@ -37,8 +37,8 @@ pub(crate) enum MakeError {
     Encode(String),
     /// They take too much memory.
     #[error(
-        "the images take {size} bytes prepared, more than the {PREPARED_MAX} that an agent holds; \
-         make them smaller"
+        "the images of this level may take {size} bytes prepared, more than the {PREPARED_MAX} that \
+         an agent holds; make them smaller, or have fewer kinds of them in a mix"
     )]
     TooLarge {
         /// Bytes.
@@ -85,20 +85,20 @@ impl Prepared {
     /// If they cannot be made, or take more memory than they may.
     pub(crate) fn of(assignment: &Assignment) -> Result<Self, MakeError> {
         let Assignment { seed, phase, place, .. } = *assignment;
+        // Known before anything is made, by the arithmetic that a plan states.
+        let size = assignment.workload.illustrated().map(|(_, images)| images.prepared_max()).sum();
+        if size > PREPARED_MAX {
+            return Err(MakeError::TooLarge { size });
+        }
         let mut kinds = Vec::new();
-        let mut size = 0;
         for (workload, _) in assignment.workload.components() {
             let kind = match &workload.images {
                 None => None,
                 Some(images) => {
                     let gallery = Gallery::make(images, &mut seed.picture_parts(phase, place))?;
-                    size += gallery.size() as u64;
                     Some(Kind { images: images.clone(), gallery: Arc::new(gallery) })
                 }
             };
-            if size > PREPARED_MAX {
-                return Err(MakeError::TooLarge { size });
-            }
             kinds.push(kind);
         }
         Ok(Self(kinds))

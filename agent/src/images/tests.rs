@@ -210,3 +210,19 @@ async fn each_workload_of_a_mix_has_its_own_images_or_none() {
     until_fetched(&origin.unwrap(), fetched);
     assert!(composer.size() > 100_000, "{}", composer.size());
 }
+
+#[test]
+fn a_level_whose_images_would_take_too_much_memory_is_refused_before_they_are_made() {
+    let large = |name: &str| {
+        let (side, png) = (common::images::SIDE_MAX, ImageFormat::Png);
+        let deliver = Deliver::Inline;
+        let images = Images { count: 1.into(), width: side, height: side, format: png, deliver };
+        let workload = Workload::new(name.parse().unwrap(), 10.into(), 4.into());
+        Weighted { item: Workload { images: Some(images), ..workload }, weight: 1 }
+    };
+    let mut assignment = assignment("http://127.0.0.1:9");
+    let mix = ["a", "b", "c", "d"].map(large).into();
+    assignment.workload = Workload::mixed("all".parse().unwrap(), mix).unwrap();
+    let why = Prepared::of(&assignment).err().unwrap().to_string();
+    assert!(why.contains("make them smaller"), "{why}");
+}

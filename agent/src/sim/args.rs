@@ -45,6 +45,9 @@ pub struct SimArgs {
     /// that names neither is answered 404.
     #[arg(long = "adapter", value_name = "NAME")]
     pub adapters: Vec<String>,
+    /// Images in one request, at most.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub images_max: u32,
     /// A fault and the share of requests that have it; may be repeated. Faults: error, busy,
     /// rate-limit, stall, truncate, error-in-stream, empty, drip, reset, no-usage, short.
     #[arg(long = "fault", value_name = "NAME=RATE")]
@@ -66,6 +69,7 @@ impl SimArgs {
             seed: self.seed,
             model: self.model.clone(),
             adapters: self.adapters.clone(),
+            images_max: self.images_max,
             faults: Faults::new(self.faults.clone())?,
         })
     }
@@ -171,7 +175,7 @@ mod tests {
     fn flags_describe_a_behaviour() {
         assert_eq!(profile(&[]), Profile::default());
         let flags = "--ttft 1.5s --itl 0s --slots 8 --slowdown 50 --jitter 0.2 --seed 9 \
-                     --model m --adapter a --adapter b --fault stall=1";
+                     --model m --adapter a --adapter b --images-max 2 --fault stall=1";
         assert_eq!(
             profile(&flags.split_whitespace().collect::<Vec<_>>()),
             Profile {
@@ -182,6 +186,7 @@ mod tests {
                 slowdown: 50,
                 seed: 9,
                 model: "m".to_owned(),
+                images_max: 2,
                 adapters: vec!["a".to_owned(), "b".to_owned()],
                 faults: Faults::always(Fault::Stall),
             }

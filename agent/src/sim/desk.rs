@@ -20,6 +20,7 @@ use crate::clock::Clock;
 pub(super) struct Desk {
     pub(super) clock: Clock,
     pub(super) names: Names,
+    pub(super) images_max: u32,
     pub(super) ledger: LedgerHandle,
     hall: Mutex<Hall>,
     active: AtomicU32,
@@ -49,6 +50,7 @@ impl Desk {
         Self {
             clock,
             names: Names::new(profile.model.clone(), profile.adapters.clone()),
+            images_max: profile.images_max,
             ledger: LedgerHandle::new(clock),
             hall: Mutex::new(Hall { model: Model::new(profile), waiters: HashMap::new() }),
             active: AtomicU32::new(0),

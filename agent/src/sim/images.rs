@@ -32,8 +32,6 @@ pub(super) struct Image {
     pub(super) hash: u64,
 }
 
-/// Images in one request, at most.
-const IMAGES_MAX: usize = 64;
 /// How long it may take to fetch one.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pixels on the side of a token, as in vision models of today: patches of 14, two by two.
@@ -69,9 +67,9 @@ impl Image {
 
 /// Looks at the images of a request, and fetches those that are elsewhere; the error is the message
 /// for the client.
-pub(super) async fn look(images: &[ImageRef]) -> Result<Vec<Image>, String> {
-    if images.len() > IMAGES_MAX {
-        return Err(format!("more than {IMAGES_MAX} images"));
+pub(super) async fn look(images: &[ImageRef], most: u32) -> Result<Vec<Image>, String> {
+    if images.len() > most as usize {
+        return Err(format!("a request may have at most {most} images, not {}", images.len()));
     }
     let mut found = Vec::with_capacity(images.len());
     for image in images {
@@ -187,7 +185,7 @@ mod tests {
     use super::*;
 
     async fn refusal(image: ImageRef) -> String {
-        look(&[image]).await.unwrap_err()
+        look(&[image], 1).await.unwrap_err()
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ impl Images {
         body: &[u8],
     ) -> Result<Self, String> {
         let (_, images) = api::Ask::parse(endpoint, body)?;
-        let images = images::look(&images).await?;
+        let images = images::look(&images, 5).await?;
         Ok(Self {
             hashes: images.iter().map(|image| image.hash).collect(),
             tokens: images.iter().map(|image| image.tokens()).sum(),

@@ -25,6 +25,8 @@ pub struct Profile {
     /// Adapters that are served beside it, by name. With any, a request for another name is
     /// answered 404.
     pub adapters: Vec<String>,
+    /// Images in one request, at most; more are refused.
+    pub images_max: u32,
     /// Faults, and how often each happens.
     pub faults: Faults,
 }
@@ -40,6 +42,7 @@ impl Default for Profile {
             seed: 0,
             model: "sim".to_owned(),
             adapters: Vec::new(),
+            images_max: 64,
             faults: Faults::default(),
         }
     }

@@ -30,7 +30,7 @@ pub(super) async fn answer(
     request: &Request,
 ) -> Result<After, Left> {
     let keep = request.head.keep_alive;
-    let (ask, images) = match understand(endpoint, request).await {
+    let (ask, images) = match understand(desk, endpoint, request).await {
         Ok(understood) => understood,
         Err(message) => {
             desk.refuse_bad(request.arrival, &request.body, 400);
@@ -67,9 +67,13 @@ pub(super) async fn answer(
 }
 
 /// What a request asks for, and its images, which are a part of the prompt.
-async fn understand(endpoint: Endpoint, request: &Request) -> Result<(Ask, Vec<Image>), String> {
+async fn understand(
+    desk: &Desk,
+    endpoint: Endpoint,
+    request: &Request,
+) -> Result<(Ask, Vec<Image>), String> {
     let (mut ask, images) = Ask::parse(endpoint, &request.body)?;
-    let images = images::look(&images).await?;
+    let images = images::look(&images, desk.images_max).await?;
     ask.prompt_tokens += images.iter().map(|image| image.tokens()).sum::<u64>();
     Ok((ask, images))
 }

@@ -2,6 +2,7 @@
 //! user wrote: the campaign has been parsed.
 
 mod ablation;
+mod images;
 mod mixes;
 pub mod proof;
 pub mod render;

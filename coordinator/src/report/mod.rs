@@ -6,6 +6,7 @@
 
 mod build;
 mod compared;
+mod images;
 mod imported;
 mod level;
 mod model;
@@ -26,6 +27,7 @@ use std::path::Path;
 use crate::store::{StoreError, write_whole};
 
 pub use compared::{ablation_json, ablation_text, comparison_json, comparison_text, trust};
+pub use images::{AskedImages, Fetched, ImagesReport};
 pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
+use super::images::ImagesReport;
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
@@ -126,6 +127,9 @@ pub struct LevelReport {
     pub measured: MeasuredRequests,
     /// Tokens of successful measured requests.
     pub tokens: TokenSums,
+    /// Images of successful measured requests, where requests have any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImagesReport>,
     /// From the first send to the last end.
     pub wall_s: Option<Real>,
     /// The part of the level that is measured.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::compared::{ablated_text, comparison_text};
+use super::images::images_text;
 use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
 use super::proof::proofs_text;
@@ -50,6 +51,7 @@ pub fn text(model: &ReportModel, dir: &Path) -> String {
         slices_text(model),
         repeats(model),
         model.ablation.as_ref().map_or_else(String::new, ablated_text),
+        images_text(model),
         failures(model),
         findings(model),
         headline(model),
