@@ -14,6 +14,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio_rustls::TlsConnector;
 
+use crate::images;
 use crate::load::Tls;
 use crate::policy::Policy;
 
@@ -80,7 +81,7 @@ pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32)
         None => (1, ""),
         Some(_) => (2, " of a client proof"),
     };
-    let fds_needed = u64::from(users) * ends + FDS_RESERVED;
+    let fds_needed = u64::from(users) * ends + images::connections(assignment) + FDS_RESERVED;
     let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if fds < fds_needed {
         reasons.push(format!(

@@ -213,6 +213,15 @@ impl Illustration {
     }
 }
 
+/// Connections that a target may have at once to fetch images.
+pub(crate) fn connections(assignment: &Assignment) -> u64 {
+    let fetched = assignment.workload.illustrated().any(|(_, images)| match images.deliver {
+        Deliver::Inline => false,
+        Deliver::Url => true,
+    });
+    if fetched { origin::CONNECTIONS_MAX as u64 } else { 0 }
+}
+
 /// Stands for all images of a request, as a text that no field holds.
 const IMAGES: &str = "\u{3}";
 const IMAGES_WRITTEN: &str = "\"\\u0003\"";

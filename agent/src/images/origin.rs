@@ -19,7 +19,7 @@ use super::gallery::{Gallery, Picture};
 use crate::clock::Clock;
 
 /// Connections at once; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 1024;
+pub(super) const CONNECTIONS_MAX: usize = 1024;
 /// The largest head of a request.
 const HEAD_MAX: usize = 8 << 10;
 const FIELDS_MAX: usize = 64;

@@ -43,3 +43,34 @@ impl StoredImages {
         images.is_valid().then_some(images)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use common::length::Length;
+
+    use super::*;
+    use crate::store::more;
+
+    #[test]
+    fn images_come_back_and_impossible_ones_do_not() {
+        let plain = Workload::new("w".parse().unwrap(), 10.into(), 4.into());
+        for format in ImageFormat::ALL {
+            for deliver in Deliver::ALL {
+                let count = Length::Uniform { least: 1, most: 5 };
+                let images = Images { count, width: 16, height: 4096, format, deliver };
+                let workload = Workload { images: Some(images), ..plain.clone() };
+                let text = more::text(&workload).unwrap();
+                assert_eq!(more::of(&text, &plain), Some(workload));
+                for (good, bad) in [
+                    ("\"width\":16", "\"width\":15"),
+                    ("\"most\":5", "\"most\":6"),
+                    (format.name(), "webp"),
+                    (deliver.name(), "by post"),
+                ] {
+                    assert!(text.contains(good), "{text}");
+                    assert_eq!(more::of(&text.replacen(good, bad, 1), &plain), None, "{bad}");
+                }
+            }
+        }
+    }
+}
