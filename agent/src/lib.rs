@@ -5,6 +5,7 @@
 //! | [`service`], `session` | obeys one run at a time, behind the wire |
 //! | [`lease`] | the dead-man switch |
 //! | [`policy`], [`preflight`] | what this host may and can do |
+//! | `https` | how TLS is spoken to a target |
 //! | `load` | workers, users and arrivals, connections, recording |
 //! | [`compose`] | requests as bytes |
 //! | `images` | images in requests, and what serves those that a target fetches |
@@ -23,6 +24,7 @@ pub mod reply;
 pub mod service;
 pub mod sim;
 
+mod https;
 mod images;
 mod load;
 mod proof;

@@ -1,21 +1,17 @@
 //! Whether this host can do what an assignment asks, found out before anything is sent.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::arrivals::Arrivals;
 use common::assignment::Assignment;
 use common::target::{BaseUrl, Host, Target};
-use common::trust::Authorities;
+use proto::secrets::ClientCertificate;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use rustls::RootCertStore;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
-use tokio_rustls::TlsConnector;
 
+use crate::https;
 use crate::images;
-use crate::load::Tls;
+use crate::load::Route;
 use crate::policy::Policy;
 
 /// Descriptors that are not for users: logs, the control plane, the runtime.
@@ -23,12 +19,6 @@ const FDS_RESERVED: u64 = 256;
 /// Share of the local ports towards one destination that a level may use.
 const PORTS_SHARE: f64 = 0.9;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Where a level's requests go, once everything that could stand in the way has been checked.
-pub(crate) struct Route {
-    pub(crate) addresses: Vec<SocketAddr>,
-    pub(crate) tls: Option<Tls>,
-}
 
 /// Raises the limit of open files to what the system allows without privileges.
 pub fn raise_fd_limit() {
@@ -44,25 +34,37 @@ pub fn raise_fd_limit() {
 /// Every reason why the level cannot be run here, each with what to do.
 pub(crate) async fn check(
     assignment: &Assignment,
+    client: Option<&ClientCertificate>,
     policy: &Policy,
     workers: u32,
-) -> Result<Route, Vec<String>> {
+) -> Result<Vec<Route>, Vec<String>> {
+    let target = &assignment.target;
     let mut reasons = check_host(assignment, policy, workers);
-    let base_url = &assignment.target.base_url;
-    let addresses = resolve(base_url).await.unwrap_or_else(|reason| {
-        reasons.push(reason);
-        Vec::new()
-    });
-    reasons.extend(addresses.iter().filter_map(|address| policy.permits(*address).err()));
-    let tls = if base_url.tls {
-        tls(&assignment.target).map(Some).unwrap_or_else(|reason| {
+    let config = if target.base_urls().any(|url| url.tls) {
+        https::config(target, client).map(Some).unwrap_or_else(|reason| {
             reasons.push(reason);
             None
         })
     } else {
         None
     };
-    if reasons.is_empty() { Ok(Route { addresses, tls }) } else { Err(reasons) }
+    let mut routes = Vec::new();
+    for url in target.base_urls() {
+        let addresses = resolve(url).await.unwrap_or_else(|reason| {
+            reasons.push(reason);
+            Vec::new()
+        });
+        reasons.extend(addresses.iter().filter_map(|address| policy.permits(*address).err()));
+        let tls = match config.as_ref().filter(|_| url.tls) {
+            None => None,
+            Some(config) => https::to(url, config).map(Some).unwrap_or_else(|reason| {
+                reasons.push(reason);
+                None
+            }),
+        };
+        routes.push(Route { addresses, tls });
+    }
+    if reasons.is_empty() { Ok(routes) } else { Err(reasons) }
 }
 
 /// Checks this host against the assignment, whatever it loads.
@@ -81,7 +83,13 @@ pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32)
         None => (1, ""),
         Some(_) => (2, " of a client proof"),
     };
-    let fds_needed = u64::from(users) * ends + images::connections(assignment) + FDS_RESERVED;
+    // A user has a connection to each base URL; those of a proof are one.
+    let urls = match assignment.proof {
+        None => assignment.target.base_urls().count() as u64,
+        Some(_) => 1,
+    };
+    let fds_needed =
+        u64::from(users) * urls * ends + images::connections(assignment) + FDS_RESERVED;
     let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if fds < fds_needed {
         reasons.push(format!(
@@ -91,7 +99,7 @@ pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32)
     }
     if let Some((low, high)) = local_ports() {
         let ports = f64::from(high.saturating_sub(low)) + 1.0;
-        if f64::from(users) > ports * PORTS_SHARE {
+        if f64::from(users) * f64::from(same_place(&assignment.target)) > ports * PORTS_SHARE {
             reasons.push(format!(
                 "{users} users{whose} need more local ports than 90 % of {low}-{high}; widen it \
                  with `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"` or use more agents"
@@ -99,6 +107,14 @@ pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32)
         }
     }
     reasons
+}
+
+/// The most base URLs that lie at one host and port: their connections share its local ports.
+fn same_place(target: &Target) -> u32 {
+    let mut urls: Vec<String> = target.base_urls().map(BaseUrl::authority).collect();
+    urls.sort();
+    let most = urls.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(1);
+    u32::try_from(most).unwrap_or(u32::MAX)
 }
 
 /// Every worker makes its part of the arrivals of an open loop, so each needs a connection.
@@ -132,36 +148,6 @@ async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-fn tls(target: &Target) -> Result<Tls, String> {
-    let name = match &target.base_url.host {
-        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|e| e.to_string())?,
-        Host::V4(address) => ServerName::IpAddress((*address).into()),
-        Host::V6(address) => ServerName::IpAddress((*address).into()),
-    };
-    let roots = match &target.authorities {
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-        Some(authorities) => roots(authorities)?,
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Tls { connector: TlsConnector::from(Arc::new(config)), name })
-}
-
-fn roots(authorities: &Authorities) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let unread = |why: String| format!("a certificate of target.tls.ca cannot be read: {why}");
-    for certificate in CertificateDer::pem_slice_iter(authorities.pem().as_bytes()) {
-        let certificate = certificate.map_err(|error| unread(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unread(error.to_string()))?;
-    }
-    if roots.is_empty() { Err(unread("it has no end".to_owned())) } else { Ok(roots) }
-}
-
 /// The range of local ports; `None` where the system does not say.
 fn local_ports() -> Option<(u16, u16)> {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
@@ -173,6 +159,7 @@ fn local_ports() -> Option<(u16, u16)> {
 mod tests {
     use common::arrivals::{Law, PerSecond, Rate, Schedule};
     use common::assignment::Pace;
+    use common::trust::Authorities;
 
     use super::*;
     use crate::testing::assignment;
@@ -186,9 +173,9 @@ mod tests {
         let mut open = assignment.clone();
         let rate = Rate::Flat(PerSecond(1_000_000));
         open.load.arrivals = Arrivals::Open(Schedule { law: Law::Poisson, rate });
-        assert!(check(&assignment, &policy, 4).await.is_ok());
-        assert!(check(&open, &policy, 3).await.is_ok());
-        let reasons = check(&open, &policy, 4).await.err().unwrap();
+        assert!(check(&assignment, None, &policy, 4).await.is_ok());
+        assert!(check(&open, None, &policy, 3).await.is_ok());
+        let reasons = check(&open, None, &policy, 4).await.err().unwrap();
         assert_eq!(reasons.len(), 1);
         let reason = &reasons[0];
         assert!(reason.contains("3 of the 7 requests in flight"), "{reason}");
@@ -208,8 +195,8 @@ mod tests {
             (format!("{begin}MA==\n-----END CERTIFICATE-----\n"), false),
         ] {
             assignment.target.authorities = Some(Authorities::new(pem.clone()).unwrap());
-            match check(&assignment, &policy, 1).await {
-                Ok(route) => assert!(readable && route.tls.is_some(), "{pem}"),
+            match check(&assignment, None, &policy, 1).await {
+                Ok(routes) => assert!(readable && routes[0].tls.is_some(), "{pem}"),
                 Err(reasons) => {
                     assert!(!readable && reasons[0].contains("target.tls.ca"), "{reasons:?}");
                 }

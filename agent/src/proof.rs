@@ -8,8 +8,9 @@ use common::snapshot::LevelEnd;
 use common::tally::Tally;
 use common::target::{BaseUrl, Host};
 
+use crate::load::Route;
 use crate::policy::Policy;
-use crate::preflight::{self, Route};
+use crate::preflight;
 use crate::sim::{self, Ending, Profile, SimThread, Totals};
 
 /// The simulator of one level.
@@ -49,6 +50,7 @@ impl Proof {
             .map_err(|error| vec![format!("the client proof has no simulator: {error}")])?;
         let address = sim.address();
         let (host, port) = (Host::V4(Ipv4Addr::LOCALHOST), address.port());
+        target.more_base_urls.clear();
         target.base_url = BaseUrl { tls: false, host, port, path: String::new() };
         let route = Route { addresses: vec![address], tls: None };
         Ok((route, Self { sim, output_tokens: assignment.workload.output_tokens.most() }))

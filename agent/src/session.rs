@@ -14,8 +14,8 @@ use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::tally::Tally;
 use common::time::Tick;
 use proto::message::{Order, Peer, Refusal, Report};
+use proto::secrets::Secrets;
 use proto::server::{Orders, OrdersEnd};
-use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, ClockWatch};
@@ -229,7 +229,7 @@ impl Session {
         }
         match order {
             Order::Acquire { .. } => {}
-            Order::Arm { assignment, api_key, .. } => self.arm(*assignment, api_key).await,
+            Order::Arm { assignment, secrets, .. } => self.arm(*assignment, secrets).await,
             Order::Fire { level, at, .. } => self.fire(level, at).await,
             Order::Measure { level, from, .. } => {
                 self.instruct(level, from, || WorkerOrder::Measure { from }).await;
@@ -246,7 +246,7 @@ impl Session {
         Turn::Go
     }
 
-    async fn arm(&mut self, assignment: Assignment, api_key: Option<SecretString>) {
+    async fn arm(&mut self, assignment: Assignment, secrets: Secrets) {
         let level = assignment.level;
         if assignment.run != self.run || matches!(self.level, Level::Running(_) | Level::Sealed(_))
         {
@@ -255,24 +255,23 @@ impl Session {
         }
         self.level = Level::None;
         self.end_beside();
-        self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, api_key));
+        self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, secrets));
     }
 
-    async fn armed(&mut self, Checked { assignment, digest, api_key, ready }: Checked) {
+    async fn armed(&mut self, Checked { assignment, digest, secrets, ready }: Checked) {
         let level = assignment.level;
         match ready {
-            Ok(Ready { route, proof, origin, illustrations }) => {
-                let composer = Composers::new(&assignment, api_key.as_ref());
+            Ok(Ready { routes, proof, origin, illustrations }) => {
+                let composer = Composers::new(&assignment, &secrets);
                 let plan = LevelPlan {
                     composer: composer.illustrated(illustrations),
                     assignment,
-                    addresses: route.addresses,
-                    tls: route.tls,
+                    routes,
                     lease: self.lease.deadline().clone(),
                 };
                 tracing::info!(
                     run = %self.run, %level, users = plan.assignment.share.count,
-                    target = %plan.assignment.target.base_url,
+                    target = %plan.assignment.target.urls(),
                     request_bytes = plan.composer.size(), "armed"
                 );
                 self.level = Level::Armed(Arc::new(plan));

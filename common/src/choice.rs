@@ -18,6 +18,9 @@ pub struct Choices {
     phase: Phase,
     place: u32,
     components: Vec<Weighted<Component>>,
+    /// Which base URL is whose turn, and the slices of these.
+    target: Target,
+    urls: Vec<InSlices>,
     slices: Vec<Slice>,
 }
 
@@ -68,7 +71,10 @@ impl Choices {
         if components.is_empty() {
             components.push(component(workload, 1));
         }
-        Self { seed: *seed, phase: *phase, place: *place, components, slices }
+        let urls = target.base_urls().map(|url| in_slice(SliceBy::BaseUrl, &url.to_string()));
+        let urls = urls.collect();
+        let target = target.clone();
+        Self { seed: *seed, phase: *phase, place: *place, components, target, urls, slices }
     }
 
     /// The slices of the level, in the order of their places; empty where all requests are alike.
@@ -89,7 +95,9 @@ impl Choices {
         };
         let model = mix::draw(models, &mut generator);
         let of_model = models.get(model).map_or(InSlices::NONE, |one| one.item);
-        Choice { component: place as u8, model: model as u8, slices: slice.joined(of_model) }
+        let of_url = self.urls.get(self.target.url_of(user, number)).copied().unwrap_or_default();
+        let slices = slice.joined(of_model).joined(of_url);
+        Choice { component: place as u8, model: model as u8, slices }
     }
 }
 
@@ -98,7 +106,12 @@ fn slices(workload: &Workload, target: &Target) -> Vec<Slice> {
     let workloads = workload.mix.iter().map(|one| one.item.name.to_string());
     let models = workload.models_named(&target.model);
     let models = models.into_iter().map(|(model, _)| model.to_owned());
-    let kinds = [(SliceBy::Workload, workloads.collect()), (SliceBy::Model, models.collect())];
+    let urls = target.base_urls().map(ToString::to_string);
+    let kinds = [
+        (SliceBy::Workload, workloads.collect()),
+        (SliceBy::Model, models.collect()),
+        (SliceBy::BaseUrl, urls.collect()),
+    ];
     let several = kinds.into_iter().filter(|(_, names): &(_, Vec<String>)| names.len() > 1);
     several.flat_map(|(by, names)| names.into_iter().map(move |name| Slice { by, name })).collect()
 }

@@ -10,7 +10,8 @@
 //! | [`time`], [`duration`] | monotonic ticks, durations as people write them |
 //! | [`seed`] | one seed per campaign, a generator per request |
 //! | [`phase`] | the five phases |
-//! | [`target`], [`trust`], [`workload`], [`images`] | what is loaded, whom it is trusted by, with what |
+//! | [`target`], [`trust`], [`extra`], [`workload`], [`images`] | what is loaded, whom it is trusted by, what is added to its requests, with what |
+//! | [`text`], [`prompt`], [`body`] | what prompts are made of, prompts, the fields of requests |
 //! | [`arrivals`], [`assignment`] | when requests are intended, and one agent's share of a level |
 //! | [`mix`], [`choice`], [`slice`] | weighted workloads and models, which of them a request is, and results apart by it |
 //! | [`slo`] | what a request must meet to be good |
@@ -20,10 +21,12 @@
 
 pub mod arrivals;
 pub mod assignment;
+pub mod body;
 pub mod choice;
 pub mod detail;
 pub mod digest;
 pub mod duration;
+pub mod extra;
 pub mod hist;
 pub mod ids;
 pub mod images;
@@ -31,6 +34,7 @@ pub mod length;
 pub mod mix;
 pub mod outcome;
 pub mod phase;
+pub mod prompt;
 pub mod seed;
 pub mod series;
 pub mod slice;
@@ -38,6 +42,7 @@ pub mod slo;
 pub mod snapshot;
 pub mod tally;
 pub mod target;
+pub mod text;
 pub mod time;
 pub mod trust;
 pub mod workload;

@@ -118,7 +118,7 @@ fn check<T>(
 impl Workload {
     /// A mix of workloads: each request is one of them. What it has as a whole sums them up: its
     /// lengths are drawn as theirs are, its answers are forced if all of theirs are, and its cache
-    /// mode is that of the first, while [`Workload::cache_words`] has all of them.
+    /// mode is theirs, or cold where they differ: [`Workload::cache_words`] tells each.
     ///
     /// # Errors
     /// As [`check_mix`] says.
@@ -132,7 +132,7 @@ impl Workload {
         let (input, output) = (lengths(|w| &w.input_tokens), lengths(|w| &w.output_tokens));
         Ok(Self {
             forced_length: mix.iter().all(|one| one.item.forced_length),
-            cache: mix.first().map_or(CacheMode::Cold, |one| one.item.cache),
+            cache: one_cache(&mix).unwrap_or(CacheMode::Cold),
             mix,
             ..Self::new(name, input, output)
         })
@@ -197,5 +197,104 @@ impl Workload {
                 item.feed(digest);
             }
         }
+    }
+}
+
+/// The cache mode of workloads that have the same.
+fn one_cache(mix: &[Weighted<Workload>]) -> Option<CacheMode> {
+    let first = mix.first()?.item.cache;
+    mix.iter().all(|one| one.item.cache == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn weighted(weights: &[u32]) -> Vec<Weighted<usize>> {
+        (0..).zip(weights).map(|(item, &weight)| Weighted { item, weight }).collect()
+    }
+
+    fn workload(name: &str, input: u32) -> Workload {
+        Workload::new(name.parse().unwrap(), input.into(), 9.into())
+    }
+
+    proptest! {
+        #[test]
+        fn each_thing_is_drawn_as_often_as_its_weight_says(
+            weights in prop::collection::vec(1u32..=WEIGHT_MAX, 1..9), seed: u64,
+        ) {
+            const DRAWS: u32 = 2_000;
+            let things = weighted(&weights);
+            let mut generator = Generator::new(seed);
+            let mut counts = vec![0u32; things.len()];
+            (0..DRAWS).for_each(|_| counts[draw(&things, &mut generator)] += 1);
+            let mut sum = 0.0;
+            for ((_, share), count) in shares(&things).zip(counts) {
+                sum += share;
+                let (n, expected) = (f64::from(DRAWS), f64::from(DRAWS) * share);
+                // Six standard deviations, and one for counts that are few.
+                let off = (f64::from(count) - expected).abs();
+                prop_assert!(off <= 6.0 * (n * share * (1.0 - share)).sqrt() + 6.0, "{off}");
+            }
+            prop_assert!((sum - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_mix_has_the_moments_of_what_is_drawn() {
+        let law = |item, weight| Weighted { item, weight };
+        let mixed = Length::mixed(vec![
+            law(Length::Fixed(100), 3),
+            law(Length::Uniform { least: 1_000, most: 2_000 }, 1),
+        ]);
+        let mut generator = Generator::new(9);
+        let drawn: Vec<f64> = (0..40_000).map(|_| f64::from(mixed.draw(&mut generator))).collect();
+        let mean = drawn.iter().sum::<f64>() / 4e4;
+        let sd = (drawn.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / 4e4).sqrt();
+        assert!((mean - mixed.mean()).abs() < 6.0 * sd / 200.0, "{mean} {}", mixed.mean());
+        assert!((sd - mixed.sd()).abs() < 0.03 * sd, "{sd} {}", mixed.sd());
+        assert_eq!((mixed.least(), mixed.most(), mixed.fixed()), (100, 2_000, None));
+        assert_eq!(mixed.to_string(), "75.0 %: 100; 25.0 %: 1000 to 2000, each as likely");
+        let same = Length::mixed(vec![law(Length::Fixed(7), 3), law(Length::Fixed(7), 1)]);
+        assert_eq!(same, Length::Fixed(7));
+    }
+
+    #[test]
+    fn what_is_no_mix_is_refused_and_its_digest_is_its_own() {
+        let part = |item: Workload, weight| Weighted { item, weight };
+        let mixed = |parts| Workload::mixed("m".parse().unwrap(), parts);
+        let (a, b) = (|| workload("a", 10), || workload("b", 20));
+        assert_eq!(
+            mixed(vec![part(a(), 1)]),
+            Err(MixError::Count { count: 1, least: 2, most: MIX_MAX })
+        );
+        assert_eq!(mixed(vec![part(a(), 0), part(b(), 1)]), Err(MixError::Weight(0)));
+        assert_eq!(mixed(vec![part(a(), 1), part(a(), 1)]), Err(MixError::Twice("a".into())));
+        let whole = mixed(vec![part(a(), 1), part(b(), 1)]).unwrap();
+        let nested = vec![part(whole.clone(), 1), part(workload("c", 3), 1)];
+        assert_eq!(mixed(nested), Err(MixError::Nested("m".into())));
+        let digest = |workload: &Workload| {
+            let mut digest = DigestWriter::default();
+            workload.feed(&mut digest);
+            digest.finish()
+        };
+        let heavier = mixed(vec![part(a(), 2), part(b(), 1)]).unwrap();
+        assert_ne!(digest(&whole), digest(&heavier));
+        let lora = Weighted { item: "lora".to_owned(), weight: 1 };
+        assert_ne!(digest(&a()), digest(&Workload { models: vec![lora], ..a() }));
+    }
+
+    #[test]
+    fn caches_that_differ_are_told_one_by_one() {
+        let of = |cache| {
+            let first = Workload { cache, ..workload("a", 10) };
+            let parts = [first, workload("b", 20)].map(|item| Weighted { item, weight: 1 });
+            Workload::mixed("m".parse().unwrap(), parts.into()).unwrap()
+        };
+        assert_eq!(of(CacheMode::Cold).cache_words(), "cold");
+        assert_eq!(of(CacheMode::Replay).cache_words(), "replay of a, cold of b");
+        assert_eq!(of(CacheMode::Cold).models_words("m"), "m (100.0 %)");
     }
 }

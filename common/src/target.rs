@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::digest::DigestWriter;
+use crate::extra::{ExtraBody, Header, HeaderName};
+use crate::ids::UserId;
 use crate::time::duration_ns;
 use crate::trust::Authorities;
 
@@ -14,6 +16,8 @@ use crate::trust::Authorities;
 pub struct Target {
     /// Where it listens.
     pub base_url: BaseUrl,
+    /// Where it listens as well: requests take turns over all of these.
+    pub more_base_urls: Vec<BaseUrl>,
     /// The model to name in each request.
     pub model: String,
     /// The API that is called.
@@ -22,6 +26,14 @@ pub struct Target {
     pub stream: bool,
     /// How many requests a connection carries.
     pub connection: Connection,
+    /// The version of HTTP.
+    pub http: Http,
+    /// Fields of the body that a campaign adds.
+    pub extra_body: ExtraBody,
+    /// Fields of the head that it adds and that are no secret.
+    pub headers: Vec<Header>,
+    /// The field of the head that carries the API key, bare; `None` for what the endpoint does.
+    pub key_header: Option<HeaderName>,
     /// Whom its certificate is checked against, if not the public authorities.
     pub authorities: Option<Authorities>,
     /// Limits on waiting.
@@ -46,6 +58,29 @@ impl Connection {
         match self {
             Self::KeepAlive => "keep-alive",
             Self::PerRequest => "per-request",
+        }
+    }
+}
+
+/// The version of HTTP that requests are made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Http {
+    /// HTTP/1.1.
+    V1,
+    /// HTTP/2: by ALPN over TLS, by prior knowledge without it. One request at a time has the
+    /// connection.
+    V2,
+}
+
+impl Http {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
+
+    /// The name in campaign files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "1.1",
+            Self::V2 => "2",
         }
     }
 }
@@ -305,6 +340,13 @@ impl BaseUrl {
             format!("{}:{}", self.host, self.port)
         }
     }
+
+    /// As a text that reads back to the same URL: `/v1` at the end is read as part of the API's
+    /// path, so one that belongs to the server's own is written twice.
+    pub fn written(&self) -> String {
+        let text = self.to_string();
+        if text.parse().as_ref() == Ok(self) { text } else { text + "/v1" }
+    }
 }
 
 impl fmt::Display for BaseUrl {
@@ -319,13 +361,49 @@ impl Target {
     pub fn new(base_url: BaseUrl, model: String) -> Self {
         Self {
             base_url,
+            more_base_urls: Vec::new(),
             model,
             endpoint: Endpoint::Chat,
             stream: true,
             connection: Connection::KeepAlive,
+            http: Http::V1,
+            extra_body: ExtraBody::default(),
+            headers: Vec::new(),
+            key_header: None,
             authorities: None,
             timeouts: Timeouts::DEFAULT,
         }
+    }
+
+    /// The most base URLs: a user has a connection to each.
+    pub const URLS_MAX: usize = 64;
+
+    /// All base URLs, in the order of the campaign.
+    pub fn base_urls(&self) -> impl Iterator<Item = &BaseUrl> {
+        std::iter::once(&self.base_url).chain(&self.more_base_urls)
+    }
+
+    /// All base URLs in words.
+    pub fn urls(&self) -> String {
+        self.base_urls().map(BaseUrl::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The place among the base URLs of the one that a request goes to. A user's requests go to one
+    /// after the other, and users begin at different ones. An arrival of an open loop is of no user,
+    /// which is to say of user 0, and its number is its place in the sequence of the fleet.
+    pub fn url_of(&self, user: UserId, number: u64) -> usize {
+        let urls = 1 + self.more_base_urls.len();
+        // Below `urls`.
+        (u64::from(user.0).wrapping_add(number) % urls as u64) as usize
+    }
+
+    /// The same target at each of its base URLs alone.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        self.base_urls().map(|base_url| Self {
+            base_url: base_url.clone(),
+            more_base_urls: Vec::new(),
+            ..self.clone()
+        })
     }
 
     pub(crate) fn feed(&self, digest: &mut DigestWriter) {
@@ -340,12 +418,88 @@ impl Target {
         for wait in [connect, first_byte, idle, total] {
             digest.number(duration_ns(wait));
         }
+        self.feed_more(digest);
+    }
+
+    /// What is not as it always was, so that agents of an older version agree on what they know.
+    fn feed_more(&self, digest: &mut DigestWriter) {
+        for url in &self.more_base_urls {
+            digest.text("url").text(&url.to_string());
+        }
+        match self.http {
+            Http::V1 => {}
+            Http::V2 => {
+                digest.text("http").text(self.http.name());
+            }
+        }
+        if !self.extra_body.is_empty() {
+            digest.text("body").text(&self.extra_body.to_string());
+        }
+        for Header { name, value } in &self.headers {
+            digest.text("header").text(name.as_str()).text(value);
+        }
+        if let Some(name) = &self.key_header {
+            digest.text("key").text(name.as_str());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn several(urls: usize) -> Target {
+        let url = |port: usize| format!("http://h:{port}").parse::<BaseUrl>().unwrap();
+        Target {
+            more_base_urls: (2..=urls).map(url).collect(),
+            ..Target::new(url(1), "m".to_owned())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn requests_take_turns_over_the_base_urls(
+            urls in 1usize..9, users in 1u32..20, rounds in 0u64..9
+        ) {
+            let target = several(urls);
+            let mut per_url = vec![0u64; urls];
+            for user in 0..users {
+                let turns: Vec<usize> =
+                    (0..rounds).map(|n| target.url_of(UserId(user), n)).collect();
+                prop_assert!(turns.windows(2).all(|two| two[1] == (two[0] + 1) % urls));
+                turns.iter().for_each(|turn| per_url[*turn] += 1);
+            }
+            // Of one request each, too, when there are as many users as it takes.
+            let most = per_url.iter().max().unwrap() - per_url.iter().min().unwrap();
+            prop_assert!(most <= u64::from(users).min(rounds));
+            prop_assert_eq!(target.each().count(), urls);
+        }
+    }
+
+    #[test]
+    fn only_what_is_not_as_always_changes_a_digest() {
+        let digest = |target: &Target| {
+            let mut digest = DigestWriter::default();
+            target.feed(&mut digest);
+            digest.finish()
+        };
+        let plain = several(1);
+        let headers = vec![Header { name: "x".parse().unwrap(), value: "y".to_owned() }];
+        let others = [
+            several(2),
+            several(3),
+            Target { http: Http::V2, ..plain.clone() },
+            Target { extra_body: r#"{"a":1}"#.parse().unwrap(), ..plain.clone() },
+            Target { headers, ..plain.clone() },
+            Target { key_header: Some("x".parse().unwrap()), ..plain.clone() },
+        ];
+        let mut digests: Vec<_> = others.iter().chain([&plain]).map(digest).collect();
+        digests.sort_by_key(|digest| digest.0);
+        digests.dedup();
+        assert_eq!(digests.len(), others.len() + 1);
+    }
 
     #[test]
     fn urls_print_as_they_are_understood() {
@@ -359,6 +513,14 @@ mod tests {
             ("http://localhost:80", "http://localhost"),
         ] {
             assert_eq!(text.parse::<BaseUrl>().unwrap().to_string(), printed, "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_are_written_so_that_they_read_back() {
+        for text in ["http://a", "https://b/proxy/v1", "http://c/v1/v1", "http://[::1]:9/x/v1/v1"] {
+            let url: BaseUrl = text.parse().unwrap();
+            assert_eq!(url.written().parse(), Ok(url), "{text}");
         }
     }
 

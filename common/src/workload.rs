@@ -7,13 +7,14 @@ use crate::ids::Name;
 use crate::images::Images;
 use crate::length::Length;
 use crate::mix::Weighted;
+use crate::text::PromptText;
 
 /// The shape of a level's requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Workload {
     /// Its name in the campaign.
     pub name: Name,
-    /// Prompt length asked for, in tokens at [`CHARS_PER_TOKEN`] characters each.
+    /// Prompt length asked for, in tokens.
     pub input_tokens: Length,
     /// Output length asked for, in tokens; [`Length::NONE`] where answers have none.
     pub output_tokens: Length,
@@ -28,10 +29,9 @@ pub struct Workload {
     pub mix: Vec<Weighted<Workload>>,
     /// Images beside the prompt; `None` for text alone.
     pub images: Option<Images>,
+    /// What prompts are made of, and what of it is a token.
+    pub text: PromptText,
 }
-
-/// Characters of prompt per token asked for: the heuristic of the paper, section 5.1.
-pub const CHARS_PER_TOKEN: u32 = 4;
 
 /// Longest prompt and longest answer that can be asked for, in tokens.
 pub const TOKENS_MAX: u32 = 10_000_000;
@@ -113,6 +113,7 @@ impl Workload {
             models: Vec::new(),
             mix: Vec::new(),
             images: None,
+            text: PromptText::Characters,
         }
     }
 
@@ -159,5 +160,6 @@ impl Workload {
         if let Some(images) = &self.images {
             images.feed(digest);
         }
+        self.text.feed(digest);
     }
 }

@@ -21,7 +21,7 @@ use common::snapshot::{Seal, Snapshot};
 use common::target::Target;
 use common::time::Tick;
 use proto::message::{Order, Report};
-use secrecy::SecretString;
+use proto::secrets::Secrets;
 use tokio::sync::mpsc;
 
 use self::given::{Examined, Given, Window, Work};
@@ -60,7 +60,7 @@ pub struct Setup {
     /// The server under test.
     pub target: Target,
     /// The key for it.
-    pub api_key: Option<SecretString>,
+    pub secrets: Secrets,
     /// What may be done to the server.
     pub server: ServerPlan,
     /// What the server said it is when the run began.
@@ -472,14 +472,14 @@ impl<'a> Driver<'a> {
     }
 
     fn prepare(&mut self, level: LevelId, what: Preparation) {
-        let Setup { target, api_key, server, identity, .. } = &*self.setup;
+        let Setup { target, secrets, server, identity, .. } = &*self.setup;
         let arm = self.machine.planned_of(level).and_then(|planned| planned.arm);
         if what.restart_server {
             let arm = arm.map_or_else(String::new, |arm| format!(" for {}", arm.title()));
             self.ui.say(&format!("restarting the server{arm}"));
         }
         let server =
-            Server { target: target.clone(), api_key: api_key.clone(), plan: server.clone() };
+            Server { target: target.clone(), secrets: secrets.clone(), plan: server.clone() };
         self.job = Some(Job::prepare(level, what, arm, server, identity.clone(), self.clock));
     }
 
@@ -512,12 +512,12 @@ impl<'a> Driver<'a> {
         self.view.place = level.ordinal + 1;
         self.view.level = None;
         for (agent, share) in self.agents().zip(shares) {
-            let (target, slo, api_key) = match planned.proof {
+            let (target, slo, secrets) = match planned.proof {
                 None => {
-                    let api_key = self.setup.api_key.clone();
-                    (self.setup.target.clone(), self.setup.slo, api_key)
+                    let secrets = self.setup.secrets.clone();
+                    (self.setup.target.clone(), self.setup.slo, secrets)
                 }
-                Some(_) => (plan::proof::target(), Slo::default(), None),
+                Some(_) => (plan::proof::target(), Slo::default(), Secrets::default()),
             };
             let assignment = Assignment {
                 run: self.setup.run,
@@ -537,7 +537,7 @@ impl<'a> Driver<'a> {
             self.fleet.order(agent, |epoch| Order::Arm {
                 epoch,
                 assignment: Box::new(assignment),
-                api_key,
+                secrets,
             });
         }
         Ok(())

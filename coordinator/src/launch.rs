@@ -1,18 +1,16 @@
 //! A campaign from its first look at the fleet to its stored end.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use common::digest::Digest;
 use common::duration::format_duration;
 use common::ids::RunId;
 use common::seed::Seed;
-use common::trust::Authorities;
-use secrecy::SecretString;
+use common::target::BaseUrl;
+use proto::secrets::Secrets;
 use tokio::sync::mpsc;
 
-use crate::campaign::{Campaign, Judging, KeyRef, Mode, ServerPlan, Tier, clip};
+use crate::campaign::{Campaign, Judging, Mode, ServerPlan, Tier, clip};
 use crate::clock::{Clock, wall_now};
 use crate::decide::{Decider, ProofAfter};
 use crate::driver::{Driver, Setup};
@@ -21,12 +19,14 @@ use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::plan::Plan;
 use crate::plan::proof::{self, Ask};
 use crate::plan::render::counted;
+use crate::prompts::{self, TokenizerError};
 use crate::record::{Asked, FactRecord, IdentityRecord, RunEnd, RunHeader};
+use crate::secrets::{self, SecretsError};
 use crate::serving::Serving;
 use crate::store::{Store, StoreError};
 use crate::target::facts;
 use crate::target::identity::Identity;
-use crate::target::ready::{self, NotReady, Question};
+use crate::target::several::{self, Unfit};
 use crate::ui::Plain;
 
 /// What is launched.
@@ -46,18 +46,18 @@ pub struct Launch {
 /// Why a campaign could not be run to a stored end.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// The API key cannot be read.
+    /// What is for the target alone cannot be read.
     #[error("{0}")]
-    Key(String),
-    /// The certificates of the target's authority cannot be read.
-    #[error("target.tls.ca: {0}")]
-    Authorities(String),
+    Secrets(#[from] SecretsError),
+    /// No prompts can be made with a tokenizer.
+    #[error("{0}")]
+    Tokenizer(#[from] TokenizerError),
     /// Agents cannot be used; nothing was sent to the target.
     #[error("{0}")]
     Fleet(#[from] FleetError),
     /// The target does not answer; no agent was given work.
     #[error("{0}")]
-    Target(#[from] NotReady),
+    Target(#[from] Unfit),
     /// The result cannot be kept.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -67,7 +67,7 @@ impl LaunchError {
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Key(_) | Self::Authorities(_) => Exit::Usage,
+            Self::Secrets(_) | Self::Tokenizer(_) => Exit::Usage,
             Self::Fleet(_) => Exit::Fleet,
             Self::Target(_) => Exit::Target,
             Self::Store(_) => Exit::Store,
@@ -85,22 +85,21 @@ pub async fn launch(
     interrupts: &mut mpsc::Receiver<()>,
 ) -> Result<RunEnd, LaunchError> {
     let Launch { run, mut campaign, agents, dir, clock } = launch;
-    let api_key = campaign.api_key.as_ref().map(read_key).transpose()?;
-    let authorities = campaign.ca.as_deref().map(read_authorities).transpose();
-    campaign.target.authorities = authorities.map_err(LaunchError::Authorities)?;
+    let secrets = secrets::read(&campaign)?;
+    campaign.target.authorities = secrets::read_authorities(&campaign)?;
+    prompts::load(&mut campaign)?;
     fleet::survey(&agents, clock).await?;
     let target = campaign.target.clone();
     let known = async {
-        let mut waiting = false;
-        let question = Question::of(&target, &campaign.server);
-        let key = api_key.as_ref();
-        ready::wait(&question, key, campaign.ready_timeout, clock, |why| {
-            if !std::mem::replace(&mut waiting, true) {
-                ui.say(&format!("waiting for {}: {why}", target.base_url));
+        let (plan, timeout) = (&campaign.server, campaign.ready_timeout);
+        let mut waiting = None;
+        let progress = |url: &BaseUrl, why: &str| {
+            if waiting.replace(url.to_string()) != Some(url.to_string()) {
+                ui.say(&format!("waiting for {url}: {why}"));
             }
-        })
-        .await?;
-        let identity = Identity::ask(&target, key).await;
+        };
+        let met = several::meet(&target, plan, &secrets, timeout, clock, progress);
+        let identity = Box::pin(met).await?;
         if let Some(missing) = missing(&campaign, &identity) {
             ui.say(&missing);
         }
@@ -108,10 +107,12 @@ pub async fn launch(
         if !facts.is_empty() {
             ui.say("asking for facts of the server");
         }
-        let facts = facts::ask(facts, *hook_timeout, key).await;
-        Ok::<_, NotReady>((identity, FactRecord::all(facts, Asked::Began, wall_now())))
+        let facts = facts::ask(facts, *hook_timeout, &secrets).await;
+        let facts = FactRecord::all(facts, Asked::Began, wall_now());
+        let texts = prompts::measure(&campaign, &secrets, |found| ui.say(found)).await;
+        Ok::<_, Unfit>((identity, facts, texts))
     };
-    let (identity, facts) = tokio::select! {
+    let (identity, facts, texts) = tokio::select! {
         known = known => known?,
         Some(()) = interrupts.recv() => {
             let because = "interrupted before anything was sent".to_owned();
@@ -120,6 +121,7 @@ pub async fn launch(
             return Ok(RunEnd { outcome, exit_code, because, finished_at: wall_now() });
         }
     };
+    prompts::put(&mut campaign, &texts);
     let plan = Plan::of(&campaign);
     let header = header(run, &campaign, &plan);
     let decider = Decider::of(&campaign);
@@ -131,7 +133,7 @@ pub async fn launch(
         seed,
         slo,
         target,
-        api_key,
+        secrets,
         server,
         identity,
         facts,
@@ -174,7 +176,7 @@ pub async fn calibrate(
         seed: Seed(header.seed),
         slo: header.judging.slo,
         target: proof::target(),
-        api_key: None,
+        secrets: Secrets::default(),
         server: ServerPlan::default(),
         identity: Identity::default(),
         facts: Vec::new(),
@@ -245,7 +247,7 @@ fn missing(campaign: &Campaign, identity: &Identity) -> Option<String> {
         let missing: Vec<String> = missing.into_iter().map(clip).collect();
         format!(
             "{} does not list {}; it lists {}",
-            campaign.target.base_url,
+            campaign.target.urls(),
             missing.join(", "),
             identity.served().unwrap_or_default()
         )
@@ -260,7 +262,7 @@ fn header(run: RunId, campaign: &Campaign, plan: &Plan) -> RunHeader {
         mode: campaign.mode,
         tier: campaign.tier,
         seed: campaign.seed.0,
-        target: campaign.target.base_url.to_string(),
+        target: campaign.target.urls(),
         model: campaign.target.model.clone(),
         stream: campaign.target.stream,
         judging: campaign.judging,
@@ -301,35 +303,4 @@ fn calibration_header(run: RunId, ask: Ask) -> RunHeader {
         started_at: wall_now(),
         tool_version: crate::VERSION.to_owned(),
     }
-}
-
-/// Reads the key where the campaign says it is. Errors never show any of it.
-fn read_key(key: &KeyRef) -> Result<SecretString, LaunchError> {
-    let text = match key {
-        KeyRef::Env(name) => std::env::var_os(name)
-            .and_then(|value| value.into_string().ok())
-            .ok_or_else(|| format!("api_key: the environment variable {name} is not set")),
-        KeyRef::File(path) => read_file(path),
-    };
-    let text = text.map_err(LaunchError::Key)?;
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        let what = "the API key is empty or holds characters that no header can carry";
-        return Err(LaunchError::Key(what.to_owned()));
-    }
-    Ok(SecretString::from(text.to_owned()))
-}
-
-fn read_file(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| format!("api_key: cannot read {}: {error}", path.display()))
-}
-
-fn read_authorities(path: &Path) -> Result<Authorities, String> {
-    let mut pem = String::new();
-    let limit = Authorities::BYTES_MAX as u64 + 1;
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_string(&mut pem))
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Authorities::new(pem).map_err(|error| format!("{} {error}", path.display()))
 }

@@ -6,6 +6,8 @@
 //! | [`cli`] | commands, arguments, exit codes |
 //! | [`campaign`], [`plan`] | what to do: file and flags to levels |
 //! | [`presets`] | campaign files to begin with |
+//! | [`secrets`] | what is for the target alone, read as a run begins |
+//! | [`prompts`] | what prompts are made of, so that they are as long as asked for |
 //! | [`launch`], [`target`] | a run from its first look at the fleet to its stored end |
 //! | [`machine`] | the phase state machine, a pure value |
 //! | [`window`] | when a level's window begins and ends, a pure value |
@@ -41,9 +43,11 @@ pub mod merge;
 pub mod pki;
 pub mod plan;
 pub mod presets;
+pub mod prompts;
 pub mod record;
 pub mod report;
 pub mod search;
+pub mod secrets;
 pub mod serving;
 pub mod stats;
 pub mod store;

@@ -2,11 +2,13 @@
 //!
 //! Generated code is private; everything outside this crate speaks the domain types of
 //! [`message`] and of `common`. Every field that arrives is checked once, in [`wire`], and the bad
-//! one is named. [`link`] carries the bytes and proves who is at the other end.
+//! one is named. [`secrets`] is what no message but
+//! one carries and nobody prints. [`link`] carries the bytes and proves who is at the other end.
 
 pub mod client;
 pub mod link;
 pub mod message;
+pub mod secrets;
 pub mod server;
 pub mod wire;
 

@@ -11,7 +11,8 @@ use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId};
 use common::snapshot::{Seal, Snapshot};
 use common::time::Tick;
-use secrecy::SecretString;
+
+use crate::secrets::Secrets;
 
 /// Version of the protocol. Another major version is refused by both sides; a higher minor
 /// version only adds.
@@ -152,8 +153,8 @@ pub enum Order {
         epoch: Epoch,
         /// The agent's share.
         assignment: Box<Assignment>,
-        /// The key for the target, kept in memory for the level only.
-        api_key: Option<SecretString>,
+        /// What is for the target alone, kept in memory for the level only.
+        secrets: Secrets,
     },
     /// Begin the armed level at an instant of the agent's own clock. Answered by
     /// [`Report::Fired`] or [`Report::TooLate`].

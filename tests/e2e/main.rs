@@ -10,6 +10,7 @@
 mod ablation;
 mod cli;
 mod demo;
+mod ends;
 mod facts;
 mod images;
 mod lease;
@@ -20,6 +21,7 @@ mod repeats;
 mod slices;
 mod split;
 mod stop;
+mod text;
 mod tidy;
 mod tls;
 mod truth;

@@ -71,6 +71,6 @@ fn a_certificate_of_another_authority_is_not_trusted() {
     std::fs::write(&path, format!("{}-----BEGIN PRIVATE KEY-----", front.authority)).unwrap();
     refused(&tls_table(&path), 2, "holds a private key");
     refused(&tls_table(&dir.path().join("none.pem")), 2, "cannot read");
-    refused("tls = { ca = \"ca.pem\", verify = false }", 2, "valid keys: ca");
+    refused("tls = { ca = \"ca.pem\", verify = false }", 2, "valid keys: ca, cert, key");
     assert_eq!(simulator::truth(simulator).0.received, 0);
 }

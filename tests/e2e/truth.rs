@@ -47,22 +47,36 @@ fn check_case(case: Case) {
                 if stream && !endpoint.generates() {
                     continue;
                 }
-                let endpoint = endpoint.name();
-                let name = format!("{endpoint}, {}", if stream { "streamed" } else { "whole" });
-                let compare = move || compare(case, endpoint, stream);
-                thread::Builder::new().name(name).spawn_scoped(scope, compare).unwrap();
+                for http in versions(endpoint) {
+                    let endpoint = endpoint.name();
+                    let whole = if stream { "streamed" } else { "whole" };
+                    let name = format!("{endpoint}, HTTP {http}, {whole}");
+                    let compare = move || compare(case, endpoint, http, stream);
+                    thread::Builder::new().name(name).spawn_scoped(scope, compare).unwrap();
+                }
             }
         }
     });
 }
 
-fn compare(case: Case, endpoint: &'static str, stream: bool) {
+/// What an endpoint means does not depend on the version of HTTP: one has both.
+fn versions(endpoint: Endpoint) -> &'static [&'static str] {
+    match endpoint {
+        Endpoint::Chat => &["1.1", "2"],
+        Endpoint::Completions | Endpoint::Responses | Endpoint::Messages | Endpoint::Embeddings => {
+            &["1.1"]
+        }
+    }
+}
+
+fn compare(case: Case, endpoint: &'static str, http: &'static str, stream: bool) {
     let faults = case.fault.map(Faults::always).unwrap_or_default();
     let simulator = simulator::start(simulator::faulty(faults));
     let stalls = case.fault == Some(Fault::Stall);
     let drips = case.fault == Some(Fault::Drip);
     let campaign = Campaign {
         endpoint,
+        http,
         stream,
         levels: LEVELS.to_vec(),
         forced_length: case.forced_length,

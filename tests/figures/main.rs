@@ -13,6 +13,7 @@
 )]
 
 mod alike;
+mod http2;
 mod images;
 mod search;
 

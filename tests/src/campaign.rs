@@ -15,6 +15,8 @@ pub struct Campaign {
     pub stream: bool,
     /// How many requests a connection carries.
     pub connection: &'static str,
+    /// The version of HTTP.
+    pub http: &'static str,
     /// Longest silence in an answer.
     pub idle: &'static str,
     /// Longest answer.
@@ -32,6 +34,8 @@ pub struct Campaign {
     pub forced_length: bool,
     /// `cold` or `replay`.
     pub cache: &'static str,
+    /// `characters`, or `measured`: then the server is asked before the first level.
+    pub lengths: &'static str,
 }
 
 impl Campaign {
@@ -43,6 +47,7 @@ impl Campaign {
             endpoint: "chat",
             stream: true,
             connection: "keep-alive",
+            http: "1.1",
             idle: "20s",
             total: "60s",
             levels: vec![(users, requests)],
@@ -51,6 +56,7 @@ impl Campaign {
             output_tokens: 6,
             forced_length: true,
             cache: "cold",
+            lengths: "characters",
         }
     }
 
@@ -70,8 +76,10 @@ impl Campaign {
 
     /// The file.
     pub fn text(&self) -> String {
-        let Self { target, seed, endpoint, stream, connection, idle, total, .. } = self;
-        let Self { levels, window, input_tokens, output_tokens, forced_length, cache, .. } = self;
+        let Self { target, seed, endpoint, stream, connection, http, idle, total, .. } = self;
+        let Self {
+            levels, window, input_tokens, output_tokens, forced_length, cache, lengths, ..
+        } = self;
         let (users, requests): (Vec<u32>, Vec<u64>) = levels.iter().copied().unzip();
         let (mode, ends) = match window {
             Some(length) => ("mode = \"floodmark\"\n", format!("duration = \"{length}\"")),
@@ -93,12 +101,14 @@ model         = "sim"
 endpoint      = "{endpoint}"
 stream        = {stream}
 connection    = "{connection}"
+http          = "{http}"
 ready_timeout = "5s"
 timeouts      = {{ connect = "5s", first_byte = "20s", idle = "{idle}", total = "{total}" }}
 
 [workloads.short]
 input_tokens  = {input_tokens}
 {output}cache         = "{cache}"
+lengths       = "{lengths}"
 
 [phases]
 scaling = {{ users = {users:?}, {ends}, workload = "short", cooldown = "0s" }}

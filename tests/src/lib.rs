@@ -13,6 +13,7 @@
 
 pub mod binaries;
 pub mod campaign;
+pub mod capture;
 pub mod poll;
 pub mod process;
 pub mod run;

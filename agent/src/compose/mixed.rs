@@ -9,7 +9,7 @@ use common::ids::UserId;
 use common::slice::Slice;
 use common::target::Target;
 use common::workload::Workload;
-use secrecy::SecretString;
+use proto::secrets::Secrets;
 
 use super::{Composer, Request};
 use crate::images::Illustration;
@@ -29,7 +29,7 @@ pub struct Composers {
 
 impl Composers {
     /// Prepares the bytes of a level's requests.
-    pub fn new(assignment: &Assignment, api_key: Option<&SecretString>) -> Self {
+    pub fn new(assignment: &Assignment, secrets: &Secrets) -> Self {
         let mut kinds = Vec::new();
         let mut before = Vec::new();
         for (component, _) in assignment.workload.components() {
@@ -37,12 +37,12 @@ impl Composers {
             kinds.extend(of_each_model(component, &assignment.target));
         }
         let mut composers = kinds.into_iter().map(|(workload, target)| {
-            Composer::new(&Assignment { workload, target, ..assignment.clone() }, api_key)
+            Composer::new(&Assignment { workload, target, ..assignment.clone() }, secrets)
         });
         let first = composers.next();
         Self {
             choices: Choices::of(assignment),
-            first: first.unwrap_or_else(|| Composer::new(assignment, api_key)),
+            first: first.unwrap_or_else(|| Composer::new(assignment, secrets)),
             more: composers.collect(),
             before,
             images: 0,
@@ -85,9 +85,9 @@ impl Composers {
         composer.unwrap_or(&self.first).request(user, number)
     }
 
-    /// A server's words without the key that was sent to it.
-    pub fn without_key(&self, words: String) -> String {
-        self.first.without_key(words)
+    /// A server's words without the secrets that were sent to it.
+    pub fn without_secrets(&self, words: &str) -> String {
+        self.first.without_secrets(words)
     }
 
     /// Bytes held for the level.
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn requests_are_of_each_workload_and_name_each_model_as_often_as_its_weight_says() {
-        let composers = Composers::new(&mixed(), None);
+        let composers = Composers::new(&mixed(), &Secrets::default());
         let mut seen = BTreeMap::new();
         for user in 0..40 {
             for number in 0..50 {
@@ -172,9 +172,10 @@ mod tests {
     fn what_a_workload_sends_does_not_depend_on_there_being_others() {
         let both = mixed();
         let long = both.workload.mix[1].item.clone();
-        let alone = Composers::new(&Assignment { workload: long, ..both.clone() }, None);
+        let alone =
+            Composers::new(&Assignment { workload: long, ..both.clone() }, &Secrets::default());
         assert!(alone.slices().is_empty());
-        let composers = Composers::new(&both, None);
+        let composers = Composers::new(&both, &Secrets::default());
         let longs = (0..100).filter(|number| composers.choose(UserId(1), *number).component == 1);
         let mut compared = 0;
         for number in longs {

@@ -3,14 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::length::{Bounds, Length};
+use common::target::{Connection, Endpoint, Http};
+use common::text::{CHARS_PER_TOKEN, PromptText, Rate, Words};
+use common::workload::{CacheMode, SharedPrefix};
+use serde_json::json;
 
 use super::*;
 use crate::testing::assignment;
+
+/// Letters that a cold prompt of the passage begins with.
+const NONCE_LEN: usize = 16;
 
 fn bytes(request: &Request<'_>) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); PARTS_MAX];
     let used = request.parts(&mut slices);
     slices[..used].iter().flat_map(|slice| slice.to_vec()).collect()
+}
+
+fn key() -> Secrets {
+    Secrets { api_key: Some("sk-x".into()), ..Secrets::default() }
 }
 
 fn parse(bytes: &[u8]) -> (String, Value) {
@@ -25,7 +36,7 @@ fn a_cold_prompt_is_its_own_and_has_the_length_asked_for() {
     let mut assignment = assignment("http://127.0.0.1:8000");
     assignment.workload.cache = CacheMode::Cold;
     assignment.workload.input_tokens = 100.into();
-    let composer = Composer::new(&assignment, None);
+    let composer = Composer::new(&assignment, &Secrets::default());
     let mut seen = BTreeSet::new();
     for user in 0..10 {
         for number in 0..10 {
@@ -39,7 +50,7 @@ fn a_cold_prompt_is_its_own_and_has_the_length_asked_for() {
 
 #[test]
 fn a_replayed_prompt_is_the_same_for_all() {
-    let composer = Composer::new(&assignment("http://127.0.0.1:8000"), None);
+    let composer = Composer::new(&assignment("http://127.0.0.1:8000"), &Secrets::default());
     let one = bytes(&composer.request(UserId(0), 0));
     assert_eq!(one, bytes(&composer.request(UserId(7), 3)));
     let (head, body) = parse(&one);
@@ -56,7 +67,7 @@ fn completions_carry_a_prompt_and_the_key_goes_into_the_head_only() {
     assignment.target.endpoint = Endpoint::Completions;
     assignment.target.stream = false;
     assignment.workload.forced_length = false;
-    let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+    let composer = Composer::new(&assignment, &key());
     let (head, body) = parse(&bytes(&composer.request(UserId(0), 0)));
     assert!(head.starts_with("POST /proxy/v1/completions HTTP/1.1\r\nhost: example.com\r\n"));
     assert!(head.contains("\r\nauthorization: Bearer sk-x"));
@@ -64,11 +75,11 @@ fn completions_carry_a_prompt_and_the_key_goes_into_the_head_only() {
     assert!(body.get("ignore_eos").is_none() && body.get("stream_options").is_none());
     assert!(!head.contains("x-api-key") && !head.contains("connection"));
     assignment.target.connection = Connection::PerRequest;
-    let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+    let composer = Composer::new(&assignment, &key());
     let (head, body) = parse(&bytes(&composer.request(UserId(0), 0)));
     assert!(head.contains("\r\nconnection: close\r\nauthorization: Bearer sk-x"));
     assert!(!body.to_string().contains("sk-x"));
-    assert_eq!(composer.without_key("no sk-x".to_owned()), "no [API key]");
+    assert_eq!(composer.without_secrets("no sk-x"), "no [API key]");
 }
 
 #[test]
@@ -79,7 +90,7 @@ fn every_endpoint_is_asked_in_its_own_words() {
         assignment.workload.forced_length = forced_length;
         assignment.workload.cache = CacheMode::Cold;
         assignment.workload.input_tokens = 30.into();
-        let composer = Composer::new(&assignment, Some(&"sk-x".to_owned().into()));
+        let composer = Composer::new(&assignment, &key());
         let (head, mut body) = parse(&bytes(&composer.request(UserId(0), 0)));
         let text = match endpoint {
             Endpoint::Chat | Endpoint::Messages => &mut body["messages"][0]["content"],
@@ -131,7 +142,7 @@ fn asked(composer: &Composer, user: u32, number: u64) -> (String, u64) {
 
 fn composer(workload: Workload) -> Composer {
     let assignment = Assignment { workload, ..assignment("http://127.0.0.1:8000") };
-    Composer::new(&assignment, None)
+    Composer::new(&assignment, &Secrets::default())
 }
 
 #[test]
@@ -194,6 +205,70 @@ fn prompts_of_a_group_share_its_prefix_and_nothing_more() {
     }
 }
 
+/// Words of three letters; none of the text is among them.
+fn words(pool: usize, overhead: u32) -> Words {
+    let letter = |at: usize| char::from(b'a' + (at % 26) as u8);
+    let word = |at: usize| [letter(at / 676), letter(at / 26), letter(at)].iter().collect();
+    let pool: Vec<String> = (0..pool).map(word).collect();
+    Words::new("Go", &pool.join(" "), "network learns Attention", overhead).unwrap()
+}
+
+#[test]
+fn a_prompt_of_words_has_as_many_as_asked_for_whatever_the_cache_mode() {
+    let base = assignment("http://127.0.0.1:8000").workload;
+    let prefix = SharedPrefix { tokens: 30, groups: 3, share_permille: 500 };
+    let input_tokens = Length::Uniform { least: 40, most: 300 };
+    for (pool, overhead) in [(128, 0), (1024, 0), (300, 7), (128, 25), (128, 29)] {
+        for cache in [CacheMode::Cold, CacheMode::Replay, CacheMode::SharedPrefix(prefix)] {
+            let text = PromptText::Words(words(pool, overhead));
+            let input_tokens = input_tokens.clone();
+            let composer =
+                composer(Workload { input_tokens, cache, text: text.clone(), ..base.clone() });
+            let mut starts = BTreeSet::new();
+            for user in 0..300 {
+                let (prompt, _) = asked(&composer, user, 0);
+                let count = prompt.split(' ').count() as u32 + overhead;
+                assert!((40..=300).contains(&count), "{count}");
+                assert!(prompt.starts_with("Go") && !prompt.contains("  "), "{prompt}");
+                assert_eq!(prompt, prompt.trim());
+                starts.insert(prompt.split(' ').take(10).collect::<Vec<_>>().join(" "));
+            }
+            let expected = match cache {
+                CacheMode::Cold => 300,
+                CacheMode::Replay => 1,
+                // Half of them are cold; of those that share, the first words are the group's.
+                CacheMode::SharedPrefix(_) => 100,
+            };
+            let shared = cache != CacheMode::SharedPrefix(prefix);
+            assert!(starts.len() >= expected || overhead > 20, "{cache} {}", starts.len());
+            assert!(!shared || overhead > 20 || starts.len() == expected);
+        }
+    }
+}
+
+#[test]
+fn short_prompts_of_words_have_their_length_too() {
+    let base = assignment("http://127.0.0.1:8000").workload;
+    for tokens in 1..30u32 {
+        let (cache, text) = (CacheMode::Cold, PromptText::Words(words(128, 0)));
+        let input_tokens = tokens.into();
+        let composer = composer(Workload { input_tokens, cache, text, ..base.clone() });
+        let (prompt, _) = asked(&composer, 3, 4);
+        assert_eq!(prompt.split(' ').count() as u32, tokens, "{prompt}");
+    }
+}
+
+#[test]
+fn a_measured_rate_makes_the_passage_longer_or_shorter() {
+    let base = assignment("http://127.0.0.1:8000").workload;
+    let rate = Rate::new(4_610_000, 60).unwrap();
+    for cache in [CacheMode::Cold, CacheMode::Replay] {
+        let (input_tokens, text) = (500.into(), PromptText::Measured(rate));
+        let composer = composer(Workload { input_tokens, cache, text, ..base.clone() });
+        assert_eq!(asked(&composer, 0, 0).0.len(), rate.chars(500));
+    }
+}
+
 #[test]
 fn numbers_are_written_as_they_are() {
     for number in [0, 7, 10, 4_294_967_295, 9_999_999_999] {
@@ -208,11 +283,48 @@ fn no_name_of_a_model_is_taken_for_a_mark() {
         assignment.target.model = model.to_owned();
         assignment.workload.cache = CacheMode::Cold;
         assignment.workload.output_tokens = Length::Uniform { least: 1, most: 99 };
-        let composer = Composer::new(&assignment, None);
-        assert!(composer.parts.len() + 2 <= PARTS_MAX, "{:?}", composer.parts);
+        let composer = Composer::new(&assignment, &Secrets::default());
+        assert!(
+            composer.parts.len() + common::prompt::SLICES - 1 <= PARTS_MAX,
+            "{:?}",
+            composer.parts
+        );
         let (_, body) = parse(&bytes(&composer.request(UserId(0), 0)));
         assert_eq!(body["model"], model);
         assert_eq!(body["messages"][0]["content"].as_str().unwrap().len(), 40);
         assert!((1..=99).contains(&body["max_tokens"].as_u64().unwrap()));
+    }
+}
+
+#[test]
+fn a_campaigns_own_fields_come_last_and_only_where_nothing_else_decides() {
+    let mut assignment = assignment("http://127.0.0.1:8000");
+    let extra = r#"{"temperature": 0.7, "chat_template_kwargs": {"enable_thinking": false}}"#;
+    assignment.target.extra_body = extra.parse().unwrap();
+    let (_, body) = parse(&bytes(&Composer::new(&assignment, &key()).request(UserId(0), 0)));
+    assert_eq!(body["temperature"], 0.7);
+    assert_eq!(body["chat_template_kwargs"]["enable_thinking"], false);
+    assert_eq!(body["max_tokens"], 4);
+}
+
+#[test]
+fn requests_take_turns_over_base_urls_and_say_the_same_to_each() {
+    let mut assignment = assignment("http://a:1");
+    assignment.target.more_base_urls = vec!["http://b:2/x".parse().unwrap()];
+    assignment.workload.cache = CacheMode::Cold;
+    let lines = Composer::new(&assignment, &key());
+    assignment.target.http = Http::V2;
+    let frames = Composer::new(&assignment, &key());
+    for (user, number) in [(0, 0), (0, 1), (1, 0), (1, 1), (7, 4)] {
+        let second = (u64::from(user) + number) % 2 == 1;
+        let request = lines.request(UserId(user), number);
+        assert!(request.url() == usize::from(second) && request.frames().is_none());
+        let (head, body) = parse(&bytes(&request));
+        assert_eq!(head.contains("\r\nhost: b:2\r\n"), second, "{head}");
+        assert_eq!(head.starts_with("POST /x/v1/chat/completions "), second, "{head}");
+        let (fields, content) = frames.request(UserId(user), number).frames().unwrap();
+        assert_eq!(fields.uri().authority().unwrap(), if second { "b:2" } else { "a:1" });
+        assert_eq!(fields.headers()["content-length"], content.len().to_string());
+        assert_eq!(serde_json::from_slice::<Value>(&content).unwrap(), body);
     }
 }

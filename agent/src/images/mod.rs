@@ -230,20 +230,28 @@ const IMAGES_WRITTEN: &str = "\"\\u0003\"";
 const IMAGE: char = '\u{4}';
 const IMAGE_WRITTEN: &str = "\\u0004";
 
-/// The prompt as the field of a body: the text alone, or text and then images.
-pub(crate) fn prompt(endpoint: Endpoint, text: Value, images: Option<&Images>) -> Value {
+/// Makes the prompt of a body, which is text, text and then images.
+pub(crate) fn add_to(body: &mut Value, endpoint: Endpoint, images: Option<&Images>) {
     if images.is_none() {
-        return text;
+        return;
     }
-    match endpoint {
-        Endpoint::Chat | Endpoint::Messages => json!([{ "type": "text", "text": text }, IMAGES]),
+    let prompt = match endpoint {
+        Endpoint::Chat | Endpoint::Messages => body.pointer_mut("/messages/0/content"),
+        Endpoint::Responses => body.get_mut("input"),
+        // These have no place for images, and no campaign has them there.
+        Endpoint::Completions | Endpoint::Embeddings => None,
+    };
+    let Some(prompt) = prompt else { return };
+    let text = prompt.take();
+    *prompt = match endpoint {
         Endpoint::Responses => json!([{
             "role": "user",
             "content": [{ "type": "input_text", "text": text }, IMAGES],
         }]),
-        // These have no place for images, and no campaign has them there.
-        Endpoint::Completions | Endpoint::Embeddings => text,
-    }
+        Endpoint::Chat | Endpoint::Messages | Endpoint::Completions | Endpoint::Embeddings => {
+            json!([{ "type": "text", "text": text }, IMAGES])
+        }
+    };
 }
 
 /// What stands before the images of a body and after them; `None` if it has none.

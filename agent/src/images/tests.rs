@@ -10,6 +10,7 @@ use common::length::Length;
 use common::mix::Weighted;
 use common::target::Target;
 use common::workload::Workload;
+use proto::secrets::Secrets;
 
 use super::*;
 use crate::compose::{Composers, PARTS_MAX, Request};
@@ -30,7 +31,7 @@ fn made(assignment: &Assignment) -> (Composers, Option<ImageOrigin>) {
     let prepared = Prepared::of(assignment).unwrap();
     let origin = prepared.origin(None, &["127.0.0.1:9".parse().unwrap()]).unwrap();
     let illustrations = prepared.for_requests(assignment, origin.as_ref());
-    (Composers::new(assignment, None).illustrated(illustrations), origin)
+    (Composers::new(assignment, &Secrets::default()).illustrated(illustrations), origin)
 }
 
 fn request(composer: &Composers, user: u32, number: u64) -> Request<'_> {

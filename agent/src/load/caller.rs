@@ -1,4 +1,5 @@
-//! One request at a time on one connection, kept unless each is to have its own; never a retry.
+//! One request at a time, each on the connection to the base URL whose turn it is; connections are
+//! kept unless each request is to have its own. Never a retry.
 
 use std::io;
 use std::pin::Pin;
@@ -9,20 +10,23 @@ use common::outcome::Failure;
 use common::tally::Previous;
 use common::target::Connection;
 use common::time::Tick;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::load::conn::Conn;
+use crate::compose::Request;
+use crate::load::Route;
+use crate::load::channel::Channel;
+use crate::load::conn::{Conn, broken};
+use crate::load::frames::{Frames, Piece};
 use crate::load::request::Open;
 use crate::load::shared::Shared;
 use crate::reply::{Expect, Limits, Progress, Reply};
 
-/// A connection, and what reads the responses that come on it.
+/// A connection to each base URL, and what reads the responses that come.
 pub(super) struct Caller {
     shared: Rc<Shared>,
-    conn: Option<Conn>,
-    /// `conn` has carried a request.
-    used: bool,
+    /// In the order of the base URLs.
+    links: Vec<Link>,
     /// What is expected of every reply.
     expect: Expect,
     reply: Reply,
@@ -33,6 +37,14 @@ pub(super) struct Caller {
     timer: Pin<Box<Sleep>>,
 }
 
+/// What leads to one base URL.
+#[derive(Default)]
+struct Link {
+    channel: Option<Channel>,
+    /// `channel` has carried a request.
+    used: bool,
+}
+
 impl Caller {
     pub(super) fn new(shared: Rc<Shared>) -> Self {
         let assignment = &shared.plan.assignment;
@@ -40,10 +52,10 @@ impl Caller {
         let expect = Expect { endpoint, stream, forced_tokens: None };
         let fire = shared.recorder.borrow().fire();
         let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(fire)));
+        let links = shared.plan.routes.iter().map(|_| Link::default()).collect();
         Self {
             shared,
-            conn: None,
-            used: false,
+            links,
             expect,
             reply: Reply::new(expect, Limits::default()),
             answered: false,
@@ -52,34 +64,32 @@ impl Caller {
         }
     }
 
-    /// Connects ahead of a request, unless it is connected. A connection that cannot be made now
+    /// Connects ahead of requests wherever it is not connected. A connection that cannot be made now
     /// is tried again, and counted, by the request.
     pub(super) async fn prepare(&mut self) {
-        if self.conn.is_none() {
-            self.conn = self.connect().await.ok();
-            self.used = false;
+        let shared = &self.shared;
+        for (link, route) in self.links.iter_mut().zip(&shared.plan.routes) {
+            if link.channel.is_none() {
+                *link = Link { channel: connect(shared, route).await.ok(), used: false };
+            }
         }
     }
 
-    /// There is a connection for the next request.
+    /// There is a connection for the next request, whatever its turn.
     pub(super) fn is_connected(&self) -> bool {
-        self.conn.is_some()
+        self.links.iter().all(|link| link.channel.is_some())
     }
 
-    /// Ready when the connection can carry no further request; it is dropped then.
+    /// Ready when a connection can carry no further request; it is dropped then.
     pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.conn {
-            Some(conn) => std::task::ready!(conn.poll_stale(cx)),
-            None => return Poll::Pending,
+        let mut closed = Poll::Pending;
+        for link in &mut self.links {
+            if link.channel.as_mut().is_some_and(|channel| channel.poll_stale(cx).is_ready()) {
+                link.channel = None;
+                closed = Poll::Ready(());
+            }
         }
-        self.conn = None;
-        Poll::Ready(())
-    }
-
-    async fn connect(&self) -> Result<Conn, Failure> {
-        let plan = &self.shared.plan;
-        let timeout = plan.assignment.target.timeouts.connect;
-        Conn::open(&plan.addresses, plan.tls.as_ref(), timeout).await
+        closed
     }
 
     /// Makes one request and gives the instant of its end.
@@ -87,7 +97,7 @@ impl Caller {
         let shared = open.shared;
         let previous = self.previous.take();
         let request = shared.plan.composer.request(open.choice, open.user, open.number);
-        let (mut conn, reused) = match self.ready_conn().await {
+        let (mut channel, reused) = match self.ready_channel(request.url()).await {
             Ok(found) => found,
             Err(failure) => return open.fail(failure),
         };
@@ -101,16 +111,16 @@ impl Caller {
         let sent = open.sent();
         let limits = Waits::new(&shared.plan.assignment.target.timeouts, sent);
         let total = shared.clock.instant(limits.total);
-        let exchanged = match tokio::time::timeout_at(total, conn.write(&request)).await {
+        let exchanged = match tokio::time::timeout_at(total, write(&mut channel, &request)).await {
             Ok(Ok(())) => {
                 open.written(request.images());
-                self.read_reply(&mut conn, limits).await
+                self.read_reply(&mut channel, limits).await
             }
             // A target that refuses a request may close before it has read all of it: its answer
             // says more than the broken pipe.
-            Ok(Err(error)) => match self.read_reply(&mut conn, limits).await {
+            Ok(Err(failure)) => match self.read_reply(&mut channel, limits).await {
                 Ok(_) => Ok(false),
-                Err(_) => Err(broken(&error)),
+                Err(_) => Err(failure),
             },
             Err(_) => Err(Failure::TimeoutTotal),
         };
@@ -126,41 +136,56 @@ impl Caller {
             Connection::KeepAlive => keep,
             Connection::PerRequest => false,
         };
-        self.conn = keep.then_some(conn);
-        self.used = true;
+        if let Some(link) = self.links.get_mut(request.url()) {
+            *link = Link { channel: keep.then_some(channel), used: true };
+        }
         let (done, gaps, next) = open.end(self.reply.conclude(), previous);
         self.previous = next;
         self.reply.recycle(gaps);
         done
     }
 
-    /// The kept connection if it is still good, or a new one; and whether it has carried a request
-    /// before.
-    async fn ready_conn(&mut self) -> Result<(Conn, bool), Failure> {
-        if let Some(mut conn) = self.conn.take()
-            && !conn.is_stale().await
+    /// The kept connection to a base URL if it is still good, or a new one; and whether it has
+    /// carried a request before.
+    async fn ready_channel(&mut self, url: usize) -> Result<(Channel, bool), Failure> {
+        let link = self.links.get_mut(url).map(std::mem::take).unwrap_or_default();
+        if let Some(mut channel) = link.channel
+            && !channel.is_stale().await
         {
-            return Ok((conn, self.used));
+            return Ok((channel, link.used));
         }
-        Ok((self.connect().await?, false))
+        match self.shared.plan.routes.get(url) {
+            Some(route) => Ok((connect(&self.shared, route).await?, false)),
+            None => Err(Failure::Dns),
+        }
     }
 
     /// Reads until the response has ended; gives whether the connection can be kept. A failure
     /// that the response itself is gives `Ok(false)`: the reply knows it.
-    async fn read_reply(&mut self, conn: &mut Conn, mut waits: Waits) -> Result<bool, Failure> {
+    async fn read_reply(
+        &mut self,
+        channel: &mut Channel,
+        mut waits: Waits,
+    ) -> Result<bool, Failure> {
         let shared = Rc::clone(&self.shared);
         let clock = shared.clock;
         let mut armed = waits.deadline(false);
         self.timer.as_mut().reset(clock.instant(armed));
         std::future::poll_fn(|cx| {
             loop {
-                match self.poll_read_once(cx, conn, &shared, &mut waits) {
+                let read = match channel {
+                    Channel::Lines(conn) => self.poll_read_once(cx, conn, &shared, &mut waits),
+                    Channel::Frames(frames) => {
+                        self.poll_piece_once(cx, frames, &shared, &mut waits)
+                    }
+                };
+                match read {
                     Poll::Ready(Ok(Progress::More)) => {}
                     Poll::Ready(Ok(Progress::Done { reusable })) => {
                         return Poll::Ready(Ok(reusable));
                     }
                     Poll::Ready(Ok(Progress::Failed)) => return Poll::Ready(Ok(false)),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(&error))),
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending => break,
                 }
             }
@@ -189,22 +214,21 @@ impl Caller {
         conn: &mut Conn,
         shared: &Shared,
         waits: &mut Waits,
-    ) -> Poll<io::Result<Progress>> {
+    ) -> Poll<Result<Progress, Failure>> {
         let mut buffer = shared.buffer.borrow_mut();
         let mut buffer = ReadBuf::new(&mut buffer);
-        let read = std::task::ready!(conn.poll_read(cx, &mut buffer));
+        let read = std::task::ready!(Pin::new(conn).poll_read(cx, &mut buffer));
         if let Err(error) = read {
             // TLS without a goodbye; before any answer it is a closed connection like any other.
             let closed = error.kind() == io::ErrorKind::UnexpectedEof && !self.answered;
-            let error = if closed { io::ErrorKind::ConnectionReset.into() } else { error };
-            return Poll::Ready(Err(error));
+            return Poll::Ready(Err(if closed { Failure::Reset } else { broken(&error) }));
         }
         let now = shared.clock.now();
         waits.last_read = now;
         let seen = self.reply.events();
         let progress = match buffer.filled() {
             [] if !self.answered => {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                return Poll::Ready(Err(Failure::Reset));
             }
             [] => self.reply.closed(now),
             bytes => {
@@ -212,21 +236,56 @@ impl Caller {
                 self.reply.push(now, bytes)
             }
         };
+        self.record_events(shared, now, seen);
+        Poll::Ready(Ok(progress))
+    }
+
+    /// The same of HTTP/2, a frame at a time.
+    fn poll_piece_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        frames: &mut Frames,
+        shared: &Shared,
+        waits: &mut Waits,
+    ) -> Poll<Result<Progress, Failure>> {
+        let piece = std::task::ready!(frames.poll_piece(cx))?;
+        let now = shared.clock.now();
+        waits.last_read = now;
+        let seen = self.reply.events();
+        let progress = match piece {
+            Piece::Head(head) => {
+                self.answered = true;
+                self.reply.head(now, head.status.as_u16(), &head.headers)
+            }
+            Piece::Body(bytes) => self.reply.push(now, &bytes),
+            Piece::End => self.reply.ended(now),
+        };
+        self.record_events(shared, now, seen);
+        Poll::Ready(Ok(progress))
+    }
+
+    /// Records the events that came at `now`, beside those that had been `seen`.
+    fn record_events(&self, shared: &Shared, now: Tick, seen: u64) {
         let events = self.reply.events().saturating_sub(seen);
         if events > 0 {
             shared.recorder.borrow_mut().events(now, events);
         }
-        Poll::Ready(Ok(progress))
     }
 }
 
-fn broken(error: &io::Error) -> Failure {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign, open enum")]
-    match error.kind() {
-        io::ErrorKind::InvalidData => Failure::Tls,
-        // A TLS peer that closes without saying so.
-        io::ErrorKind::UnexpectedEof => Failure::Truncated,
-        _ => Failure::Reset,
+async fn connect(shared: &Shared, route: &Route) -> Result<Channel, Failure> {
+    let target = &shared.plan.assignment.target;
+    Channel::open(route, target.http, target.timeouts.connect).await
+}
+
+async fn write(channel: &mut Channel, request: &Request<'_>) -> Result<(), Failure> {
+    match channel {
+        Channel::Lines(conn) => conn.write(request).await.map_err(|error| broken(&error)),
+        Channel::Frames(frames) => match request.frames() {
+            Some((head, body)) => frames.write(head, body).await,
+            // Requests are composed for the version that connections speak.
+            None => Err(Failure::HttpMalformed),
+        },
     }
 }
 

@@ -5,7 +5,6 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use common::outcome::Failure;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -22,25 +21,23 @@ pub(super) enum Conn {
 }
 
 impl Conn {
-    /// Connects to the first address that answers, TLS included, within `timeout`.
-    pub(super) async fn open(
-        addresses: &[SocketAddr],
-        tls: Option<&Tls>,
-        timeout: Duration,
-    ) -> Result<Self, Failure> {
-        let connect = async {
-            let mut failure = Failure::Dns;
-            for address in addresses {
-                match TcpStream::connect(address).await {
-                    Ok(stream) => return Self::secure(stream, tls).await,
-                    Err(error) => failure = connect_failure(&error),
-                }
+    /// Connects to the first address that answers, TLS included.
+    pub(super) async fn open(addresses: &[SocketAddr], tls: Option<&Tls>) -> Result<Self, Failure> {
+        let mut failure = Failure::Dns;
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Self::secure(stream, tls).await,
+                Err(error) => failure = connect_failure(&error),
             }
-            Err(failure)
-        };
-        match tokio::time::timeout(timeout, connect).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::ConnectTimeout),
+        }
+        Err(failure)
+    }
+
+    /// Both sides have agreed on this protocol, or there is nothing by which they could.
+    pub(super) fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(protocol),
         }
     }
 
@@ -85,28 +82,80 @@ impl Conn {
         }
     }
 
-    /// Reads what is there.
-    pub(super) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
-        }
-    }
-
-    /// The connection is stale now.
-    pub(super) async fn is_stale(&mut self) -> bool {
-        std::future::poll_fn(|cx| Poll::Ready(self.poll_stale(cx).is_ready())).await
-    }
-
     /// Ready once the target has closed the connection, or has sent what nobody asked for: no
     /// further request may be put on it.
     pub(super) fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut byte = [0];
-        self.poll_read(cx, &mut ReadBuf::new(&mut byte)).map(drop)
+        Pin::new(self).poll_read(cx, &mut ReadBuf::new(&mut byte)).map(drop)
+    }
+}
+
+impl AsyncRead for Conn {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
+    }
+}
+
+/// What an error while bytes go to and fro is among the endings.
+pub(super) fn broken(error: &io::Error) -> Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign, open enum")]
+    match error.kind() {
+        io::ErrorKind::InvalidData => Failure::Tls,
+        // A TLS peer that closes without saying so.
+        io::ErrorKind::UnexpectedEof => Failure::Truncated,
+        _ => Failure::Reset,
     }
 }
 

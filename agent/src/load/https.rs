@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::outcome::Failure;
 use common::tally::Tally;
+use proto::secrets::Secrets;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::worker::{Worker, WorkerOrder};
-use super::{LevelPlan, Tls};
+use super::{LevelPlan, Route, Tls};
 use crate::clock::Clock;
 use crate::compose::Composers;
 use crate::lease::Lease;
@@ -53,7 +54,7 @@ pub(super) fn client(roots: RootCertStore) -> Tls {
 }
 
 /// Ends TLS in front of `plain`; gives where, and the roots that vouch for it.
-fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
+pub(super) fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
     let (config, roots) = certificate();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -82,10 +83,9 @@ fn tls_front(plain: SocketAddr) -> (SocketAddr, RootCertStore) {
 fn load(address: SocketAddr, roots: RootCertStore) -> Tally {
     let assignment = assignment(&format!("https://localhost:{}", address.port()));
     let plan = LevelPlan {
-        composer: Composers::new(&assignment, None),
+        composer: Composers::new(&assignment, &Secrets::default()),
         assignment,
-        addresses: vec![address],
-        tls: Some(client(roots)),
+        routes: vec![Route { addresses: vec![address], tls: Some(client(roots)) }],
         lease: Lease::grant(Clock::boottime_ns()).deadline().clone(),
     };
     let clock = Clock::start();

@@ -9,13 +9,18 @@
 //! | [`worker`] | the thread: orders, lease, reports |
 //! | `user` | closed loop: one virtual user |
 //! | `line`, `slots`, `alarm` | open loop: arrivals, who takes them up, what wakes for them |
-//! | `caller`, `conn`, `request` | one request at a time on one connection, and its record |
+//! | `caller`, `request` | one request at a time, and its record |
+//! | `channel`, `conn`, `frames` | a connection: its socket, and what HTTP/2 has beside |
 //! | `recorder`, [`cpu`] | what a worker records of the level, and of itself |
 
 mod alarm;
 mod caller;
+mod channel;
 mod conn;
 pub(crate) mod cpu;
+mod frames;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod https;
 mod line;
@@ -52,12 +57,18 @@ pub(crate) struct LevelPlan {
     pub(crate) assignment: Assignment,
     /// The bytes of its requests.
     pub(crate) composer: Composers,
-    /// Where the target is, checked against the policy and pinned for the level.
+    /// The way to each of the target's base URLs, in their order.
+    pub(crate) routes: Vec<Route>,
+    /// No request is started once this has passed.
+    pub(crate) lease: Deadline,
+}
+
+/// The way to one base URL of the target.
+pub(crate) struct Route {
+    /// Where it is, checked against the policy and pinned for the level.
     pub(crate) addresses: Vec<SocketAddr>,
     /// How TLS is spoken, if it is.
     pub(crate) tls: Option<Tls>,
-    /// No request is started once this has passed.
-    pub(crate) lease: Deadline,
 }
 
 /// How TLS is spoken to the target.

@@ -92,7 +92,9 @@ impl<'a> Open<'a> {
             usage: conclusion.usage,
             events: conclusion.events,
             gaps_us: conclusion.gaps_us,
-            detail: conclusion.detail.map(|words| self.shared.plan.composer.without_key(words)),
+            detail: conclusion
+                .detail
+                .map(|words| self.shared.plan.composer.without_secrets(&words)),
             images: self.images,
         };
         let next = self.record(&outcome, previous);

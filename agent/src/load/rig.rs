@@ -9,10 +9,11 @@ use common::snapshot::LevelEnd;
 use common::tally::Tally;
 use common::time::Tick;
 use common::workload::CacheMode;
+use proto::secrets::Secrets;
 use tokio::sync::mpsc;
 
-use super::LevelPlan;
 use super::worker::{Worker, WorkerOrder, WorkerReport};
+use super::{LevelPlan, Route};
 use crate::clock::Clock;
 use crate::compose::Composers;
 use crate::lease::{Deadline, Lease};
@@ -91,10 +92,9 @@ impl Rig {
     fn run(target: SimThread, assignment: Assignment, count: u32) -> Self {
         let lease = Lease::grant(Clock::boottime_ns()).deadline().clone();
         let plan = Arc::new(LevelPlan {
-            composer: Composers::new(&assignment, None),
+            composer: Composers::new(&assignment, &Secrets::default()),
             assignment,
-            addresses: vec![target.address()],
-            tls: None,
+            routes: vec![Route { addresses: vec![target.address()], tls: None }],
             lease: lease.clone(),
         });
         let clock = Clock::start();

@@ -12,12 +12,13 @@ use common::assignment::{Assignment, Load};
 use common::outcome::{Censor, Failure};
 use common::snapshot::LevelEnd;
 use common::tally::Tally;
+use proto::secrets::Secrets;
 use rustls::{ServerConnection, StreamOwned};
 use tokio::sync::mpsc;
 
 use super::https::{certificate, client};
 use super::worker::{Worker, WorkerOrder};
-use super::{LevelPlan, Tls};
+use super::{LevelPlan, Route, Tls};
 use crate::clock::Clock;
 use crate::compose::Composers;
 use crate::lease::{Deadline, Lease};
@@ -48,10 +49,9 @@ fn load(
     deadline: Option<Deadline>,
 ) -> (Tally, LevelEnd) {
     let plan = LevelPlan {
-        composer: Composers::new(&assignment, None),
+        composer: Composers::new(&assignment, &Secrets::default()),
         assignment,
-        addresses: vec![address],
-        tls,
+        routes: vec![Route { addresses: vec![address], tls }],
         lease: deadline.unwrap_or_else(lease),
     };
     let clock = Clock::start();

@@ -14,6 +14,8 @@ pub(super) enum Framing {
     Length(u64),
     /// Neither: everything until the peer closes.
     UntilClose,
+    /// The frames of HTTP/2 say where it ends, and whoever takes them says so.
+    Framed,
 }
 
 /// Where in the chunked coding the next byte falls.
@@ -65,8 +67,8 @@ impl Framing {
             Self::Chunked(state) => state.next(rest),
             Self::Length(0) => Ok(Piece::End),
             Self::Length(left) => Ok(payload(left, rest)),
-            Self::UntilClose if rest.is_empty() => Ok(Piece::Starved),
-            Self::UntilClose => Ok(Piece::Payload(std::mem::take(rest))),
+            Self::UntilClose | Self::Framed if rest.is_empty() => Ok(Piece::Starved),
+            Self::UntilClose | Self::Framed => Ok(Piece::Payload(std::mem::take(rest))),
         }
     }
 

@@ -69,6 +69,21 @@ impl Head {
             .and_then(|fields| fields.head(status, minor))
             .ok_or(Failure::HttpMalformed)
     }
+
+    /// The head of a response that comes in frames.
+    pub(super) fn of_frames(status: u16, fields: &http::HeaderMap) -> Self {
+        let value = |name| fields.get(name).map_or(&[] as &[u8], http::HeaderValue::as_bytes);
+        Self {
+            status,
+            framing: Framing::Framed,
+            keep_alive: true,
+            content: content(value(http::header::CONTENT_TYPE)),
+            encoded: fields
+                .get_all(http::header::CONTENT_ENCODING)
+                .iter()
+                .any(|value| is_encoded(value.as_bytes())),
+        }
+    }
 }
 
 /// The header lines that matter, each read strictly.
@@ -121,8 +136,7 @@ impl Fields {
         } else if is("content-type") {
             self.content = content(header.value);
         } else if is("content-encoding") {
-            self.encoded |= items(header.value)
-                .any(|item| !item.is_empty() && !item.eq_ignore_ascii_case(b"identity"));
+            self.encoded |= is_encoded(header.value);
         }
         Some(())
     }
@@ -148,6 +162,11 @@ impl Fields {
             encoded: self.encoded,
         })
     }
+}
+
+/// Whether a body is compressed, by its `content-encoding`.
+fn is_encoded(value: &[u8]) -> bool {
+    items(value).any(|item| !item.is_empty() && !item.eq_ignore_ascii_case(b"identity"))
 }
 
 fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -198,6 +217,7 @@ mod tests {
                     Framing::Chunked(_) => "chunked".to_owned(),
                     Framing::Length(length) => length.to_string(),
                     Framing::UntilClose => "until close".to_owned(),
+                    Framing::Framed => "in frames".to_owned(),
                 };
                 let kept = if head.keep_alive { "kept" } else { "closed" };
                 format!("{framing}, {kept}")

@@ -7,7 +7,7 @@
 //!
 //! | Module | What it knows |
 //! |---|---|
-//! | `head`, `body` | HTTP/1.1: status, framing, whether the connection lives on |
+//! | `head`, `body` | HTTP/1.1: status, framing, whether the connection lives on; what is left of that in HTTP/2 |
 //! | `sse` | events of a stream |
 //! | `decode`, `detail` | JSON of an event or an answer, a file for each API; words of an error |
 //! | `timeline` | instants of tokens |
@@ -190,6 +190,30 @@ impl Reply {
                 self.break_off(now, Failure::TooLarge);
             }
             (Ok(()), Stage::Head | Stage::Body { .. } | Stage::Broken) => {}
+        }
+        self.progress()
+    }
+
+    /// Takes the head of a response that comes in frames (HTTP/2), interim ones excepted, which
+    /// nobody is shown. The body is pushed, frame by frame, and then said to have [`ended`].
+    ///
+    /// [`ended`]: Self::ended
+    pub fn head(&mut self, now: Tick, status: u16, fields: &http::HeaderMap) -> Progress {
+        match self.begin_body(now, &Head::of_frames(status, fields)) {
+            Ok(()) => {}
+            Err(failure) => self.break_off(now, failure),
+        }
+        self.progress()
+    }
+
+    /// The frames of a response have come to their end.
+    pub fn ended(&mut self, now: Tick) -> Progress {
+        match self.stage {
+            Stage::Body { framing: Framing::Framed, handling, keep_alive } => {
+                self.complete(now, handling, keep_alive);
+            }
+            Stage::Head | Stage::Body { .. } => self.break_off(now, Failure::HttpMalformed),
+            Stage::Complete { .. } | Stage::Broken => {}
         }
         self.progress()
     }

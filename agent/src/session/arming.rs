@@ -8,10 +8,11 @@ use std::sync::Arc;
 use common::assignment::Assignment;
 use common::digest::Digest;
 use common::ids::LevelId;
-use secrecy::SecretString;
+use proto::secrets::Secrets;
 
 use crate::images::{Illustration, ImageOrigin, Prepared};
-use crate::preflight::{self, Route};
+use crate::load::Route;
+use crate::preflight;
 use crate::proof::Proof;
 use crate::service::Inner;
 
@@ -26,13 +27,13 @@ pub(super) struct Checked {
     pub(super) assignment: Assignment,
     /// Of the assignment as it came.
     pub(super) digest: Digest,
-    pub(super) api_key: Option<SecretString>,
+    pub(super) secrets: Secrets,
     pub(super) ready: Result<Ready, Vec<String>>,
 }
 
 /// What a level needs, ready.
 pub(super) struct Ready {
-    pub(super) route: Route,
+    pub(super) routes: Vec<Route>,
     pub(super) proof: Option<Proof>,
     pub(super) origin: Option<ImageOrigin>,
     /// One for each workload that requests are of, if it has images.
@@ -40,31 +41,29 @@ pub(super) struct Ready {
 }
 
 impl Arming {
-    pub(super) fn start(
-        inner: Arc<Inner>,
-        assignment: Assignment,
-        api_key: Option<SecretString>,
-    ) -> Self {
+    pub(super) fn start(inner: Arc<Inner>, assignment: Assignment, secrets: Secrets) -> Self {
         let level = assignment.level;
         let checked = Box::pin(async move {
             let digest = assignment.digest();
             let (policy, workers) = (&inner.identity.policy, inner.identity.workers);
             let mut assignment = assignment;
-            let (route, api_key) = match assignment.proof {
+            let (routes, secrets) = match assignment.proof {
                 None => {
-                    let route = preflight::check(&assignment, policy, workers).await;
-                    (route.map(|route| (route, None)), api_key)
+                    let client = secrets.client.as_ref();
+                    let routes = preflight::check(&assignment, client, policy, workers).await;
+                    (routes.map(|routes| (routes, None)), secrets)
                 }
                 Some(pace) => {
                     let route = Proof::arm(pace, &mut assignment, policy, workers);
-                    (route.map(|(route, proof)| (route, Some(proof))), None)
+                    let routes = route.map(|(route, proof)| (vec![route], Some(proof)));
+                    (routes, Secrets::default())
                 }
             };
-            let ready = match route {
-                Ok((route, proof)) => illustrated(&inner, &assignment, route, proof).await,
+            let ready = match routes {
+                Ok((routes, proof)) => illustrated(&inner, &assignment, routes, proof).await,
                 Err(reasons) => Err(reasons),
             };
-            Checked { assignment, digest, api_key, ready }
+            Checked { assignment, digest, secrets, ready }
         });
         Self { level, checked }
     }
@@ -84,14 +83,15 @@ impl Arming {
 async fn illustrated(
     inner: &Inner,
     assignment: &Assignment,
-    route: Route,
+    routes: Vec<Route>,
     proof: Option<Proof>,
 ) -> Result<Ready, Vec<String>> {
     if assignment.workload.illustrated().next().is_none() {
-        return Ok(Ready { route, proof, origin: None, illustrations: Vec::new() });
+        return Ok(Ready { routes, proof, origin: None, illustrations: Vec::new() });
     }
     let listen = inner.identity.policy.images_listen;
-    let (sample, addresses) = (assignment.clone(), route.addresses.clone());
+    let addresses: Vec<_> = routes.iter().flat_map(|route| route.addresses.clone()).collect();
+    let sample = assignment.clone();
     // Encoding takes the processor for a while; this thread has renewals to send.
     let made = tokio::task::spawn_blocking(move || {
         let prepared = Prepared::of(&sample).map_err(|error| error.to_string())?;
@@ -100,7 +100,7 @@ async fn illustrated(
         Ok((origin, illustrations))
     });
     match made.await {
-        Ok(Ok((origin, illustrations))) => Ok(Ready { route, proof, origin, illustrations }),
+        Ok(Ok((origin, illustrations))) => Ok(Ready { routes, proof, origin, illustrations }),
         Ok(Err(reason)) => Err(vec![reason]),
         Err(error) => Err(vec![format!("its images were not made: {error}")]),
     }

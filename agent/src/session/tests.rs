@@ -11,6 +11,7 @@ use common::time::Tick;
 use proto::client::{AgentConn, Reports};
 use proto::link::{self, Dialer};
 use proto::message::{Order, Report};
+use proto::secrets::Secrets;
 use proto::server::ServeError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -59,7 +60,7 @@ impl Coordinator {
     async fn fire(&mut self, assignment: Assignment) -> Tick {
         let (epoch, level) = (self.epoch, assignment.level);
         let assignment = Box::new(assignment);
-        self.order(Order::Arm { epoch, assignment, api_key: None }).await;
+        self.order(Order::Arm { epoch, assignment, secrets: Secrets::default() }).await;
         let report = self.next().await;
         assert!(matches!(report, Report::Armed { .. }), "{report:?}");
         let at = self.clock.now() + Duration::from_millis(100);
@@ -283,7 +284,8 @@ async fn a_client_proof_that_is_called_off_leaves_the_agent_as_it_was() {
     proof.proof = Some(Pace { ttft: MS, itl: MS });
     let mut coordinator = Coordinator::acquire(&bench.dialer, bench.clock, &proof).await;
     let (epoch, level) = (coordinator.epoch, proof.level);
-    let order = Order::Arm { epoch, assignment: Box::new(proof.clone()), api_key: None };
+    let order =
+        Order::Arm { epoch, assignment: Box::new(proof.clone()), secrets: Secrets::default() };
     coordinator.order(order).await;
     let expected = Report::Armed { level, digest: proof.digest() };
     assert_eq!(coordinator.next().await, expected, "what came is what is confirmed");

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
+use super::count::{CharsPerToken, Counting};
 use super::ledger::LedgerHandle;
 use super::profile::{FaultRate, Faults, Jitter, Profile, ProfileError};
 use super::server::{Sim, SimError};
@@ -48,6 +49,12 @@ pub struct SimArgs {
     /// Images in one request, at most.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub images_max: u32,
+    /// Characters of a prompt that are one token.
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub chars_per_token: CharsPerToken,
+    /// Tokens of every prompt beside its text, as the template of a chat has.
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    pub prompt_overhead: u32,
     /// A fault and the share of requests that have it; may be repeated. Faults: error, busy,
     /// rate-limit, stall, truncate, error-in-stream, empty, drip, reset, no-usage, short.
     #[arg(long = "fault", value_name = "NAME=RATE")]
@@ -71,6 +78,7 @@ impl SimArgs {
             adapters: self.adapters.clone(),
             images_max: self.images_max,
             faults: Faults::new(self.faults.clone())?,
+            counting: Counting { rate: self.chars_per_token, overhead: self.prompt_overhead },
         })
     }
 }
@@ -175,7 +183,8 @@ mod tests {
     fn flags_describe_a_behaviour() {
         assert_eq!(profile(&[]), Profile::default());
         let flags = "--ttft 1.5s --itl 0s --slots 8 --slowdown 50 --jitter 0.2 --seed 9 \
-                     --model m --adapter a --adapter b --images-max 2 --fault stall=1";
+                     --model m --adapter a --adapter b --images-max 2 --fault stall=1 \
+                     --chars-per-token 4.61 --prompt-overhead 17";
         assert_eq!(
             profile(&flags.split_whitespace().collect::<Vec<_>>()),
             Profile {
@@ -189,6 +198,7 @@ mod tests {
                 images_max: 2,
                 adapters: vec!["a".to_owned(), "b".to_owned()],
                 faults: Faults::always(Fault::Stall),
+                counting: Counting { rate: "4.61".parse().unwrap(), overhead: 17 },
             }
         );
     }

@@ -9,6 +9,7 @@ use common::time::Tick;
 use tokio::sync::oneshot;
 
 use super::api::Ask;
+use super::count::Counting;
 use super::ledger::{Ending, Entry, LedgerHandle};
 use super::model::{Admission, Model, Plan, Refusal, Sequence};
 use super::names::Names;
@@ -21,6 +22,7 @@ pub(super) struct Desk {
     pub(super) clock: Clock,
     pub(super) names: Names,
     pub(super) images_max: u32,
+    pub(super) counting: Counting,
     pub(super) ledger: LedgerHandle,
     hall: Mutex<Hall>,
     active: AtomicU32,
@@ -51,6 +53,7 @@ impl Desk {
             clock,
             names: Names::new(profile.model.clone(), profile.adapters.clone()),
             images_max: profile.images_max,
+            counting: profile.counting,
             ledger: LedgerHandle::new(clock),
             hall: Mutex::new(Hall { model: Model::new(profile), waiters: HashMap::new() }),
             active: AtomicU32::new(0),

@@ -374,7 +374,7 @@ mod tests {
         let expected: Vec<_> = (0..2 * BATCH as u64 + 1).map(Some).collect();
         assert_eq!(sequences, expected);
         assert_eq!(value["totals"]["entries"], 2 * BATCH + 1);
-        insta::assert_snapshot!(requests[0], @r#"{"arrival_ns":1,"body_hash":"00000000000000ab","end_ns":9,"ending":"injected(rate-limit)","first_token_ns":2,"last_token_ns":null,"prompt_tokens":7,"queue_wait_ns":0,"sequence":0,"status":200,"stream":true,"tokens":3}"#);
+        insta::assert_snapshot!(requests[0], @r#"{"adapter":null,"arrival_ns":1,"body_hash":"00000000000000ab","end_ns":9,"ending":"injected(rate-limit)","first_token_ns":2,"last_token_ns":null,"prompt_tokens":7,"queue_wait_ns":0,"sequence":0,"status":200,"stream":true,"tokens":3}"#);
     }
 
     #[test]

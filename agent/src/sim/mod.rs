@@ -7,22 +7,25 @@
 //!
 //! | Module | What it holds |
 //! |---|---|
-//! | [`profile`] | pace, capacity and faults |
+//! | [`profile`], [`count`] | pace, capacity and faults; what prompts are counted as |
 //! | [`model`] | slots, the line before them, the instants of tokens |
 //! | [`ledger`] | the truth about every request, and totals |
 //! | [`server`], [`thread`] | the listener, in a runtime or on a thread of its own |
 //! | [`args`] | the command `floodmark-agent sim` |
 //!
-//! `POST` to any endpoint that floodmark loads and `GET /v1/models` are the APIs;
+//! HTTP/1.1 and HTTP/2 by prior knowledge are told apart by a connection's first bytes. `POST` to any
+//! endpoint that floodmark loads and `GET /v1/models` are the APIs;
 //! `GET /health`, `/metrics` (the names of vLLM), `/counts` (totals) and `/truth` (the ledger) show
 //! what is going on. `prompt_tokens` is the number of characters in all texts of a prompt divided
-//! by 4, rounded up, and a token for every 28 by 28 pixels of its images, which it takes in base64 or
-//! fetches, and refuses if they are broken. A reply has exactly as many tokens as were asked for, one in each event; that to
+//! by 4, or by what `--chars-per-token` says, rounded up, and a token for every 28 by 28 pixels of its
+//! images, which it takes in base64 or fetches, and refuses if they are broken. A reply has exactly as many tokens as were asked for, one in each event; that to
 //! a request for an embedding has none, comes after the time of a first token, and is one vector.
 
 mod api;
 pub mod args;
+pub mod count;
 mod desk;
+mod frames;
 mod http;
 mod images;
 pub mod ledger;
@@ -36,6 +39,7 @@ pub mod thread;
 mod wire;
 
 pub use args::SimArgs;
+pub use count::{CharsPerToken, Counting};
 pub use ledger::{Ending, Entry, LedgerHandle, Totals};
 pub use profile::{Fault, FaultRate, Faults, Jitter, Profile};
 pub use server::{Sim, SimError};
@@ -55,7 +59,7 @@ impl Images {
         endpoint: common::target::Endpoint,
         body: &[u8],
     ) -> Result<Self, String> {
-        let (_, images) = api::Ask::parse(endpoint, body)?;
+        let (_, images) = api::Ask::parse(endpoint, body, Counting::default())?;
         let images = images::look(&images, 5).await?;
         Ok(Self {
             hashes: images.iter().map(|image| image.hash).collect(),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::count::Counting;
+
 /// The behaviour of a simulated server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
@@ -29,6 +31,8 @@ pub struct Profile {
     pub images_max: u32,
     /// Faults, and how often each happens.
     pub faults: Faults,
+    /// How many tokens prompts have.
+    pub counting: Counting,
 }
 
 impl Default for Profile {
@@ -44,6 +48,7 @@ impl Default for Profile {
             adapters: Vec::new(),
             images_max: 64,
             faults: Faults::default(),
+            counting: Counting::default(),
         }
     }
 }
@@ -219,6 +224,9 @@ pub enum ProfileError {
     /// Not a jitter.
     #[error("{0:?} is not a jitter; use a number from 0 (none) to 3")]
     Jitter(String),
+    /// No number of characters.
+    #[error("{0:?} characters are no token; use a number from 0.1 to 100")]
+    CharsPerToken(String),
     /// No such fault.
     #[error("{0:?} is not a fault; use {names}", names = names())]
     Fault(String),

@@ -72,7 +72,7 @@ async fn understand(
     endpoint: Endpoint,
     request: &Request,
 ) -> Result<(Ask, Vec<Image>), String> {
-    let (mut ask, images) = Ask::parse(endpoint, &request.body)?;
+    let (mut ask, images) = Ask::parse(endpoint, &request.body, desk.counting)?;
     let images = images::look(&images, desk.images_max).await?;
     ask.prompt_tokens += images.iter().map(|image| image.tokens()).sum::<u64>();
     Ok((ask, images))

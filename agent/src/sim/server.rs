@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::api;
 use super::desk::Desk;
+use super::frames;
 use super::http::{HttpError, Method};
 use super::ledger::LedgerHandle;
 use super::pages::{JSON, Page};
@@ -137,18 +138,24 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves one connection until either side has had enough.
 async fn connection(desk: Arc<Desk>, stream: TcpStream) {
-    let mut wire = Wire::new(stream, desk.clock);
+    if frames::are_spoken(&stream).await {
+        return frames::serve(desk, stream).await;
+    }
+    let mut wire = Wire::of_socket(stream, desk.clock);
     loop {
-        let after = match wire.next().await {
-            Ok(Next::Request(request)) => route(&desk, &mut wire, &request).await,
-            Ok(Next::Broken(error)) => broken(&mut wire, error).await,
-            Err(left) => Err(left),
-        };
-        match after {
+        match one_request(&desk, &mut wire).await {
             Ok(After::Keep) => {}
             Ok(After::Close) | Err(Left) => return,
             Ok(After::Reset) => return wire.reset(),
         }
+    }
+}
+
+/// Serves the next request of a connection.
+pub(super) async fn one_request(desk: &Arc<Desk>, wire: &mut Wire) -> Result<After, Left> {
+    match wire.next().await? {
+        Next::Request(request) => route(desk, wire, &request).await,
+        Next::Broken(error) => broken(wire, error).await,
     }
 }
 

@@ -7,17 +7,29 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use common::time::Tick;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::http::{BodyLength, ChunkedBody, Head, HttpError};
 use crate::clock::Clock;
 
+/// What a connection is made of.
+pub(super) trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Ends it at once, and so that the client sees it was no regular end.
+    fn reset(self: Box<Self>);
+}
+
+impl Pipe for TcpStream {
+    fn reset(self: Box<Self>) {
+        // On failure the drop closes it in the ordinary way; there is nobody to tell.
+        let _linger = socket2::SockRef::from(self.as_ref()).set_linger(Some(Duration::ZERO));
+    }
+}
+
 /// A connection and what has been read from it too early.
-#[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Pipe>,
     clock: Clock,
     inbox: Vec<u8>,
     /// One timer for the connection's whole life: setting it again is cheaper than a new one.
@@ -52,10 +64,15 @@ const READ_SIZE: usize = 16 * 1024;
 const DRIP: Duration = Duration::from_secs(1);
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, clock: Clock) -> Self {
+    /// A connection of a client.
+    pub(super) fn of_socket(stream: TcpStream, clock: Clock) -> Self {
         // Without it a token would wait for the acknowledgement of the one before. If it cannot be
         // set, the connection is dead and the next read says so.
         let _nodelay = stream.set_nodelay(true);
+        Self::new(Box::new(stream), clock)
+    }
+
+    pub(super) fn new(stream: Box<dyn Pipe>, clock: Clock) -> Self {
         Self {
             stream,
             clock,
@@ -181,8 +198,7 @@ impl Wire {
 
     /// Closes the connection with a reset.
     pub(super) fn reset(self) {
-        // On failure the drop closes it in the ordinary way; there is nobody to tell.
-        let _linger = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        self.stream.reset();
     }
 
     async fn read(&mut self) -> Result<(), Left> {

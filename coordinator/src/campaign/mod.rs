@@ -5,13 +5,14 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `lengths`, `mixes`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof` | know every key, its default and its limits |
+//! | `parse`, `asked`, `lengths`, `mixes`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof`, `prompts` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
 //! Nothing here reads a file, the environment or a key.
 
 mod ablation;
+mod asked;
 mod ends;
 mod facts;
 mod images;
@@ -23,6 +24,7 @@ mod overlay;
 mod parse;
 mod phases;
 mod problem;
+mod prompts;
 mod proof;
 mod raw;
 mod read;
@@ -36,11 +38,12 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use common::assignment::Load;
+use common::extra::HeaderName;
 use common::ids::Name;
 use common::phase::Phase;
 use common::seed::Seed;
@@ -51,11 +54,14 @@ use common::workload::Workload;
 use crate::serving::Serving;
 
 pub use ablation::Ablation;
+pub use asked::ClientFiles;
+pub(crate) use asked::unusual;
 pub(crate) use judging::quantile_name;
 pub(crate) use offered::{law_word, rate_text};
 pub use overlay::{FlagValue, Overlay};
 pub use problem::{Place, Problem, Problems};
 pub(crate) use problem::{clip, nearest};
+pub use prompts::{Lengths, PromptPlan};
 pub use raw::Source;
 pub use repeats::{Order, Repeats, ResetCache, Until};
 pub use search::SearchPlan;
@@ -91,8 +97,12 @@ pub struct Campaign {
     pub target: Target,
     /// The file with the certificates that its own is checked against, if not the public ones.
     pub ca: Option<PathBuf>,
+    /// The files with the certificate that answers a target which asks for one.
+    pub client: Option<ClientFiles>,
     /// Where the API key is found, if one is needed.
     pub api_key: Option<KeyRef>,
+    /// Fields of a request's head whose values are secrets, and where they are found.
+    pub secret_headers: Vec<(HeaderName, KeyRef)>,
     /// How long to wait for the target to be ready.
     pub ready_timeout: Duration,
     /// What may be done to the server.
@@ -111,6 +121,8 @@ pub struct Campaign {
     pub phases: Vec<PhasePlan>,
     /// Levels of the SATURATION phase that are found while they run, after all others.
     pub search: Option<SearchPlan>,
+    /// How the prompts of each workload that a level has get their length.
+    pub prompts: BTreeMap<Name, PromptPlan>,
 }
 
 impl Campaign {
@@ -278,7 +290,7 @@ impl Tier {
     }
 }
 
-/// Where the API key is found. The key itself is read when the run begins and is never stored.
+/// Where a secret is found: the API key, the value of a header. The secret itself is read when the run begins and is never stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyRef {
     /// An environment variable of the coordinator.

@@ -13,6 +13,8 @@ pub struct Overlay {
     shape: Vec<Setting>,
     /// Objectives in the form `KEY:MILLISECONDS`.
     goodput: Vec<String>,
+    /// Headers in the form `NAME:VALUE`.
+    headers: Vec<String>,
     set: Vec<String>,
     default_key: Option<String>,
 }
@@ -59,6 +61,11 @@ impl Overlay {
         self.goodput.push(text);
     }
 
+    /// A header in the form of curl's `--header`: `NAME:VALUE`.
+    pub fn header(&mut self, text: String) {
+        self.headers.push(text);
+    }
+
     /// `key.path=value`, for any key; wins over the other flags.
     pub fn set(&mut self, text: String) {
         self.set.push(text);
@@ -89,6 +96,9 @@ impl Overlay {
         }
         for text in self.goodput.iter().flat_map(|text| text.split_whitespace()) {
             objective(root.as_mut(), text, c);
+        }
+        for (index, text) in self.headers.iter().enumerate() {
+            header(root.as_mut(), index, text, c);
         }
         for (index, text) in self.set.iter().enumerate() {
             set(root.as_mut(), index, text, c);
@@ -166,6 +176,19 @@ fn set(root: Option<&mut Node>, index: usize, text: &str, c: &mut Collector<'_>)
     let origin = Origin::Flag(format!("--set {}", key.trim()));
     let node = read_flag(&origin, value.trim());
     put(root, &origin, &path, node, c);
+}
+
+/// `--header NAME:VALUE`. Text that is not of this form is never repeated: it may hold a secret.
+fn header(root: Option<&mut Node>, index: usize, text: &str, c: &mut Collector<'_>) {
+    let origin = Origin::Flag(format!("--header number {}", index + 1));
+    let Some((name, value)) = text.split_once(':') else {
+        c.add::<()>(&origin, "", None, "is not of the form NAME:VALUE");
+        return;
+    };
+    let name = name.trim().to_ascii_lowercase();
+    let value = Value::Text(value.trim().to_owned());
+    let node = Node { origin: origin.clone(), written: String::new(), value };
+    put(root, &origin, &owned(&["target", "headers", &name]), node, c);
 }
 
 /// One objective of `--goodput`.

@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use common::extra::HeaderName;
 use common::ids::Name;
 use common::length::Length;
 use common::seed::Seed;
-use common::target::{BaseUrl, Connection, Endpoint, Target, Timeouts, UrlError};
+use common::target::{Connection, Endpoint, Target, Timeouts};
 use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::ablation::read_ablation;
+use super::asked::{self, Asked, ClientFiles};
 use super::images::read_images;
 use super::judging::read_judging;
 use super::lengths::{read_cache, read_length};
 use super::mixes::{add_mixes, is_mix, read_models};
 use super::phases::{Given, Phases, read_phases};
+use super::prompts::{of_used, read_prompts};
 use super::proof::read_client_proof;
 use super::raw::{Collector, Node, Origin, Value};
 use super::read::{Field, Section};
@@ -27,10 +30,6 @@ use super::{Campaign, KeyRef, Mode, Tier};
 
 /// Bytes of a model's name, at most.
 pub(super) const MODEL_BYTES_MAX: usize = 512;
-/// Bytes of a path, at most.
-const PATH_BYTES_MAX: usize = 4096;
-/// Bytes of an environment variable's name, at most.
-const VARIABLE_BYTES_MAX: usize = 128;
 
 /// The workloads by name; one that is named but not valid is `None`, so that a phase that uses it
 /// is not blamed.
@@ -80,6 +79,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
     let workloads = read_workloads(&or_empty("workloads"), endpoint, c);
     let loaded = target.as_ref().map(|table| &table.target);
     let workloads = add_mixes(&or_empty("workloads"), workloads, loaded, c);
+    let prompts = read_prompts(&or_empty("workloads"), mode, c);
     let stream = target.as_ref().map(|table| table.target.stream);
     let judging = read_judging(top.get("slo"), top.get("hardware"), (endpoint, stream), c);
     let client_proof = read_client_proof(top.get("client_proof"), mode, tier, c);
@@ -115,7 +115,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         }
         None => Some(None),
     };
-    let TargetTable { target, api_key, ca, ready_timeout } = target?;
+    let TargetTable { target, api_key, secret_headers, ca, client, ready_timeout } = target?;
     let Phases { phases, search } = phases?;
     Some(Campaign {
         name: name?,
@@ -124,7 +124,9 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         seed: Seed(seed?),
         target,
         ca,
+        client,
         api_key,
+        secret_headers,
         ready_timeout,
         server: server?,
         serving: serving?,
@@ -132,6 +134,7 @@ pub(super) fn read_campaign(root: &Node, c: &mut Collector<'_>) -> Option<Campai
         ablation: ablation?,
         judging: judging?.0,
         client_proof: client_proof?,
+        prompts: of_used(prompts, &phases, search.as_ref()),
         phases,
         search,
     })
@@ -161,24 +164,18 @@ type ReadTarget = Option<TargetTable>;
 struct TargetTable {
     target: Target,
     api_key: Option<KeyRef>,
+    secret_headers: Vec<(HeaderName, KeyRef)>,
     ca: Option<PathBuf>,
+    client: Option<ClientFiles>,
     ready_timeout: Duration,
 }
 
 /// The target, and before it the endpoint, which other tables depend on: the default one if that is
 /// not valid.
 fn read_target(field: &Field<'_>, c: &mut Collector<'_>) -> (Endpoint, ReadTarget) {
-    let valid = [
-        "base_urls",
-        "model",
-        "endpoint",
-        "stream",
-        "connection",
-        "api_key",
-        "tls",
-        "timeouts",
-        "ready_timeout",
-    ];
+    let own =
+        ["base_urls", "model", "endpoint", "stream", "connection", "timeouts", "ready_timeout"];
+    let valid = [own.as_slice(), &asked::KEYS].concat();
     let Some(section) = Section::open(field, &valid, c) else {
         return (Endpoint::Chat, None);
     };
@@ -195,7 +192,8 @@ fn read_target_at(
     c: &mut Collector<'_>,
 ) -> ReadTarget {
     let hint = "say which server to load: base_urls = [\"http://HOST:PORT\"], or --target URL";
-    let base_url = section.need("base_urls", hint, c).and_then(|field| read_base_url(&field, c));
+    let urls =
+        section.need("base_urls", hint, c).and_then(|field| asked::read_base_urls(&field, c));
     let hint = "say which model to ask for: model = \"NAME\", or --model NAME";
     let model = section.need("model", hint, c).and_then(|field| field.line(MODEL_BYTES_MAX, c));
     let streams = endpoint.is_none_or(Endpoint::generates);
@@ -214,14 +212,8 @@ fn read_target_at(
         Some(field) => field.word(&Connection::ALL.map(|kind| (kind.name(), kind)), c),
         None => Some(Connection::KeepAlive),
     };
-    let api_key = match section.get("api_key") {
-        Some(field) => read_key(&field, c).map(Some),
-        None => Some(None),
-    };
-    let ca = match section.get("tls") {
-        Some(field) => read_ca(&field, base_url.as_ref(), c).map(Some),
-        None => Some(None),
-    };
+    let endpoint_or_default = endpoint.unwrap_or(Endpoint::Chat);
+    let asked = asked::read_asked(section, urls.as_deref(), endpoint_or_default, c);
     let timeouts = match section.get("timeouts") {
         Some(field) => read_timeouts(&field, c),
         None => Some(Timeouts::DEFAULT),
@@ -230,83 +222,23 @@ fn read_target_at(
         Some(field) => field.duration(c),
         None => Some(Duration::from_secs(60)),
     };
+    let mut urls = urls?.into_iter();
+    let Asked { http, extra_body, headers, secret_headers, api_key, key_header, ca, client } =
+        asked?;
     let target = Target {
-        base_url: base_url?,
-        model: model?.to_owned(),
         endpoint: endpoint?,
         stream: stream?,
         connection: connection?,
-        authorities: None,
+        http,
+        extra_body,
+        headers,
+        key_header,
         timeouts: timeouts?,
+        ..Target::new(urls.next()?, model?.to_owned())
     };
-    Some(TargetTable { target, api_key: api_key?, ca: ca?, ready_timeout: ready_timeout? })
-}
-
-fn read_ca(
-    field: &Field<'_>,
-    base_url: Option<&BaseUrl>,
-    c: &mut Collector<'_>,
-) -> Option<PathBuf> {
-    let section = Section::open(field, &["ca"], c)?;
-    let hint = "name the file of the authority's certificate: { ca = \"PATH\" }";
-    let path = section.need("ca", hint, c)?.line(PATH_BYTES_MAX, c)?;
-    if base_url.is_some_and(|url| !url.tls) {
-        let what = "the target has no certificate to check: base_urls would have to be https";
-        return field.refuse_unseen(c, what);
-    }
-    Some(path.into())
-}
-
-fn read_base_url(field: &Field<'_>, c: &mut Collector<'_>) -> Option<BaseUrl> {
-    let Value::List(_) = &field.node.value else {
-        // A URL may hold a password.
-        let what = "must be a list of one URL: [\"http://HOST:PORT\"]";
-        return field.refuse_unseen(c, what);
-    };
-    let items = field.items();
-    let [item] = items.as_slice() else {
-        let what = format!("has {} URLs; this version loads exactly one server", items.len());
-        return field.refuse(c, what);
-    };
-    let text = item.text(c)?;
-    match text.parse::<BaseUrl>() {
-        Ok(url) => Some(url),
-        Err(error) if text.contains('@') => {
-            let error = match error {
-                UrlError::Host(_) | UrlError::Port(_) => UrlError::UserInfo,
-                UrlError::Scheme | UrlError::UserInfo | UrlError::Character => error,
-            };
-            item.refuse_unseen(c, &error.to_string())
-        }
-        Err(error) => item.refuse(c, error.to_string()),
-    }
-}
-
-fn read_key(field: &Field<'_>, c: &mut Collector<'_>) -> Option<KeyRef> {
-    if let Value::Text(_) | Value::Integer(_) = field.node.value {
-        let what = "a literal key is refused; name where it is found: \
-                    { env = \"OPENAI_API_KEY\" } or { file = \"PATH\" }";
-        return field.refuse(c, what);
-    }
-    let section = Section::open(field, &["env", "file"], c)?;
-    match (section.get("env"), section.get("file")) {
-        (Some(field), None) => {
-            let name = field.line(VARIABLE_BYTES_MAX, c)?;
-            let starts_well = !name.starts_with(|c: char| c.is_ascii_digit());
-            let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if starts_well && name.chars().all(allowed) {
-                Some(KeyRef::Env(name.to_owned()))
-            } else {
-                let what = "must be the name of an environment variable: \
-                            letters, digits and _, the first no digit";
-                field.refuse(c, what)
-            }
-        }
-        (None, Some(field)) => Some(KeyRef::File(field.line(PATH_BYTES_MAX, c)?.into())),
-        (None, None) | (Some(_), Some(_)) => {
-            field.refuse(c, "must have exactly one of env and file")
-        }
-    }
+    let target = Target { more_base_urls: urls.collect(), ..target };
+    let ready_timeout = ready_timeout?;
+    Some(TargetTable { target, api_key, secret_headers, ca, client, ready_timeout })
 }
 
 fn read_timeouts(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Timeouts> {
@@ -346,8 +278,17 @@ fn read_workload(
     endpoint: Endpoint,
     c: &mut Collector<'_>,
 ) -> Option<Workload> {
-    let valid =
-        ["input_tokens", "output_tokens", "forced_length", "cache", "models", "mix", "images"];
+    let valid = [
+        "input_tokens",
+        "output_tokens",
+        "forced_length",
+        "cache",
+        "models",
+        "mix",
+        "tokenizer",
+        "lengths",
+        "images",
+    ];
     let section = Section::open(field, &valid, c)?;
     let mut tokens = |key: &str| {
         let hint = format!("say how many tokens, 1 to {TOKENS_MAX}");

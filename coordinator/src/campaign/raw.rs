@@ -100,7 +100,9 @@ impl Collector<'_> {
             (Origin::File(_) | Origin::Implied, None) => Place::Nowhere,
         };
         // Whatever is written as a key may be the key itself.
-        let secret = key == "target.api_key" || key.starts_with("target.api_key.");
+        let below =
+            |table: &str| key.strip_prefix(table).is_some_and(|rest| !rest.starts_with('_'));
+        let secret = below("target.api_key") || below("target.headers");
         self.problems.add(Problem {
             place,
             key: key.to_owned(),

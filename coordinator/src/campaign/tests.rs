@@ -291,8 +291,12 @@ const REFUSALS: &[(&str, &str)] = &[
         "c.toml:1:1: target.base_urls: missing; say which server to load: base_urls = [\"http://HOST:PORT\"], or --target URL",
     ),
     (
-        "[target]\nmodel = \"m\"\nbase_urls = [\"http://a\", \"http://b\"]\n{WORKLOAD}{LEVEL}",
-        "c.toml:3:13: target.base_urls: has 2 URLs; this version loads exactly one server",
+        "[target]\nmodel = \"m\"\nbase_urls = [\"http://a\", \"http://A:80/v1/\"]\n{WORKLOAD}{LEVEL}",
+        "c.toml:3:26: target.base_urls.1 = \"http://A:80/v1/\": is there already: name each server once",
+    ),
+    (
+        "[target]\nmodel = \"m\"\nbase_urls = []\n{WORKLOAD}{LEVEL}",
+        "c.toml:3:13: target.base_urls: has 0 URLs; give 1 to 64",
     ),
     (
         "[target]\nmodel = \"\"\nbase_urls = [\"127.0.0.1:8000\"]\n{WORKLOAD}{LEVEL}",
@@ -312,7 +316,7 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "{HEAD}pictures = { count = 1 }\n{LEVEL}",
-        "c.toml:7:1: workloads.chat.pictures: unknown key; valid keys: input_tokens, output_tokens, forced_length, cache, models, mix, images",
+        "c.toml:7:1: workloads.chat.pictures: unknown key; valid keys: input_tokens, output_tokens, forced_length, cache, models, mix, tokenizer, lengths, images",
     ),
     (
         "[target]\nmodel = \"m\"\nbase_urls = [\"http://h\"]\nendpoint = \"response\"\nready_timeout = 60\ntimeouts = { total = \"5\", idle = \"0s\", tls = \"1s\" }\n{WORKLOAD}{LEVEL}",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::arrivals::{Arrivals, Curve, Law, Rate, Schedule};
 use common::duration::format_duration;
 use common::phase::Phase;
-use common::target::{BaseUrl, Endpoint};
+use common::target::Endpoint;
 use common::workload::Workload;
 use toml::Value;
 
@@ -14,10 +14,11 @@ use super::images::images_text;
 use super::lengths::{cache_text, length_text};
 use super::mixes::{mix_line, models_line};
 use super::offered::{curve_word, law_word, rate_text, shape_text};
+use super::prompts::prompt_lines;
 use super::window::Bounds;
 use super::{
-    Ablation, CacheReset, Campaign, ClientProof, Judging, KeyRef, LevelPlan, Mode, PhasePlan,
-    Repeats, RestartCommands, SearchPlan, ServerPlan, Tier, Until, phases,
+    Ablation, CacheReset, Campaign, ClientProof, Judging, LevelPlan, Mode, PhasePlan, Repeats,
+    RestartCommands, SearchPlan, ServerPlan, Tier, Until, asked, phases,
 };
 use crate::serving::Serving;
 use crate::target::facts::FactCommand;
@@ -35,18 +36,13 @@ impl Campaign {
             format!("seed = {}", self.seed.0),
             String::new(),
             "[target]".to_owned(),
-            format!("base_urls = [{}]", quoted(&url(&target.base_url))),
+            asked::base_urls_line(target),
             format!("model = {}", quoted(&target.model)),
             format!("endpoint = {}", quoted(target.endpoint.name())),
             format!("stream = {}", target.stream),
             format!("connection = {}", quoted(target.connection.name())),
         ];
-        lines.extend(self.api_key.as_ref().map(key));
-        lines.extend(
-            self.ca
-                .as_ref()
-                .map(|path| format!("tls = {{ ca = {} }}", quoted(&path.to_string_lossy()))),
-        );
+        lines.extend(asked::lines(self));
         lines.push(format!(
             "timeouts = {{ connect = {}, first_byte = {}, idle = {}, total = {} }}",
             lasting(timeouts.connect),
@@ -68,8 +64,10 @@ impl Campaign {
             .flat_map(|used| used.mix.iter().map(|one| &one.item).chain([used]))
             .map(|workload| (workload.name.as_str(), workload))
             .collect();
-        let of_workload = |workload| workload_lines(workload, target.endpoint);
-        lines.extend(workloads.into_values().flat_map(of_workload));
+        for workload in workloads.into_values() {
+            lines.extend(workload_lines(workload, target.endpoint));
+            lines.extend(self.prompts.get(&workload.name).into_iter().flat_map(prompt_lines));
+        }
         lines.extend(judging_lines(&self.judging));
         if let Some(Bounds { least, most }) = Bounds::of(&self.phases, self.search.as_ref()) {
             let (least, most) = (lasting(least), lasting(most));
@@ -84,22 +82,6 @@ impl Campaign {
         lines.extend(self.phases.iter().flat_map(of_phase));
         lines.extend(self.search.iter().flat_map(|search| search_lines(search, self.mode)));
         lines.join("\n") + "\n"
-    }
-}
-
-/// `/v1` at the end of a base URL is read as part of the API's path; one that belongs to the
-/// server's own path is written so that it stays.
-fn url(url: &BaseUrl) -> String {
-    let text = url.to_string();
-    if text.parse().as_ref() == Ok(url) { text } else { text + "/v1" }
-}
-
-fn key(key: &KeyRef) -> String {
-    match key {
-        KeyRef::Env(variable) => format!("api_key = {{ env = {} }}", quoted(variable)),
-        KeyRef::File(path) => {
-            format!("api_key = {{ file = {} }}", quoted(&path.to_string_lossy()))
-        }
     }
 }
 

@@ -123,6 +123,12 @@ pub struct CampaignArgs {
     /// Whether answers are streamed [default: on; off for embeddings]
     #[arg(long, value_enum, value_name = "on|off")]
     pub streaming: Option<Switch>,
+    /// JSON object whose fields are added to the body of every request: '{"top_p": 0.9}'
+    #[arg(long, value_name = "JSON")]
+    pub extra_body: Option<String>,
+    /// Header of every request that is no secret; may be repeated
+    #[arg(long = "header", value_name = "NAME:VALUE")]
+    pub headers: Vec<String>,
     /// How long to wait for the target to be ready, such as 60s or 20m
     #[arg(long, value_name = "DURATION")]
     pub ready_timeout: Option<String>,
@@ -260,6 +266,7 @@ impl CampaignArgs {
             ("--tier", &["tier"], &self.tier, text),
             ("--seed", &["seed"], &self.seed, FlagValue::Numbers as _),
             ("--endpoint", &["target", "endpoint"], &self.endpoint, text),
+            ("--extra-body", &["target", "extra_body"], &self.extra_body, text),
             ("--ready-timeout", &["target", "ready_timeout"], &self.ready_timeout, text),
         ];
         for (flag, path, value, form) in flags {
@@ -303,6 +310,9 @@ impl CampaignArgs {
             if let Some(value) = value {
                 overlay.shape(flag, path, form(value.clone()));
             }
+        }
+        for text in &self.headers {
+            overlay.header(text.clone());
         }
         for text in &self.goodput {
             overlay.goodput(text.clone());

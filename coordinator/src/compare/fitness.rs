@@ -1,5 +1,6 @@
 //! What stands in the way of a comparison, and what a reader must know of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -7,7 +8,7 @@ use common::length::Length;
 use common::workload::Workload;
 
 use super::group::{Group, LevelKey, Repeat, title};
-use super::side::{Delivered, Facts, Observed, Side};
+use super::side::{Delivered, Facts, Manner, Observed, Side};
 use super::{Obstacle, Sides, Which};
 use crate::classify::{Code, OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
 use crate::stats::{self, by_chance};
@@ -25,6 +26,10 @@ pub(super) fn of_sides(sides: &Sides<Side>) -> (Option<Obstacle>, Vec<String>) {
         difference(sides, "endpoint", |facts| {
             facts.endpoint.map_or("not stated", |endpoint| endpoint.name()).to_owned()
         }),
+        difference(sides, "connection", |facts| manner(facts, |manner| manner.connection.name())),
+        difference(sides, "HTTP", |facts| manner(facts, |manner| manner.http.name())),
+        difference(sides, "extra body", |facts| manner(facts, |manner| &manner.extra_body)),
+        difference(sides, "headers", |facts| manner(facts, |manner| manner.headers.join(", "))),
         difference(sides, "stream", |facts| if facts.stream { "on" } else { "off" }.to_owned()),
         difference(sides, "mode", |facts| facts.mode.name().to_owned()),
         difference(sides, "tier", |facts| facts.tier.name().to_owned()),
@@ -70,6 +75,17 @@ fn servings(sides: &Sides<Side>) -> Vec<String> {
 /// An operator stated it; a command told the rest.
 fn is_stated(key: &str) -> bool {
     key.starts_with("serving.")
+}
+
+/// One thing of how a target was asked; a text of any length is cut.
+fn manner<'a, T: Into<Cow<'a, str>>>(facts: &'a Facts, of: impl Fn(&'a Manner) -> T) -> String {
+    const CHARS_MAX: usize = 200;
+    let text =
+        facts.manner.as_ref().map_or(Cow::Borrowed("not stated"), |manner| of(manner).into());
+    match &*text {
+        "" | "{}" => "none".to_owned(),
+        text => text.chars().take(CHARS_MAX).collect(),
+    }
 }
 
 fn told(what: Option<&String>) -> String {

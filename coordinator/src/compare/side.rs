@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use common::extra::Header;
 use common::ids::{Name, RunId};
-use common::target::Endpoint;
+use common::target::{Connection, Endpoint, Http, Target};
 use common::workload::Workload;
 
 use super::group::LevelKey;
@@ -56,6 +57,8 @@ pub struct Facts {
     pub serving: BTreeMap<String, String>,
     /// The API that was called; `None` if the stored campaign cannot be read.
     pub endpoint: Option<Endpoint>,
+    /// How else it was asked; `None` if the stored campaign cannot be read.
+    pub manner: Option<Manner>,
     /// Whether answers were streamed.
     pub stream: bool,
     /// The seed.
@@ -68,6 +71,19 @@ pub struct Facts {
     pub version: String,
     /// How many agents did the work.
     pub agents: usize,
+}
+
+/// How a target was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manner {
+    /// How many requests a connection carried.
+    pub connection: Connection,
+    /// The version of HTTP.
+    pub http: Http,
+    /// What was added to bodies, as JSON.
+    pub extra_body: String,
+    /// The headers that were added and are no secret.
+    pub headers: Vec<String>,
 }
 
 /// One level of one run.
@@ -178,7 +194,8 @@ fn facts<'a>(
         served: said.clone().find_map(Identity::served),
         server_version: said.clone().find_map(|identity| identity.version.clone()),
         serving: serving(record, asked),
-        endpoint: campaign.map(|campaign| campaign.target.endpoint),
+        endpoint: campaign.as_ref().map(|campaign| campaign.target.endpoint),
+        manner: campaign.map(|campaign| Manner::of(&campaign.target)),
         stream: header.stream,
         seed: header.seed,
         mode: header.mode,
@@ -201,6 +218,18 @@ fn serving(record: &RunRecord, asked: Option<Asked>) -> BTreeMap<String, String>
         Told::NotKnown(_) => None,
     });
     stated.chain(told).collect()
+}
+
+impl Manner {
+    fn of(target: &Target) -> Self {
+        let header = |header: &Header| format!("{}: {}", header.name, header.value);
+        Self {
+            connection: target.connection,
+            http: target.http,
+            extra_body: target.extra_body.to_string(),
+            headers: target.headers.iter().map(header).collect(),
+        }
+    }
 }
 
 fn observed((record, report): (&LevelRecord, &LevelReport)) -> Observed {

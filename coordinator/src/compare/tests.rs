@@ -66,6 +66,7 @@ fn run(number: u32, levels: Vec<Observed>) -> Run {
         server_version: None,
         serving: BTreeMap::new(),
         endpoint: Some(Endpoint::Chat),
+        manner: None,
         stream: true,
         seed: 42,
         mode: Mode::Paper,

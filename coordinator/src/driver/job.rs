@@ -6,7 +6,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 use common::ids::{LevelId, Name};
-use secrecy::SecretString;
+use proto::secrets::Secrets;
 
 use super::Setup;
 use crate::campaign::ServerPlan;
@@ -18,6 +18,7 @@ use crate::store::{Store, StoreError};
 use crate::target::facts::{self, Told};
 use crate::target::identity::Identity;
 use crate::target::prepare::Server;
+use crate::target::several;
 
 /// A job under way.
 pub(super) struct Job(Pin<Box<dyn Future<Output = JobDone> + Send>>);
@@ -53,8 +54,8 @@ pub(super) struct Said {
 }
 
 impl Said {
-    async fn ask(identity: Identity, plan: &ServerPlan, key: Option<&SecretString>) -> Self {
-        let facts = facts::ask(&plan.facts, plan.hook_timeout, key).await;
+    async fn ask(identity: Identity, plan: &ServerPlan, secrets: &Secrets) -> Self {
+        let facts = facts::ask(&plan.facts, plan.hook_timeout, secrets).await;
         Self { identity, facts }
     }
 
@@ -95,7 +96,7 @@ impl Job {
             match server.prepare(what, arm, &known, clock).await {
                 Ok(None) => JobDone::Prepared { level, restarted: None },
                 Ok(Some(identity)) => {
-                    let said = Said::ask(identity, &server.plan, server.api_key.as_ref()).await;
+                    let said = Said::ask(identity, &server.plan, &server.secrets).await;
                     JobDone::Prepared { level, restarted: Some(said) }
                 }
                 Err(error) => JobDone::NotPrepared { level, why: error.to_string() },
@@ -122,13 +123,12 @@ impl Job {
 
     /// Asks once more what the server is.
     pub(super) fn left(setup: &Setup) -> Self {
-        let Setup { target, api_key, server, .. } = setup;
-        let (target, api_key) = (target.clone(), api_key.clone());
+        let Setup { target, secrets, server, .. } = setup;
+        let (target, secrets) = (target.clone(), secrets.clone());
         let server = server.clone();
         Self::new(async move {
-            let key = api_key.as_ref();
-            let identity = Identity::ask(&target, key).await;
-            JobDone::Left(Said::ask(identity, &server, key).await)
+            let identity = several::identity(&target, &secrets).await;
+            JobDone::Left(Said::ask(identity, &server, &secrets).await)
         })
     }
 }

@@ -47,3 +47,39 @@ pub(super) fn mixed_lines(campaign: &Campaign) -> Vec<String> {
     });
     lines.flatten().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::campaign::{Overlay, Source, resolve};
+    use crate::plan::Plan;
+    use crate::plan::render;
+
+    #[test]
+    fn a_plan_tells_what_requests_are_drawn_of() {
+        let text = "mode = \"paper\"\n[target]\nbase_urls = [\"http://h\"]\nmodel = \"base\"\n\
+                    [workloads.chat]\ninput_tokens = 100\noutput_tokens = 10\n\
+                    models = { \"base\" = 3, \"lora-a\" = 1 }\n\
+                    [workloads.long]\ninput_tokens = 900\noutput_tokens = 10\n\
+                    [workloads.both]\nmix = { chat = 3, long = 1 }\n\
+                    [phases]\nscaling = { users = 2, requests = 9, workload = \"both\" }\n";
+        let source = Source { name: "c.toml", text };
+        let campaign = resolve(Some(source), &Overlay::default()).unwrap();
+        let plan = Plan::of(&campaign);
+        let shown = render::text(&campaign, &plan, Some(1));
+        for line in [
+            "mix       both: 75.0 % chat, 25.0 % long",
+            "models    both: 81.2 % base, 18.8 % lora-a",
+        ] {
+            assert!(shown.contains(line), "{shown}");
+        }
+        // Three quarters of 100 and one of 900.
+        assert!(shown.contains("about 2700 input tokens"), "{shown}");
+        let json = render::json(&campaign, &plan, Some(1));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let level = &json["levels"][0];
+        assert_eq!(level["mix"][0], serde_json::json!({ "name": "chat", "share": 0.75 }));
+        assert_eq!(level["models"][1], serde_json::json!({ "name": "lora-a", "share": 0.1875 }));
+        assert_eq!(level["input_tokens"]["mean"], 300.0);
+        assert_eq!(level["cache"], "replay");
+    }
+}

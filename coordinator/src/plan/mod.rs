@@ -4,6 +4,7 @@
 mod ablation;
 mod images;
 mod mixes;
+mod prompts;
 pub mod proof;
 pub mod render;
 mod repeat;

@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use common::duration::format_duration;
-use common::workload::CHARS_PER_TOKEN;
+use common::text::CHARS_PER_TOKEN;
 
 use super::mixes::mixed_lines;
+use super::prompts::{self, are_characters};
 use super::table::{Side, Table};
 use super::view::{
     LevelView, SearchView, Searched, TokensView, View, WindowView, longest, windows_total,
 };
 use super::{Plan, PlannedSearch, images};
-use crate::campaign::{Ablation, Campaign, KeyRef, Order, ResetCache, clip, quantile_name};
+use crate::campaign::{
+    Ablation, Campaign, KeyRef, Order, ResetCache, clip, quantile_name, unusual,
+};
 use crate::report::wrap;
 use crate::search::Goal;
 use crate::stats::samples_min;
@@ -66,6 +69,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
         }
     };
     let answers = if target.stream { "streamed" } else { "not streamed" };
+    let more: String = unusual(campaign).iter().map(|words| format!(", {}", clip(words))).collect();
     let mut lines = vec![
         format!(
             "campaign  {} (mode {}, tier {}, seed {})",
@@ -74,7 +78,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
             campaign.tier.name(),
             campaign.seed.0
         ),
-        format!("target    {} ({}, {answers}, {key})", target.base_url, target.endpoint.name()),
+        format!("target    {} ({}, {answers}, {key}{more})", target.urls(), target.endpoint.name()),
         format!("model     {}", target.model),
     ];
     lines.extend(mixed_lines(campaign));
@@ -98,6 +102,7 @@ fn heading(campaign: &Campaign) -> Vec<String> {
     if !facts.is_empty() {
         lines.push(format!("hardware  {}", facts.join(", ")));
     }
+    lines.extend(prompts::lines(campaign));
     lines.extend(repeats_line(campaign));
     lines.extend(ablation_lines(campaign));
     lines
@@ -256,8 +261,10 @@ fn totals(campaign: &Campaign, plan: &Plan, view: &View<'_>) -> Vec<String> {
                     || matches!(level.output_tokens, TokensView::Drawn { .. })
             };
             let about = if view.levels.iter().any(is_drawn) { "about " } else { "" };
+            let each = format!(" (at {CHARS_PER_TOKEN} characters each)");
+            let each = if are_characters(campaign) { each } else { String::new() };
             lines.push(format!(
-                "{about}{input} input tokens (at {CHARS_PER_TOKEN} characters each) and \
+                "{about}{input} input tokens{each} and \
                  {at_most}{output} output tokens asked for"
             ));
         }

@@ -351,6 +351,13 @@ fn the_quick_campaign_is_shown() {
       },
       "ablation": null,
       "facts": [],
+      "prompts": [
+        {
+          "workload": "short",
+          "lengths": "characters",
+          "tokenizer": null
+        }
+      ],
       "lint": []
     }
     "#);
@@ -370,6 +377,7 @@ fn windows_and_rates_are_shown_as_far_as_they_are_known() {
     model     default
     slo       ttft 2s, tpot 80ms; at p99
     hardware  8 GPUs
+    prompts   chat, long-context: corrected once by what the target says in its usage
     
     phase       level  users  requests     window  wants    in  out  in flight  pause
     WARMUP      1          1         -  10s to 5m      2   500  200          1      -
@@ -522,6 +530,7 @@ fn a_search_is_shown_by_its_bounds() {
     target    http://127.0.0.1:8000 (chat, streamed, no API key)
     model     m
     slo       ttft 2s; at p99
+    prompts   chat: corrected once by what the target says in its usage
 
     phase       level  users  requests     window  wants   in  out  in flight  pause
     BASELINE    1          1         -  1m to 20m    130  500  200          1     5s
@@ -549,6 +558,7 @@ fn a_search_is_shown_by_its_bounds() {
     target    http://127.0.0.1:8000 (chat, streamed, no API key)
     model     m
     slo       ttft 2s; at p99
+    prompts   chat: corrected once by what the target says in its usage
 
     search    in SATURATION: the highest rate that meets the objectives
               0.638 to 50 requests/s, at most 128 levels within 2h, 5 runs at the answer

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::images::ImagesView;
 use super::mixes::MixedView;
+use super::prompts::PromptsView;
 use super::{Arm, Plan, PlannedLevel, PlannedSearch};
 use crate::campaign::{Ablation, Campaign, Judging, Repeats, WindowPlan, goal_word, law_word};
 use crate::lint::{self, Finding};
@@ -39,6 +40,8 @@ pub(super) struct View<'a> {
     ablation: Option<AblationView<'a>>,
     /// What commands are to tell of the server, before and after.
     pub(super) facts: Vec<&'a str>,
+    /// How prompts get their lengths.
+    prompts: Vec<PromptsView>,
     /// What is known to be wrong with what serves the model.
     pub(super) lint: Vec<Finding>,
 }
@@ -311,7 +314,7 @@ impl<'a> View<'a> {
             mode: campaign.mode.name(),
             tier: campaign.tier.name(),
             seed: campaign.seed.0,
-            target: campaign.target.base_url.to_string(),
+            target: campaign.target.urls(),
             model: &campaign.target.model,
             agents,
             levels: plan.measured().map(|l| LevelView::of(l, model, agents)).collect(),
@@ -342,6 +345,7 @@ impl<'a> View<'a> {
             repeats: RepeatsView::of(&campaign.repeats),
             ablation: AblationView::of(campaign),
             facts: campaign.server.facts.iter().map(|fact| fact.name.as_str()).collect(),
+            prompts: PromptsView::all(campaign),
             lint: lint::before(campaign),
             hardware: HardwareView {
                 gpus: hardware.gpus,

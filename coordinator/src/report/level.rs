@@ -9,6 +9,7 @@ use super::model::{
     MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, Requests, Sketch,
     TokenSource, TokenSums, Window, WithFailures,
 };
+use super::prompts::Prompts;
 use super::slices::slices;
 use crate::campaign::Hardware;
 use crate::classify::levels::{self, Elasticity, Judgement, Sign, objective_name};
@@ -36,6 +37,7 @@ pub(super) fn report(
         arm: record.planned.arm,
         attempt: record.id.attempt,
         workload: record.planned.workload.name.to_string(),
+        prompts: Prompts::all(&record.planned.workload),
         users_asked: level.load().users,
         rate_asked_per_s: level.schedule().and_then(|open| Real::new(open.rate.settled().value())),
         in_flight_mean: real(level.in_flight.mean),

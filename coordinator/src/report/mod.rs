@@ -4,6 +4,7 @@
 //! report on every host. Whatever came from outside (an agent's words, a model's name) is escaped
 //! and clipped before it reaches a terminal.
 
+mod asked;
 mod build;
 mod compared;
 mod images;
@@ -12,6 +13,7 @@ mod level;
 mod model;
 mod paper;
 mod plain;
+mod prompts;
 mod proof;
 mod repeats;
 mod saturation;
@@ -32,7 +34,7 @@ pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,
     LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real,
-    ReportModel, Requests, Sketch, TargetIdentity, TokenSource, TokenSums, Window, WithFailures,
+    ReportModel, Requests, Sketch, TokenSource, TokenSums, Window, WithFailures,
 };
 pub use paper::{
     Cell, Column, Figure, LeftOut as PaperLeftOut, Own, PaperReport, PaperRun, PaperTable, Value,
@@ -43,6 +45,7 @@ pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub use saturation::{Capacity, RateMax, Saturation, Usl};
 pub(crate) use searched::{Next, Searched};
+pub use server_history::TargetIdentity;
 pub use serving::{AfterRestart, Fact, Memory, ServingReport};
 pub use slices::{SliceLatencies, SliceRatesReport, SliceReport, SliceRequests};
 pub use summary::summary_json;

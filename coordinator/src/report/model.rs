@@ -7,9 +7,11 @@ use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
 use super::images::ImagesReport;
+use super::prompts::Prompts;
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
+use super::server_history::TargetIdentity;
 use super::serving::ServingReport;
 use super::slices::SliceReport;
 use crate::classify::Verdict;
@@ -17,7 +19,6 @@ use crate::compare::Ablated;
 use crate::plan::Arm;
 use crate::record::{RunHeader, UnixMs};
 use crate::stats::Objective;
-use crate::target::identity::ServedModel;
 
 /// A measured number; `summary.json` prints six significant digits of it. Always finite.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -60,19 +61,6 @@ pub struct ReportModel {
     pub damage: Vec<String>,
 }
 
-/// What the target said it is, over a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct TargetIdentity {
-    /// The models that it served when it was first asked.
-    pub models: Option<Vec<ServedModel>>,
-    /// Its version then.
-    pub version: Option<String>,
-    /// How often it was restarted by the campaign.
-    pub restarts: u32,
-    /// What changed since, in sentences.
-    pub changes: Vec<String>,
-}
-
 /// An agent of the fleet.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AgentLine {
@@ -109,6 +97,8 @@ pub struct LevelReport {
     pub attempt: u32,
     /// The name of its workload.
     pub workload: String,
+    /// What its prompts were made of.
+    pub prompts: Vec<Prompts>,
     /// Users in flight asked for; of an open loop the most requests that may be in flight.
     pub users_asked: u32,
     /// Requests per second asked for; `None` for a closed loop.

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::asked::manner;
 use super::compared::{ablated_text, comparison_text};
 use super::images::images_text;
 use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
+use super::prompts::prompts_text;
 use super::proof::proofs_text;
 use super::repeats::Spread;
 use super::saturation::{Capacity, Saturation};
@@ -55,6 +57,7 @@ pub fn text(model: &ReportModel, dir: &Path) -> String {
         failures(model),
         findings(model),
         headline(model),
+        prompts_text(&model.levels),
         proofs_text(&model.client_proof),
         serving_text(&model.serving, !model.levels.is_empty()),
         comparison.map_or_else(String::new, comparison_text),
@@ -99,7 +102,8 @@ fn header(model: &ReportModel) -> String {
         header.seed
     );
     let target = plain(&header.target, CLIP);
-    let target = format!("{target} {} ({streamed})", plain(&header.model, CLIP));
+    let asked = manner(&header.campaign_toml);
+    let target = format!("{target} {} ({streamed}{asked})", plain(&header.model, CLIP));
     let instant = |at| timestamp(at).unwrap_or_else(|| "-".into());
     let times = format!(
         "{} to {}",

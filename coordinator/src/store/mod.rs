@@ -16,6 +16,7 @@ mod more;
 mod schema;
 mod serving;
 mod states;
+mod text;
 mod words;
 
 use std::fs::OpenOptions;

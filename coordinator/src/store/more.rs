@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::images::StoredImages;
 use super::mixes::{self, StoredModel, StoredPart};
 use super::states;
+use super::text::StoredText;
 
 /// What a workload has beside lengths and a cache mode; each part absent where it has none.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct More {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<StoredText>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     models: Vec<StoredModel>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -22,8 +25,12 @@ pub(super) struct More {
 impl More {
     /// What this workload has.
     pub(super) fn of(workload: &Workload) -> Self {
-        let images = StoredImages::of(workload);
-        Self { models: mixes::models(workload), mix: mixes::mix(workload), images }
+        Self {
+            text: StoredText::of(&workload.text),
+            models: mixes::models(workload),
+            mix: mixes::mix(workload),
+            images: StoredImages::of(workload),
+        }
     }
 
     /// There is nothing more.
@@ -33,15 +40,19 @@ impl More {
 
     /// The workload with all of this; `None` if it makes no sense.
     pub(super) fn on(self, plain: Workload) -> Option<Workload> {
-        let Self { models, mix, images } = self;
+        let Self { text, models, mix, images } = self;
         if !mix.is_empty() {
             return mixes::mix_of(&plain, mix);
         }
+        let text = match text {
+            Some(text) => text.read()?,
+            None => plain.text.clone(),
+        };
         let images = match images {
             Some(images) => Some(images.images()?),
             None => None,
         };
-        Some(Workload { models: mixes::models_of(models)?, images, ..plain })
+        Some(Workload { text, images, models: mixes::models_of(models)?, ..plain })
     }
 }
 

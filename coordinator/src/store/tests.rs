@@ -1,3 +1,4 @@
+mod mixes;
 mod target;
 
 use std::error::Error as _;

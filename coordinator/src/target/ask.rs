@@ -4,38 +4,42 @@
 use std::time::Duration;
 
 use common::target::Target;
-use secrecy::{ExposeSecret as _, SecretString};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use proto::secrets::Secrets;
+use secrecy::ExposeSecret as _;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 /// How long a page that only tells something may take.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How it is asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Method {
+pub(super) enum Method<'a> {
     /// To know.
     Get,
     /// To have something done.
     Post,
+    /// To be answered.
+    Json(&'a str),
 }
 
-/// Who is asked, and with what key: as the target's own requests would ask.
+/// Who is asked, and with what: as the target's own requests would ask.
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
     pub(super) target: &'a Target,
-    pub(super) key: Option<&'a SecretString>,
+    pub(super) secrets: &'a Secrets,
 }
 
 impl Asker<'_> {
-    /// Names and values of head fields.
-    fn fields(self) -> Vec<(&'static str, String)> {
-        let Self { target: Target { endpoint, .. }, key } = self;
-        let own = endpoint.head_fields().iter().map(|(name, value)| (*name, (*value).to_owned()));
-        let keyed = key.into_iter().flat_map(|key| {
-            let with = move |before: &str| format!("{before}{}", key.expose_secret());
-            endpoint.key_fields().iter().map(move |(name, before)| (*name, with(before)))
-        });
-        own.chain(keyed).collect()
+    /// With what it is proven who asks.
+    fn client(self) -> Result<Option<ClientCert>, String> {
+        let Some(client) = &self.secrets.client else {
+            return Ok(None);
+        };
+        let chain = certificates("cert", &client.chain)?;
+        let key = PrivateKey::from_pem(client.key.expose_secret().as_bytes())
+            // What an error says may hold a part of the key.
+            .map_err(|_| "target.tls.key cannot be read".to_owned())?;
+        Ok(Some(ClientCert::new_with_certs(&chain, key)))
     }
 
     /// Whom the target's certificate is checked against.
@@ -43,16 +47,21 @@ impl Asker<'_> {
         let Some(authorities) = &self.target.authorities else {
             return Ok(RootCerts::WebPki);
         };
-        let mut certificates = Vec::new();
-        for item in parse_pem(authorities.pem().as_bytes()) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-                Ok(_) => {}
-                Err(error) => return Err(format!("target.tls.ca cannot be read: {error}")),
-            }
-        }
-        Ok(RootCerts::new_with_certs(&certificates))
+        Ok(RootCerts::new_with_certs(&certificates("ca", authorities.pem())?))
     }
+}
+
+/// The certificates in the file of a key of `target.tls`.
+fn certificates(key: &str, pem: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem.as_bytes()) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(format!("target.tls.{key} cannot be read: {error}")),
+        }
+    }
+    Ok(certificates)
 }
 
 /// What the target said.
@@ -65,29 +74,34 @@ pub(super) struct Said {
 
 /// Asks for a page; blocks for at most `timeout`.
 pub(super) fn ask(
-    method: Method,
+    method: Method<'_>,
     url: &str,
     asker: Asker<'_>,
     limit: u64,
     timeout: Duration,
 ) -> Result<Said, String> {
+    let tls = TlsConfig::builder().root_certs(asker.roots()?).client_cert(asker.client()?).build();
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(timeout))
         .max_redirects(0)
         .http_status_as_error(false)
         .proxy(None)
-        .tls_config(TlsConfig::builder().root_certs(asker.roots()?).build())
+        .tls_config(tls)
         .build()
         .into();
-    let fields = asker.fields();
+    let fields = asker.secrets.fields(asker.target);
     let answer = match method {
         Method::Get => {
             let request = agent.get(url);
-            fields.iter().fold(request, |r, (name, value)| r.header(*name, value)).call()
+            fields.iter().fold(request, |r, (name, value)| r.header(name, value)).call()
         }
         Method::Post => {
             let request = agent.post(url);
-            fields.iter().fold(request, |r, (name, value)| r.header(*name, value)).send_empty()
+            fields.iter().fold(request, |r, (name, value)| r.header(name, value)).send_empty()
+        }
+        Method::Json(body) => {
+            let request = agent.post(url).header("content-type", "application/json");
+            fields.iter().fold(request, |r, (name, value)| r.header(name, value)).send(body)
         }
     };
     let mut response = answer.map_err(|error| {
@@ -97,28 +111,4 @@ pub(super) fn ask(
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(limit).read_to_string().unwrap_or_default();
     Ok(Said { status, body })
-}
-
-#[cfg(test)]
-mod tests {
-    use common::target::Endpoint;
-
-    use super::*;
-
-    #[test]
-    fn a_question_carries_the_key_where_the_endpoint_does() {
-        let key = "sk-x".to_owned().into();
-        let fields = |endpoint, key| {
-            let target = Target { endpoint, ..crate::plan::proof::target() };
-            let fields = Asker { target: &target, key }.fields();
-            fields.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
-        };
-        assert_eq!(fields(Endpoint::Chat, Some(&key)), ["authorization: Bearer sk-x"]);
-        assert_eq!(fields(Endpoint::Chat, None), [""; 0]);
-        assert_eq!(fields(Endpoint::Messages, None), ["anthropic-version: 2023-06-01"]);
-        assert_eq!(
-            fields(Endpoint::Messages, Some(&key)),
-            ["anthropic-version: 2023-06-01", "authorization: Bearer sk-x", "x-api-key: sk-x"]
-        );
-    }
 }

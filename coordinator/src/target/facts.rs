@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use common::detail::without_secret;
 use common::ids::Name;
+use proto::secrets::Secrets;
 use regex::{Regex, RegexBuilder};
-use secrecy::{ExposeSecret as _, SecretString};
 
 use super::hook::{CommandLine, HookError, Printed};
 
@@ -94,44 +93,39 @@ impl PartialEq for FactPattern {
 impl Eq for FactPattern {}
 
 /// Asks for all facts, one after the other, each for at most `timeout`.
-pub async fn ask(
-    facts: &[FactCommand],
-    timeout: Duration,
-    key: Option<&SecretString>,
-) -> Vec<(Name, Told)> {
-    let secret = key.map_or("", |key| key.expose_secret());
+pub async fn ask(facts: &[FactCommand], timeout: Duration, secrets: &Secrets) -> Vec<(Name, Told)> {
     let mut told = Vec::new();
     for FactCommand { name, command, pattern } in facts {
         let printed = command.output(timeout, SEARCHED).await;
-        told.push((name.clone(), Told::of(pattern, printed, secret)));
+        told.push((name.clone(), Told::of(pattern, printed, secrets)));
     }
     told
 }
 
 impl Told {
-    fn of(pattern: &FactPattern, printed: Result<Printed, HookError>, secret: &str) -> Self {
+    fn of(pattern: &FactPattern, printed: Result<Printed, HookError>, secrets: &Secrets) -> Self {
         match printed {
             Ok(Printed { out, err }) => match pattern.find(&out).or_else(|| pattern.find(&err)) {
-                Some(value) => Self::Value(fit(value, secret, VALUE_CHARS_MAX)),
+                Some(value) => Self::Value(fit(value, secrets, VALUE_CHARS_MAX)),
                 None if out.trim().is_empty() && err.trim().is_empty() => {
                     Self::NotKnown("the command printed nothing".to_owned())
                 }
                 None => {
                     let bytes = out.len() + err.len();
-                    let pattern = fit(pattern.as_str(), secret, VALUE_CHARS_MAX);
+                    let pattern = fit(pattern.as_str(), secrets, VALUE_CHARS_MAX);
                     let why = format!("nothing in the {bytes} bytes printed matches {pattern:?}");
                     Self::NotKnown(why)
                 }
             },
-            Err(error) => Self::NotKnown(fit(&error.to_string(), secret, REASON_CHARS_MAX)),
+            Err(error) => Self::NotKnown(fit(&error.to_string(), secrets, REASON_CHARS_MAX)),
         }
     }
 }
 
-/// On one line, of bounded length, without the secret.
-fn fit(text: &str, secret: &str, chars: usize) -> String {
+/// On one line, of bounded length, without any secret.
+fn fit(text: &str, secrets: &Secrets, chars: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let cut: String = without_secret(&line, secret).chars().take(chars).collect();
+    let cut: String = secrets.without(&line).chars().take(chars).collect();
     cut
 }
 
@@ -153,9 +147,9 @@ mod tests {
             command: CommandLine::new(words).unwrap(),
             pattern: pattern(text),
         };
-        let key = SecretString::from(secret.to_owned());
+        let secrets = Secrets { api_key: Some(secret.into()), ..Secrets::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let told = runtime.block_on(ask(&[fact], Duration::from_secs(20), Some(&key)));
+        let told = runtime.block_on(ask(&[fact], Duration::from_secs(20), &secrets));
         told.into_iter().next().unwrap().1
     }
 

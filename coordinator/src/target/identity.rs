@@ -3,7 +3,7 @@
 
 use common::detail::CHARS_MAX;
 use common::target::Target;
-use secrecy::SecretString;
+use proto::secrets::Secrets;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -42,8 +42,8 @@ pub struct ServedModel {
 impl Identity {
     /// Asks the target. Whatever cannot be had is left out, and a target that cannot be reached is
     /// not asked again.
-    pub async fn ask(target: &Target, key: Option<&SecretString>) -> Self {
-        let (target, key) = (target.clone(), key.cloned());
+    pub async fn ask(target: &Target, secrets: &Secrets) -> Self {
+        let (target, secrets) = (target.clone(), secrets.clone());
         let asked = tokio::task::spawn_blocking(move || {
             let mut reached = true;
             let mut page = |path: &str| {
@@ -51,7 +51,7 @@ impl Identity {
                     return None;
                 }
                 let url = format!("{}{path}", target.base_url);
-                let asker = Asker { target: &target, key: key.as_ref() };
+                let asker = Asker { target: &target, secrets: &secrets };
                 let said = ask(Method::Get, &url, asker, PAGE_MAX, ANSWER_TIMEOUT);
                 reached = said.is_ok();
                 said.ok().filter(|said| said.status == 200).map(|said| said.body)
@@ -63,6 +63,32 @@ impl Identity {
             }
         });
         asked.await.unwrap_or_default()
+    }
+
+    /// What several servers of one target say together: what all of them say, or what each of them
+    /// does where they differ, and the process that is the oldest.
+    pub fn of_all(each: impl IntoIterator<Item = Self>) -> Self {
+        let mut each = each.into_iter();
+        let first = each.next().unwrap_or_default();
+        each.fold(first, |together, other| Self {
+            models: match (together.models, other.models) {
+                (Some(mut mine), Some(theirs)) => {
+                    mine.extend(theirs);
+                    mine.sort();
+                    mine.dedup();
+                    Some(mine)
+                }
+                (told, None) | (None, told) => told,
+            },
+            version: match (together.version, other.version) {
+                (Some(mine), Some(theirs)) if mine != theirs => Some(format!("{mine}, {theirs}")),
+                (told, None) | (None | Some(_), told) => told,
+            },
+            process_start_s: match (together.process_start_s, other.process_start_s) {
+                (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
+                (told, None) | (None, told) => told,
+            },
+        })
     }
 
     /// What says that `other` is another server, or the same one with another model or version: a

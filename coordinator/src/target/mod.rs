@@ -7,6 +7,8 @@ pub mod hook;
 pub mod identity;
 pub mod prepare;
 pub mod ready;
+pub mod several;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod tests;

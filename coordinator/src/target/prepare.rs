@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use common::detail::{CHARS_MAX, without_secret};
+use common::detail::CHARS_MAX;
 use common::target::Target;
-use secrecy::{ExposeSecret as _, SecretString};
+use proto::secrets::Secrets;
 
 use super::ask::{self, Asker, Method};
 use super::hook::{CommandLine, HookError};
 use super::identity::Identity;
-use super::ready::{self, NotReady, Question};
+use super::ready::NotReady;
+use super::several;
 use crate::campaign::{CacheReset, ServerPlan};
 use crate::clock::Clock;
 use crate::plan::{Arm, Preparation};
@@ -26,8 +27,8 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 pub struct Server {
     /// The server.
     pub target: Target,
-    /// The key for it.
-    pub api_key: Option<SecretString>,
+    /// What is for it alone.
+    pub secrets: Secrets,
     /// What may be done to it.
     pub plan: ServerPlan,
 }
@@ -76,7 +77,11 @@ impl Server {
                 CacheReset::Command(command) => {
                     command.run(self.plan.hook_timeout).await.map_err(PrepareError::Reset)?;
                 }
-                CacheReset::Page(page) => self.post(page).await?,
+                CacheReset::Page(page) => {
+                    for target in self.target.each() {
+                        self.post(&target, page).await?;
+                    }
+                }
             }
         }
         Ok(identity)
@@ -100,12 +105,12 @@ impl Server {
         old_for: Duration,
         clock: Clock,
     ) -> Result<Identity, PrepareError> {
-        let question = Question::of(&self.target, &self.plan);
         let ended = clock.now();
         loop {
             let timeout = self.plan.ready_timeout;
-            ready::wait(&question, self.api_key.as_ref(), timeout, clock, |_| {}).await?;
-            let identity = Identity::ask(&self.target, self.api_key.as_ref()).await;
+            several::wait(&self.target, &self.plan, &self.secrets, timeout, clock, |_, _| {})
+                .await?;
+            let identity = several::identity(&self.target, &self.secrets).await;
             let is_old = identity.restarted(known) == Some(false);
             if !is_old || clock.now().since(ended) > old_for {
                 return Ok(identity);
@@ -114,21 +119,20 @@ impl Server {
         }
     }
 
-    async fn post(&self, page: &str) -> Result<(), PrepareError> {
-        let url = format!("{}{page}", self.target.base_url);
-        let (asked, key, timeout) = (url.clone(), self.api_key.clone(), self.plan.hook_timeout);
-        let target = self.target.clone();
+    async fn post(&self, target: &Target, page: &str) -> Result<(), PrepareError> {
+        let url = format!("{}{page}", target.base_url);
+        let (asked, secrets, timeout) = (url.clone(), self.secrets.clone(), self.plan.hook_timeout);
+        let target = target.clone();
         let said = tokio::task::spawn_blocking(move || {
-            let asker = Asker { target: &target, key: key.as_ref() };
+            let asker = Asker { target: &target, secrets: &secrets };
             ask::ask(Method::Post, &asked, asker, 4096, timeout)
         });
         let why = match said.await {
             Ok(Ok(said)) if (200..300).contains(&said.status) => return Ok(()),
             Ok(Ok(said)) => {
                 let clean = said.body.chars().map(|c| if c.is_control() { ' ' } else { c });
-                let secret = self.api_key.as_ref().map_or("", |key| key.expose_secret());
                 let body: String = clean.take(CHARS_MAX).collect();
-                format!("HTTP {} {}", said.status, without_secret(body.trim(), secret))
+                format!("HTTP {} {}", said.status, self.secrets.without(body.trim()))
             }
             Ok(Err(why)) => why,
             Err(error) => error.to_string(),

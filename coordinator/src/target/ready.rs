@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use common::detail::{CHARS_MAX, without_secret};
+use common::detail::CHARS_MAX;
 use common::target::Target;
-use secrecy::{ExposeSecret as _, SecretString};
+use proto::secrets::Secrets;
 
 use super::ask::{self, ANSWER_TIMEOUT, Asker, Method, Said};
 use crate::campaign::ServerPlan;
@@ -60,15 +60,15 @@ enum Answer {
 /// The address, the last status or error, and how long it was waited for.
 pub async fn wait(
     question: &Question,
-    key: Option<&SecretString>,
+    secrets: &Secrets,
     timeout: Duration,
     clock: Clock,
     mut progress: impl FnMut(&str),
 ) -> Result<(), NotReady> {
     let began = clock.now();
     loop {
-        let (asked, key) = (question.clone(), key.cloned());
-        let answer = tokio::task::spawn_blocking(move || ask(&asked, key.as_ref())).await;
+        let (asked, secrets) = (question.clone(), secrets.clone());
+        let answer = tokio::task::spawn_blocking(move || ask(&asked, &secrets)).await;
         let why = match answer {
             Ok(Answer::Ready) => return Ok(()),
             Ok(Answer::Wait(why)) => why,
@@ -87,8 +87,8 @@ pub async fn wait(
     }
 }
 
-fn ask(question: &Question, key: Option<&SecretString>) -> Answer {
-    let asker = Asker { target: &question.target, key };
+fn ask(question: &Question, secrets: &Secrets) -> Answer {
+    let asker = Asker { target: &question.target, secrets };
     let asked = ask::ask(Method::Get, &question.url, asker, 4096, ANSWER_TIMEOUT);
     let Said { status, body } = match asked {
         Ok(said) => said,
@@ -97,8 +97,7 @@ fn ask(question: &Question, key: Option<&SecretString>) -> Answer {
     let said = || {
         let body: String =
             body.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CHARS_MAX).collect();
-        let secret = key.map_or("", |key| key.expose_secret());
-        let body = without_secret(body.trim(), secret);
+        let body = secrets.without(body.trim());
         if body.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {body}") }
     };
     match status {

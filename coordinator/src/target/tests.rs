@@ -8,11 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::target::Target;
-use secrecy::SecretString;
+use proto::secrets::Secrets;
 
 use super::hook::CommandLine;
 use super::identity::{Identity, ServedModel};
 use super::prepare::{PrepareError, Server};
+use super::several::{self, Unfit};
 use crate::campaign::{CacheReset, RestartCommands, ServerPlan};
 use crate::clock::Clock;
 use crate::plan::Preparation;
@@ -98,7 +99,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn ask(target: &Target) -> Identity {
-    block_on(Identity::ask(target, None))
+    block_on(Identity::ask(target, &Secrets::default()))
 }
 
 /// What a server says at its three pages.
@@ -158,7 +159,7 @@ fn server(stub: &Stub, restart: &[&str], reset: Option<&str>) -> Server {
         hook_timeout: Duration::from_secs(20),
         ..ServerPlan::default()
     };
-    Server { target: stub.target(), api_key: None, plan }
+    Server { target: stub.target(), secrets: Secrets::default(), plan }
 }
 
 const RESTART: Preparation = Preparation { restart_server: true, reset_cache: false };
@@ -215,7 +216,7 @@ fn a_page_that_empties_no_cache_says_what_it_answered() {
     let known = Identity::default();
     let stub = Stub::start(|_, _| Some((200, String::new())));
     let mut emptied = server(&stub, &[], Some("/reset_prefix_cache"));
-    emptied.api_key = Some(SecretString::from("sk-secret"));
+    emptied.secrets.api_key = Some("sk-secret".into());
     assert!(prepare(&emptied, RESET, &known).unwrap().is_none());
     assert_eq!(stub.asked(), ["POST /reset_prefix_cache (bearer sk-secret)"]);
     // Neither is anything done that was not asked for.
@@ -239,5 +240,57 @@ fn a_page_that_empties_no_cache_says_what_it_answered() {
         assert!(told.starts_with(&begins) && told.len() > begins.len() - said.len(), "{told}");
         assert!(!told.contains("sk-secret") && !told.contains('\u{1b}'), "{told:?}");
         assert_eq!(stub.asked().len(), 1, "asked once: {answer:?}");
+    }
+}
+
+/// A target of two servers.
+fn pair(first: &Stub, second: &Stub) -> Target {
+    let more_base_urls = vec![second.target().base_url];
+    Target { more_base_urls, ..first.target() }
+}
+
+fn meet(target: &Target) -> Result<Identity, Unfit> {
+    let (plan, secrets) = (ServerPlan::default(), Secrets::default());
+    let met = several::meet(target, &plan, &secrets, Duration::ZERO, Clock::start(), |_, _| {});
+    block_on(met)
+}
+
+#[test]
+fn all_servers_of_a_target_are_met_and_must_be_of_one_kind() {
+    let one = Stub::start(|_, asked| page(asked, 7));
+    let later = Stub::start(|_, asked| page(asked, 9));
+    assert_eq!(meet(&pair(&one, &later)).unwrap(), started(7.0), "the oldest process");
+    assert_eq!((one.asked().len(), later.asked().len()), (4, 4));
+    let other = Stub::start(|_, asked| match asked {
+        "GET /v1/models" => Some((200, "{\"data\":[{\"id\":\"other\"}]}".to_owned())),
+        asked => page(asked, 7),
+    });
+    let told = meet(&pair(&one, &other)).unwrap_err().to_string();
+    assert_eq!(
+        told,
+        format!(
+            "SERVER_CHANGED: http://{} and http://{} are not the same server: it served m, then \
+             other; load one kind at a time",
+            one.address, other.address
+        )
+    );
+    let gone = Stub::start(|_, _| None);
+    let told = meet(&pair(&one, &gone)).unwrap_err().to_string();
+    assert!(told.starts_with(&format!("target http://{}/v1/models is not ready", gone.address)));
+    // What one of them becomes later differs from what all were.
+    let together = block_on(several::identity(&pair(&one, &other), &Secrets::default()));
+    assert_eq!(started(7.0).differences(&together).len(), 1);
+}
+
+#[test]
+fn the_cache_of_every_server_is_emptied() {
+    let stubs = [0, 1].map(|_| Stub::start(|_, _| Some((200, String::new()))));
+    let emptied = Server {
+        target: pair(&stubs[0], &stubs[1]),
+        ..server(&stubs[0], &[], Some("/reset_prefix_cache"))
+    };
+    assert!(prepare(&emptied, RESET, &Identity::default()).unwrap().is_none());
+    for stub in &stubs {
+        assert_eq!(stub.asked(), ["POST /reset_prefix_cache"]);
     }
 }

@@ -98,9 +98,10 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, LinkError> {
     Ok(key)
 }
 
-/// Group bits are left alone: that is how systemd and Kubernetes hand a key to a service.
+/// Logs a warning where the file of a private key is open to everybody. Group bits are left alone:
+/// that is how systemd and Kubernetes hand a key to a service.
 #[cfg(unix)]
-fn warn_if_public(path: &Path) {
+pub fn warn_if_public(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
 
     let others = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
@@ -112,8 +113,9 @@ fn warn_if_public(path: &Path) {
     }
 }
 
+/// Nothing is known here of who can read a file.
 #[cfg(not(unix))]
-fn warn_if_public(_path: &Path) {}
+pub fn warn_if_public(_path: &Path) {}
 
 fn read(path: &Path) -> Result<Vec<u8>, LinkError> {
     fs::read(path).map_err(|source| LinkError::File { path: path.to_owned(), source })

@@ -42,7 +42,7 @@ pub use certificate::{AGENT_DNS_NAME, CertificateFault, PeerCertificate, identit
 pub use connection::Connection;
 pub use dial::Dialer;
 pub use error::LinkError;
-pub use identity::{ClientIdentity, Identity};
+pub use identity::{ClientIdentity, Identity, warn_if_public};
 pub use listen::{Incoming, Listener, listen};
 pub use memory::{MemoryDialer, memory};
 

@@ -9,13 +9,13 @@ use common::length::Length;
 use common::phase::Phase;
 use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
-use common::target::{Connection, Endpoint, Target, Timeouts};
+use common::target::{BaseUrl, Connection, Endpoint, Target, Timeouts};
 use common::time::Tick;
 use common::trust::Authorities;
 use common::workload::Workload;
-use secrecy::SecretString;
 use uuid::Uuid;
 
+use super::asked::{extra_body, headers, http, key_header, more_base_urls, secrets};
 use super::load::load;
 use super::slices;
 use crate::generated as pb;
@@ -119,12 +119,8 @@ impl TryFrom<pb::Order> for Order {
             Body::Acquire(body) => Self::Acquire { run: RunId(uuid("acquire.run", &body.run)?) },
             Body::Arm(body) => Self::Arm {
                 epoch,
+                secrets: secrets(&body)?,
                 assignment: Box::new(required("arm.assignment", body.assignment)?.try_into()?),
-                api_key: body
-                    .api_key
-                    .map(|key| header_value("arm.api_key", key))
-                    .transpose()?
-                    .map(SecretString::from),
             },
             Body::Fire(body) => {
                 Self::Fire { epoch, level: level("fire.level", body.level)?, at: Tick(body.at_ns) }
@@ -153,15 +149,6 @@ impl TryFrom<pb::Order> for Order {
             }
             Body::Free(pb::Free {}) => Self::Free { epoch },
         })
-    }
-}
-
-/// The key goes into a header: visible ASCII only. The value is never named in the error.
-fn header_value(field: &'static str, key: String) -> Result<String, WireError> {
-    if key.len() <= TEXT_MAX && key.bytes().all(|b| b.is_ascii_graphic()) && !key.is_empty() {
-        Ok(key)
-    } else {
-        Err(WireError::new(field, "not 1 to 4096 visible ASCII characters"))
     }
 }
 
@@ -249,11 +236,15 @@ impl TryFrom<pb::Target> for Target {
             0 => Err(WireError::new(field, "zero")),
             1.. => Ok(Duration::from_nanos(ns)),
         };
+        let base_url: BaseUrl =
+            message.base_url.parse().map_err(|error| WireError::new("target.base_url", error))?;
         Ok(Self {
-            base_url: message
-                .base_url
-                .parse()
-                .map_err(|error| WireError::new("target.base_url", error))?,
+            more_base_urls: more_base_urls(&base_url, &message.more_base_urls)?,
+            base_url,
+            extra_body: extra_body(&message.extra_body)?,
+            headers: headers("target.headers", &message.headers)?,
+            http: http(message.http)?,
+            key_header: key_header(&message.key_header)?,
             model: text("target.model", message.model)?,
             endpoint: match pb::Endpoint::try_from(message.endpoint) {
                 Ok(pb::Endpoint::Chat) => Endpoint::Chat,

@@ -1,11 +1,13 @@
 //! Conversions between domain types and protobuf. What arrives may come from anyone: every field
 //! is checked here, once, and a bad one is named.
 
+mod asked;
 mod from;
 mod images;
 mod load;
 mod slices;
 mod tally;
+mod text;
 mod to;
 mod workload;
 

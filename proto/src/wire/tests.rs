@@ -1,3 +1,4 @@
+use common::extra::Header;
 use common::hist::LatencyHist;
 use common::ids::{BootId, Epoch, LevelId, RunId, UserId};
 use common::length::{Bounds, Length};
@@ -7,16 +8,18 @@ use common::seed::Seed;
 use common::slice::InSlices;
 use common::snapshot::{LevelEnd, Origin, Snapshot, Vitals};
 use common::tally::Tally;
-use common::target::{Connection, Endpoint, Target, Timeouts};
+use common::target::{Connection, Endpoint, Http, Target, Timeouts};
 use common::time::Tick;
 use common::trust::Authorities;
 use common::workload::{CacheMode, SharedPrefix, Workload};
 use proptest::prelude::*;
 use prost::Message as _;
+use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
 use super::*;
 use crate::message::{Order, Report};
+use crate::secrets::{ClientCertificate, Secrets};
 use common::arrivals::{Arrivals, Curve, Law, PerSecond, Rate, Schedule};
 use common::assignment::{Assignment, End, Load, Pace, Share};
 use common::slo::Slo;
@@ -109,13 +112,19 @@ fn assignment() -> Assignment {
                 Authorities::new("-----BEGIN CERTIFICATE-----\n".to_owned()).unwrap(),
             ),
             timeouts: Timeouts::DEFAULT,
+            more_base_urls: vec!["http://[::1]:9/y/v1/v1".parse().unwrap()],
+            http: Http::V2,
+            extra_body: r#"{"top_p":0.9,"x":{"y":[null]}}"#.parse().unwrap(),
+            headers: vec![Header { name: "x-team".parse().unwrap(), value: "a b".to_owned() }],
+            key_header: Some("api-key".parse().unwrap()),
         },
         proof: Some(Pace { ttft: Duration::from_millis(200), itl: Duration::from_millis(20) }),
     }
 }
 
 fn order_over_the_wire(change: impl FnOnce(&mut pb::Assignment)) -> Result<Order, WireError> {
-    let order = Order::Arm { epoch: Epoch(9), assignment: Box::new(assignment()), api_key: None };
+    let secrets = Secrets::default();
+    let order = Order::Arm { epoch: Epoch(9), assignment: Box::new(assignment()), secrets };
     let mut message = pb::Order::from(&order);
     if let Some(pb::order::Order::Arm(arm)) = &mut message.order {
         change(arm.assignment.as_mut().unwrap());
@@ -279,6 +288,27 @@ fn a_bad_field_is_named() {
     assert_eq!(field(|a| a.target.as_mut().unwrap().connection = 3), "target.connection");
     let pem = |a: &mut pb::Assignment| a.target.as_mut().unwrap().authorities_pem += "PRIVATE KEY";
     assert_eq!(field(pem), "target.authorities_pem");
+    fn target(assignment: &mut pb::Assignment) -> &mut pb::Target {
+        assignment.target.as_mut().unwrap()
+    }
+    let twice = |a: &mut pb::Assignment| {
+        target(a).more_base_urls = vec!["http://x".to_owned(), "http://x:80/".to_owned()];
+    };
+    assert_eq!(field(twice), "target.more_base_urls");
+    assert_eq!(
+        field(|a| target(a).more_base_urls = vec!["https://example.com/x".to_owned()]),
+        "target.more_base_urls"
+    );
+    assert_eq!(
+        field(|a| target(a).more_base_urls = (0..64).map(|n| format!("http://h{n}")).collect()),
+        "target.more_base_urls"
+    );
+    assert_eq!(field(|a| target(a).extra_body = "[]".to_owned()), "target.extra_body");
+    assert_eq!(field(|a| target(a).headers[0].value = "a\nb".to_owned()), "target.headers");
+    assert_eq!(field(|a| target(a).headers[0].name = "Host".to_owned()), "target.headers");
+    assert_eq!(field(|a| target(a).headers[0].name = "authorization".to_owned()), "target.headers");
+    assert_eq!(field(|a| target(a).http = 3), "target.http");
+    assert_eq!(field(|a| target(a).key_header = "a b".to_owned()), "target.key_header");
 }
 
 #[test]
@@ -338,19 +368,65 @@ fn words_of_a_target_are_bounded_and_belong_to_a_failure() {
     }
 }
 
+/// Secrets of every kind, each with a word by which it is found.
+fn secrets() -> Secrets {
+    Secrets {
+        api_key: Some("sk-canary".into()),
+        headers: vec![("x-secret".parse().unwrap(), "canary-2".into())],
+        client: Some(ClientCertificate {
+            chain: "-----BEGIN CERTIFICATE-----".into(),
+            key: "canary-3".into(),
+        }),
+    }
+}
+
+#[test]
+fn secrets_cross_the_wire() {
+    let assignment = Box::new(assignment());
+    let order = Order::Arm { epoch: Epoch(9), assignment, secrets: secrets() };
+    let message = pb::Order::from(&order).encode_to_vec();
+    let back = Order::try_from(pb::Order::decode(message.as_slice()).unwrap()).unwrap();
+    let Order::Arm { secrets, .. } = back else { panic!("another order") };
+    assert_eq!(secrets.api_key.unwrap().expose_secret(), "sk-canary");
+    let headers: Vec<_> =
+        secrets.headers.iter().map(|(n, v)| (n.as_str(), v.expose_secret())).collect();
+    assert_eq!(headers, [("x-secret", "canary-2")]);
+    assert_eq!(secrets.client.unwrap().key.expose_secret(), "canary-3");
+}
+
 #[test]
 fn keys_never_show_in_errors_or_debug_output() {
-    let order = Order::Arm {
-        epoch: Epoch(1),
-        assignment: Box::new(assignment()),
-        api_key: Some("sk-canary".to_owned().into()),
-    };
+    let order =
+        Order::Arm { epoch: Epoch(1), assignment: Box::new(assignment()), secrets: secrets() };
     assert!(!format!("{order:?}").contains("canary"));
-    let bad =
-        pb::Arm { assignment: Some((&assignment()).into()), api_key: Some("sk-canary\n".into()) };
-    let message = pb::Order { epoch: 1, order: Some(pb::order::Order::Arm(bad)) };
-    let error = Order::try_from(message).unwrap_err();
-    assert!(!format!("{error:?}").contains("canary"), "{error}");
+    let header = |name: &str, value: &str| pb::Header { name: name.into(), value: value.into() };
+    type Bend = fn(&mut pb::Arm);
+    let bends: [(Bend, &str); 6] = [
+        (|arm| arm.api_key = Some("sk-canary\n".into()), "arm.api_key"),
+        (|arm| arm.secret_headers[0].value = "canary\r\nx: y".into(), "arm.secret_headers"),
+        (|arm| arm.secret_headers[0].name = "canary canary".into(), "arm.secret_headers"),
+        (|arm| arm.client_cert_pem.clear(), "arm.client_cert_pem"),
+        (|arm| arm.client_key_pem.clear(), "arm.client_key_pem"),
+        (|arm| arm.client_key_pem = "canary".repeat(20_000), "arm.client_key_pem"),
+    ];
+    for (bend, field) in bends {
+        let mut arm = pb::Arm {
+            assignment: Some((&assignment()).into()),
+            api_key: Some("sk-canary".into()),
+            secret_headers: vec![header("x-secret", "canary")],
+            client_cert_pem: "-----BEGIN CERTIFICATE-----".into(),
+            client_key_pem: "canary".into(),
+        };
+        let order = |arm: &pb::Arm| {
+            let order = pb::order::Order::Arm(arm.clone());
+            Order::try_from(pb::Order { epoch: 1, order: Some(order) })
+        };
+        assert!(order(&arm).is_ok());
+        bend(&mut arm);
+        let error = order(&arm).unwrap_err();
+        assert_eq!(error.field, field);
+        assert!(!format!("{error:?}").contains("canary"), "{error}");
+    }
 }
 
 impl From<LatencyHist> for pb::Histogram {

@@ -2,13 +2,14 @@
 
 use common::arrivals::Arrivals;
 use common::assignment::Assignment;
+use common::extra::HeaderName;
 use common::ids::LevelId;
 use common::phase::Phase;
 use common::snapshot::{LevelEnd, Seal, Snapshot};
-use common::target::{Connection, Endpoint, Target};
+use common::target::{BaseUrl, Connection, Endpoint, Target};
 use common::time::duration_ns;
-use secrecy::ExposeSecret as _;
 
+use super::asked::{arm_of, extra_body_of};
 use crate::generated as pb;
 use crate::message::{Greeting, Hello, Holder, Order, ProtocolVersion, Report};
 
@@ -61,13 +62,9 @@ impl From<&Order> for pb::Order {
             Order::Acquire { run } => {
                 (0, Body::Acquire(pb::Acquire { run: run.0.as_bytes().to_vec() }))
             }
-            Order::Arm { epoch, assignment, api_key } => (
-                epoch.0,
-                Body::Arm(pb::Arm {
-                    assignment: Some(assignment.as_ref().into()),
-                    api_key: api_key.as_ref().map(|key| key.expose_secret().to_owned()),
-                }),
-            ),
+            Order::Arm { epoch, assignment, secrets } => {
+                (epoch.0, Body::Arm(arm_of(assignment, secrets)))
+            }
             Order::Fire { epoch, level: id, at } => {
                 (epoch.0, Body::Fire(pb::Fire { level: level(*id), at_ns: at.0 }))
             }
@@ -136,7 +133,7 @@ impl From<&Assignment> for pb::Assignment {
 impl From<&Target> for pb::Target {
     fn from(target: &Target) -> Self {
         Self {
-            base_url: target.base_url.to_string(),
+            base_url: target.base_url.written(),
             model: target.model.clone(),
             endpoint: match target.endpoint {
                 Endpoint::Chat => pb::Endpoint::Chat,
@@ -152,6 +149,11 @@ impl From<&Target> for pb::Target {
                 .as_ref()
                 .map(|authorities| authorities.pem().to_owned())
                 .unwrap_or_default(),
+            more_base_urls: target.more_base_urls.iter().map(BaseUrl::written).collect(),
+            extra_body: extra_body_of(target),
+            headers: target.headers.iter().map(pb::Header::from).collect(),
+            http: pb::Http::from(target.http).into(),
+            key_header: target.key_header.as_ref().map_or_else(String::new, HeaderName::to_string),
             connection: match target.connection {
                 Connection::KeepAlive => pb::Connection::KeepAlive,
                 Connection::PerRequest => pb::Connection::PerRequest,

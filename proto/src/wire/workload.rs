@@ -6,6 +6,7 @@ use common::workload::{CacheMode, SharedPrefix, TOKENS_MAX, Workload};
 use super::from::{name, required};
 use super::images::images;
 use super::slices;
+use super::text;
 use crate::generated as pb;
 use crate::wire::WireError;
 
@@ -30,6 +31,7 @@ impl From<&Workload> for pb::Workload {
             models: slices::models_from(workload),
             mix: Vec::new(),
             images: workload.images.as_ref().map(Into::into),
+            text: text::message(&workload.text),
         }
     }
 }
@@ -55,6 +57,7 @@ impl TryFrom<pb::Workload> for Workload {
         Ok(Self {
             forced_length: message.forced_length,
             cache,
+            text: text::read(message.text)?,
             models: slices::models(message.models)?,
             images: images(message.images)?,
             ..Self::new(name("workload.name", &message.name)?, input_tokens, output_tokens)

@@ -4,11 +4,12 @@
 use std::fmt;
 
 use common::target::Endpoint;
-use common::workload::CHARS_PER_TOKEN;
+use common::text::CHARS_PER_TOKEN;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::sim::count::Counting;
 use crate::sim::images::ImageRef;
 
 /// What is asked for.
@@ -34,6 +35,7 @@ impl Ask {
     pub(in crate::sim) fn parse(
         endpoint: Endpoint,
         body: &[u8],
+        counting: Counting,
     ) -> Result<(Self, Vec<ImageRef>), String> {
         let body: Body = serde_json::from_slice(body)
             .map_err(|error| format!("the body is not a request in JSON: {error}"))?;
@@ -76,7 +78,7 @@ impl Ask {
                 Endpoint::Responses | Endpoint::Messages | Endpoint::Embeddings => true,
             },
             tokens,
-            prompt_tokens: prompt.characters.div_ceil(CHARS_PER_TOKEN.into()),
+            prompt_tokens: counting.tokens(prompt.characters),
         };
         Ok((ask, prompt.images))
     }
@@ -240,7 +242,7 @@ mod tests {
     use super::*;
 
     fn ask(endpoint: Endpoint, body: &str) -> Result<Ask, String> {
-        Ask::parse(endpoint, body.as_bytes()).map(|(ask, _)| ask)
+        Ask::parse(endpoint, body.as_bytes(), Counting::default()).map(|(ask, _)| ask)
     }
 
     #[test]
@@ -321,7 +323,9 @@ mod tests {
 
     #[test]
     fn images_are_found_where_each_api_has_them() {
-        let images = |endpoint, body: &str| Ask::parse(endpoint, body.as_bytes()).unwrap().1;
+        let images = |endpoint, body: &str| {
+            Ask::parse(endpoint, body.as_bytes(), Counting::default()).unwrap().1
+        };
         let url = |url: &str| ImageRef::Url(url.to_owned());
         let two = r#"{"messages":[{"content":[{"type":"text","text":"a"},
             {"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}},

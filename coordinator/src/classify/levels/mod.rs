@@ -169,6 +169,7 @@ fn validity(level: &Measured<'_>, levels: &[Measured<'_>], context: &Context<'_>
             verdicts.push(changed.verdict);
         }
         verdicts.extend(work::work(level, levels));
+        verdicts.extend(work::asked(level, context.mode));
         verdicts.extend(work::cache(level));
         verdicts.extend(generator::outliers(level));
     }

@@ -9,6 +9,7 @@ use common::series::{Flow, FlowSlot, InFlight, SLOT_NS, Slot};
 use common::slo::Slo;
 use common::snapshot::Vitals;
 use common::tally::{Scope, Tally, WindowTally};
+use common::text::{PromptText, Rate, Words};
 use common::workload::{CacheMode, SharedPrefix};
 use proptest::prelude::*;
 
@@ -340,7 +341,9 @@ fn work_that_is_not_what_it_is_called_is_told() {
         level.planned.workload.input_tokens = Length::Normal { mean: 500, sd, bounds };
         level
     };
-    for (sd, expected) in [(0, vec![(Code::WorkNotEqual, Effect::Warn)]), (250, Vec::new())] {
+    // Off the other level, and off what was asked for.
+    let twice = [(Code::WorkNotEqual, Effect::Warn); 2];
+    for (sd, expected) in [(0, twice.to_vec()), (250, Vec::new())] {
         let second = change(drawn(more.level(), sd), |tally| {
             tally.tokens.prompt = tally.tokens.prompt * 1040 / 1000;
         });
@@ -348,7 +351,42 @@ fn work_that_is_not_what_it_is_called_is_told() {
     }
     assert_eq!(pair(1010, 1020), []);
     assert_eq!(pair(1011, 1000), [(Code::WorkNotEqual, Effect::Warn)]);
-    assert_eq!(pair(1000, 1021), [(Code::WorkNotEqual, Effect::Warn)]);
+    assert_eq!(pair(1000, 1021), twice);
+}
+
+#[test]
+fn prompts_that_have_not_the_tokens_asked_for_are_told_with_both_numbers() {
+    let of = |text: &PromptText, per_mille: u64| {
+        let mut level = change(USUAL.level(), |tally| {
+            tally.tokens.prompt = tally.tokens.prompt * per_mille / 1000
+        });
+        level.planned.workload.text = text.clone();
+        level
+    };
+    let letter = |at: u32| char::from_u32(u32::from(b'a') + at % 26).unwrap();
+    let pool: Vec<String> =
+        (0..200).map(|at| format!("{}{}", letter(at / 26), letter(at))).collect();
+    let words = PromptText::Words(Words::new("A", &pool.join(" "), "network", 0).unwrap());
+    for (text, effect) in [
+        (PromptText::Characters, Effect::Warn),
+        (PromptText::Measured(Rate::PAPER), Effect::Warn),
+        (words.clone(), Effect::Invalid),
+    ] {
+        edge(Code::WorkNotEqual, effect, of(&text, 1020), of(&text, 1021));
+        edge(Code::WorkNotEqual, effect, of(&text, 980), of(&text, 979));
+    }
+    let evidence = |text| alone(of(&text, 862)).verdicts.remove(0).evidence;
+    insta::assert_snapshot!(evidence(PromptText::Characters), @r#"prompts had 431 tokens on average where 500 were asked for, more than 2 % off: four characters are not a token here; state lengths = "measured" or a tokenizer"#);
+    insta::assert_snapshot!(evidence(words), @"prompts had 431 tokens on average where 500 were asked for, more than 2 % off: the tokenizer of the workload does not match the target's");
+    // A token more or less is where prompts end; in paper mode a token is what the paper says.
+    let mut short = of(&PromptText::Characters, 1000);
+    short.planned.workload.input_tokens = 501.into();
+    assert_eq!(found(&alone(short)), []);
+    let run = testdata::run();
+    let paper = Context { mode: Mode::Paper, ..context(&run) };
+    let level = of(&PromptText::Characters, 862);
+    let measured = [Measured::of(&level, common::seed::Seed(1))];
+    assert_eq!(found(&judge(&measured, &paper)[0]), []);
 }
 
 #[test]

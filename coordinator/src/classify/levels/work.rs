@@ -3,9 +3,11 @@
 use common::phase::Phase;
 use common::slice::SliceBy;
 use common::tally::{Counts, SliceTally, Tokens};
+use common::text::PromptText;
 use common::workload::{CacheMode, Workload};
 
 use super::is_alike;
+use crate::campaign::Mode;
 use crate::classify::limits::{CACHED_SHARE_MAX, OUTPUT_OFF_MAX, PROMPT_OFF_MAX};
 use crate::classify::number::{number, percent};
 use crate::classify::{Code, Verdict};
@@ -116,6 +118,56 @@ fn compared(part: &Part<'_>, first: &Part<'_>, at: &str) -> Vec<Verdict> {
         Verdict::warn(Code::WorkNotEqual, text)
     };
     off.map(verdict).collect()
+}
+
+/// Whether prompts had the tokens that were asked for. What a tokenizer promises is held to it; what
+/// was measured or estimated is told. Of the paper four characters are a token by definition.
+pub(super) fn asked(level: &Measured<'_>, mode: Mode) -> Vec<Verdict> {
+    match mode {
+        Mode::Paper => Vec::new(),
+        Mode::Floodmark => Part::all(level).iter().filter_map(delivered).collect(),
+    }
+}
+
+fn delivered(part: &Part<'_>) -> Option<Verdict> {
+    // What an image is in tokens nobody asked for.
+    if part.workload.images.is_some() {
+        return None;
+    }
+    let (delivered, _) = part.means()?;
+    let Part { of, workload, counted, .. } = part;
+    let asked = workload.input_tokens.mean();
+    // Of lengths that are drawn the mean is one of a sample.
+    let chance = by_chance(&workload.input_tokens, *counted, f64::INFINITY);
+    // A prompt may end in the middle of a token.
+    if (delivered - asked).abs() <= (PROMPT_OFF_MAX.value * asked).max(1.0) + chance {
+        return None;
+    }
+    let text = format!(
+        "{of}prompts had {} tokens on average where {} were asked for, more than {} off: ",
+        number(delivered),
+        number(asked),
+        percent(PROMPT_OFF_MAX.value)
+    );
+    let verdict = |effect: fn(Code, String) -> Verdict, why: &str| {
+        Some(effect(Code::WorkNotEqual, text + why))
+    };
+    match &workload.text {
+        PromptText::Characters => {
+            let why = "four characters are not a token here; state lengths = \"measured\" or a \
+                       tokenizer";
+            verdict(Verdict::warn, why)
+        }
+        PromptText::Measured(_) => {
+            let why = "the target counts otherwise than when it was asked, or so short a prompt \
+                       cannot be made";
+            verdict(Verdict::warn, why)
+        }
+        PromptText::Words(_) => {
+            let why = "the tokenizer of the workload does not match the target's";
+            verdict(Verdict::invalid, why)
+        }
+    }
 }
 
 /// The level with the least load and the same work, if it is another one. A warm-up is no measure.

@@ -56,6 +56,15 @@ fn known_names_of_other_tools_mean_the_same() {
 }
 
 #[test]
+fn headers_and_fields_of_the_body_reach_every_request() {
+    let line = "--target http://h --model m --users 1 --header X-Team:perf --header a:b:c \
+                --extra-body {\"top_p\":0.9}";
+    let text = resolved(line, &Environment::default()).unwrap();
+    assert!(text.contains("headers = { \"a\" = \"b:c\", \"x-team\" = \"perf\" }"), "{text}");
+    assert!(text.contains("extra_body = '{\"top_p\":0.9}'"), "{text}");
+}
+
+#[test]
 fn every_flag_reaches_the_campaign() {
     let line = "--target http://h/v1 --model m --users 3 --input-tokens 9 --output-tokens 8 \
                 --requests 40 --name night --mode paper --tier thorough --seed 7 \
@@ -81,6 +90,7 @@ fn every_flag_reaches_the_campaign() {
     output_tokens = 8
     forced_length = true
     cache = "cold"
+    lengths = "characters"
 
     [client_proof]
     before = true
@@ -122,6 +132,7 @@ fn every_flag_of_an_open_loop_reaches_the_campaign() {
     output_tokens = 200
     forced_length = true
     cache = "replay"
+    lengths = "measured"
     
     [slo]
     ttft = "2s"

@@ -366,6 +366,7 @@ fn started(arm: Arm, start: u32, levels: Vec<Observed>) -> Run {
         server_version: None,
         serving: BTreeMap::new(),
         endpoint: Some(Endpoint::Chat),
+        manner: None,
         stream: true,
         seed: 42,
         mode: Mode::Paper,
