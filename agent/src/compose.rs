@@ -18,6 +18,7 @@ use common::assignment::Assignment;
 use common::body::fields;
 use common::ids::UserId;
 use common::length::Length;
+use common::outcome::ImagesSent;
 use common::phase::Phase;
 use common::prompt::{Drawn, Prompts};
 use common::records::{Carried, Records};
@@ -31,12 +32,14 @@ use serde_json::Value;
 
 pub(crate) use self::records::Course;
 use self::records::Source;
+use crate::images::{self, Illustration, Shown};
+
 pub use mixed::Composers;
 
 /// Digits of a number that is written for one request.
 const DIGITS_MAX: usize = 10;
 
-/// Parts of a request, at most: between any two that differ from request to request lies one that
+/// Parts of a request without images, at most: between any two that differ from request to request lies one that
 /// does not.
 pub const PARTS_MAX: usize = 16;
 
@@ -57,6 +60,7 @@ pub struct Composer {
     think_ms: Option<Length>,
     target: Target,
     secrets: Secrets,
+    illustration: Option<Arc<Illustration>>,
     /// Makes one user's requests panic, for testing what a bug in a user's task does.
     #[cfg(test)]
     panic_at: Option<UserId>,
@@ -79,6 +83,8 @@ enum Part {
     Members,
     /// A recorded turn.
     Turn,
+    /// Images, each with what stands around it.
+    Images,
 }
 
 /// Where in a campaign the level is: requests depend on it, and not on the agent.
@@ -101,6 +107,7 @@ pub struct Request<'a> {
     output_tokens: u32,
     length: Digits,
     output: Digits,
+    shown: Option<Shown>,
 }
 
 impl Composer {
@@ -112,7 +119,7 @@ impl Composer {
         let body_fixed = in_body.map(|part| match part {
             Part::Bytes(bytes) => bytes.len(),
             Part::Head | Part::Length | Part::Prompt | Part::Output => 0,
-            Part::Members | Part::Turn => 0,
+            Part::Members | Part::Turn | Part::Images => 0,
         });
         let body_fixed = body_fixed.sum::<usize>() - HEAD_END.len();
         let Assignment { seed, phase, place, .. } = *assignment;
@@ -128,9 +135,15 @@ impl Composer {
             think_ms: workload.think_ms.clone(),
             target: target.clone(),
             secrets: secrets.clone(),
+            illustration: None,
             #[cfg(test)]
             panic_at: crate::testing::panic_at(target),
         }
+    }
+
+    /// The same, with the images that the workload asks for.
+    fn illustrated(self, illustration: Option<Arc<Illustration>>) -> Self {
+        Self { illustration, ..self }
     }
 
     /// The same, for requests that carry the records of the workload's data set.
@@ -184,9 +197,23 @@ impl Composer {
             (None, Some(carried)) => carried.members.len() + carried.text.len(),
             (None, None) => self.prompts.slices(&drawn).iter().map(|slice| slice.len()).sum(),
         };
-        let length = Digits::of((self.body_fixed + prompt + asked * output.len) as u64);
+        let shown = self.illustration.as_ref().map(|images| images.draw(user, number));
+        let images = self.illustration.as_ref().zip(shown.as_ref());
+        let images = images.map_or(0, |(images, shown)| images.len(shown));
+        let own = prompt + asked * output.len + images;
+        let length = Digits::of((self.body_fixed + own) as u64);
         let url = self.target.url_of(user, number);
-        Request { composer: self, url, drawn, carried, traced, output_tokens, length, output }
+        Request {
+            composer: self,
+            url,
+            drawn,
+            carried,
+            traced,
+            output_tokens,
+            length,
+            output,
+            shown,
+        }
     }
 
     /// How long a user waits after the answer to this request; nothing where users do not.
@@ -211,7 +238,7 @@ impl Composer {
         let same = self.parts.iter().map(|part| match part {
             Part::Bytes(bytes) => bytes.len(),
             Part::Head | Part::Length | Part::Prompt | Part::Output => 0,
-            Part::Members | Part::Turn => 0,
+            Part::Members | Part::Turn | Part::Images => 0,
         });
         let heads = self.heads.iter().map(|head| head.lines().len()).sum::<usize>();
         self.prompts.size() + heads + same.sum::<usize>()
@@ -228,7 +255,7 @@ impl Request<'_> {
     /// connection of HTTP/2 sends it when the server lets it.
     pub fn frames(&self) -> Option<(http::Request<()>, Bytes)> {
         let head = self.composer.heads.get(self.url)?;
-        let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+        let mut slices = vec![IoSlice::new(&[]); self.pieces().unwrap_or(PARTS_MAX)];
         let used = self.parts(&mut slices);
         let mut body = BytesMut::new();
         // The head has no lines: the length comes first, and the end of the head after it.
@@ -240,7 +267,7 @@ impl Request<'_> {
     }
 
     /// Puts its bytes, in order, into slices; gives how many are used.
-    pub fn parts<'s>(&'s self, slices: &mut [IoSlice<'s>; PARTS_MAX]) -> usize {
+    pub fn parts<'s>(&'s self, slices: &mut [IoSlice<'s>]) -> usize {
         let mut used = 0;
         let mut put = |bytes: &'s [u8]| {
             if let Some(place) = slices.get_mut(used).filter(|_| !bytes.is_empty()) {
@@ -262,9 +289,28 @@ impl Request<'_> {
                 Part::Output => put(self.output.bytes()),
                 Part::Members => put(self.carried.map_or(&[], |carried| carried.members)),
                 Part::Turn => put(self.carried.map_or(&[], |carried| carried.text)),
+                Part::Images => {
+                    if let Some((images, shown)) = self.illustrated() {
+                        images.put(shown, &mut put);
+                    }
+                }
             }
         }
         used
+    }
+
+    /// Slices that its parts take, where that is more than [`PARTS_MAX`].
+    pub(crate) fn pieces(&self) -> Option<usize> {
+        self.illustrated().map(|(images, shown)| PARTS_MAX + images.pieces(shown))
+    }
+
+    /// What is recorded of its images.
+    pub(crate) fn images(&self) -> Option<ImagesSent> {
+        self.illustrated().map(|(images, shown)| images.sent(shown, self.drawn.input_tokens))
+    }
+
+    fn illustrated(&self) -> Option<(&Illustration, &Shown)> {
+        self.composer.illustration.as_deref().zip(self.shown.as_ref())
     }
 
     /// The tokens that are asked for.
@@ -334,6 +380,7 @@ fn parts(workload: &Workload, target: &Target) -> Vec<Part> {
     if let (Some((name, ..)), Some(object)) = (recorded, body.as_object_mut()) {
         object.insert(name.to_owned(), PROMPT.into());
     }
+    images::add_to(&mut body, target.endpoint, workload.images.as_ref());
     let body = body.to_string();
     let mut rest = body.as_str();
     if let (Some(_), Some(after)) = (recorded, rest.strip_prefix('{')) {
@@ -371,10 +418,15 @@ fn is_recorded(workload: &Workload) -> bool {
 }
 
 fn put(parts: &mut Vec<Part>, text: &str) {
+    if let Some((before, after)) = images::around(text) {
+        put(parts, before);
+        parts.push(Part::Images);
+        return put(parts, after);
+    }
     match parts.last_mut() {
         Some(Part::Bytes(bytes)) => bytes.extend_from_slice(text.as_bytes()),
         Some(Part::Head | Part::Length | Part::Prompt)
-        | Some(Part::Output | Part::Members | Part::Turn)
+        | Some(Part::Output | Part::Members | Part::Turn | Part::Images)
         | None => parts.push(Part::Bytes(text.into())),
     }
 }

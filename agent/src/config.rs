@@ -77,6 +77,7 @@ struct File {
     targets: Option<Vec<String>>,
     users_max: Option<u32>,
     run_max: Option<String>,
+    images_listen: Option<String>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -124,6 +125,13 @@ impl AgentConfig {
             Some(Ok(length)) => Some(length),
             Some(Err(error)) => keep.problem("run_max", &error.to_string()),
         };
+        let images_listen = match &raw.images_listen {
+            None => Some(None),
+            Some(text) => {
+                let wanted = "an address and a port such as 10.0.0.7:7080 or 0.0.0.0:0";
+                keep.parsed("images_listen", text, wanted).map(Some)
+            }
+        };
         let coordinators = raw.coordinators.map(|names| {
             let names = names.iter();
             names.filter_map(|n| keep.parsed("coordinators", n, "names of coordinators")).collect()
@@ -145,6 +153,7 @@ impl AgentConfig {
                 targets: Allowed::List(targets?),
                 users_max: users_max?,
                 run_max: run_max?,
+                images_listen: images_listen?,
             };
             Some(Self { listen: listen?, name: name?, workers: workers?, tls, policy })
         })();
@@ -233,7 +242,7 @@ mod tests {
     fn all_problems_come_at_once() {
         let error = resolve(
             "listen = \"here\"\nname = \"-\"\nworkers = 0\ntargets = [\"gpu1:80\"]\n\
-             users_max = 0\nrun_max = \"5\"\ntls_cert = \"x\"\ncoordinators = [\"a b\"]",
+             users_max = 0\nrun_max = \"5\"\nimages_listen = \"a\"\ntls_cert = \"x\"\ncoordinators = [\"a b\"]",
         )
         .unwrap_err();
         let keys: Vec<&str> = error.0.iter().map(|p| p.split(": ").nth(1).unwrap()).collect();
@@ -246,6 +255,7 @@ mod tests {
                 "targets",
                 "users_max",
                 "run_max",
+                "images_listen",
                 "coordinators",
                 "tls_cert, tls_key, tls_ca"
             ]

@@ -9,6 +9,7 @@
 //! | `shelf` | the data sets of the run that holds it |
 //! | `load` | workers, users and arrivals, connections, recording |
 //! | [`compose`] | requests as bytes |
+//! | `images` | images in requests, and what serves those that a target fetches |
 //! | [`reply`] | responses: HTTP, events, their meaning, their timing |
 //! | [`sim`] | a mock LLM server with ground truth |
 //! | `proof` | the level that loads such a server of the agent's own |
@@ -25,6 +26,7 @@ pub mod service;
 pub mod sim;
 
 mod https;
+mod images;
 mod load;
 mod proof;
 mod session;

@@ -16,6 +16,16 @@ pub struct Policy {
     pub users_max: u32,
     /// Length of one run, at most.
     pub run_max: Duration,
+    /// Where images are served to the target; `None` for the address towards it, and a free port.
+    pub images_listen: Option<SocketAddr>,
+}
+
+impl Policy {
+    /// Loopback alone may be loaded, by so many users at once, for so long.
+    pub fn new(users_max: u32, run_max: Duration) -> Self {
+        let targets = Allowed::List(Vec::new());
+        Self { targets, users_max, run_max, images_listen: None }
+    }
 }
 
 /// Targets that may be loaded besides loopback.
@@ -142,7 +152,8 @@ mod tests {
 
     fn policy(targets: &[&str]) -> Policy {
         let list = targets.iter().map(|t| t.parse().unwrap()).collect();
-        Policy { targets: Allowed::List(list), users_max: 1, run_max: Duration::from_secs(1) }
+        let targets = Allowed::List(list);
+        Policy { targets, ..Policy::new(1, Duration::from_secs(1)) }
     }
 
     #[test]

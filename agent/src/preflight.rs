@@ -10,6 +10,7 @@ use proto::secrets::ClientCertificate;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::https;
+use crate::images;
 use crate::load::Route;
 use crate::policy::Policy;
 
@@ -87,7 +88,8 @@ pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32)
         None => assignment.target.base_urls().count() as u64,
         Some(_) => 1,
     };
-    let fds_needed = u64::from(users) * urls * ends + FDS_RESERVED;
+    let fds_needed =
+        u64::from(users) * urls * ends + images::connections(assignment) + FDS_RESERVED;
     let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if fds < fds_needed {
         reasons.push(format!(
@@ -160,13 +162,11 @@ mod tests {
     use common::trust::Authorities;
 
     use super::*;
-    use crate::policy::Allowed;
     use crate::testing::assignment;
 
     #[tokio::test]
     async fn an_open_loop_needs_a_connection_for_every_worker() {
-        let policy =
-            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let policy = Policy::new(100, Duration::MAX);
         let mut assignment = assignment("http://127.0.0.1:8000");
         assignment.load.users = 7;
         assignment.share = assignment.load.share(1, 2);
@@ -184,8 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_authority_that_cannot_be_read_is_a_reason_not_to_arm() {
-        let policy =
-            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let policy = Policy::new(100, Duration::MAX);
         let mut assignment = assignment("https://127.0.0.1:8000");
         let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let begin = "-----BEGIN CERTIFICATE-----\n";
@@ -207,8 +206,7 @@ mod tests {
 
     #[test]
     fn a_client_proof_needs_both_ends_of_every_connection() {
-        let policy =
-            Policy { targets: Allowed::List(Vec::new()), users_max: 100, run_max: Duration::MAX };
+        let policy = Policy::new(100, Duration::MAX);
         let mut assignment = assignment("http://127.0.0.1:8000");
         let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         assignment.share.count = u32::try_from(fds - FDS_RESERVED).unwrap_or(u32::MAX);

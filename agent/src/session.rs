@@ -19,9 +19,10 @@ use proto::secrets::Secrets;
 use proto::server::{Orders, OrdersEnd};
 use tokio::sync::mpsc;
 
-use self::arming::{Arming, Checked};
+use self::arming::{Arming, Checked, Ready};
 use crate::clock::{Clock, ClockWatch};
 use crate::compose::Composers;
+use crate::images::ImageOrigin;
 use crate::lease::{LEASE, Lease, RENEW_EVERY};
 use crate::load::cpu::Cpu;
 use crate::load::worker::{Worker, WorkerOrder, WorkerReport};
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     shelf: Shelf,
     /// The simulator of the level that is armed or running, if it proves the client.
     proof: Option<Proof>,
+    /// What serves images to the target of that level, if it fetches them.
+    origin: Option<ImageOrigin>,
 }
 
 /// Where the session is with its current level.
@@ -141,6 +144,7 @@ impl Session {
             arming: None,
             shelf: Shelf::default(),
             proof: None,
+            origin: None,
         })
     }
 
@@ -190,11 +194,11 @@ impl Session {
     }
 
     async fn finish(self, refusal: Option<Refusal>) {
-        let Self { inner, run, epoch, reports, workers, worker_reports, proof, .. } = self;
+        let Self { inner, run, epoch, reports, workers, worker_reports, proof, origin, .. } = self;
         // A worker must not wait for a place in a queue that nobody reads any more.
         drop(worker_reports);
         // Joining the workers' threads must not hold up this thread's other work.
-        let _ = tokio::task::spawn_blocking(move || drop((workers, proof))).await;
+        let _ = tokio::task::spawn_blocking(move || drop((workers, proof, origin))).await;
         inner.release(epoch);
         tracing::info!(%run, "released");
         if let Some(refusal) = refusal {
@@ -269,24 +273,24 @@ impl Session {
             return self.send(Report::NotArmed { level, reasons }).await;
         }
         self.level = Level::None;
-        self.end_proof();
+        self.end_beside();
         if let Some(Err(reason)) = assignment.workload.data.as_ref().map(|of| self.shelf.find(of)) {
             return self.send(Report::NotArmed { level, reasons: vec![reason] }).await;
         }
         self.arming = Some(Arming::start(Arc::clone(&self.inner), assignment, secrets));
     }
 
-    async fn armed(&mut self, Checked { assignment, digest, secrets, routes }: Checked) {
+    async fn armed(&mut self, Checked { assignment, digest, secrets, ready }: Checked) {
         let level = assignment.level;
-        match routes {
-            Ok((routes, proof)) => {
+        match ready {
+            Ok(Ready { routes, proof, origin, illustrations }) => {
                 let data = assignment.workload.data.as_ref();
                 let composer = match data.and_then(|data| self.shelf.find(data).ok()) {
                     Some(supplied) => Composers::supplied(&assignment, &secrets, &supplied),
                     None => Composers::new(&assignment, &secrets),
                 };
                 let plan = LevelPlan {
-                    composer,
+                    composer: composer.illustrated(illustrations),
                     assignment,
                     routes,
                     lease: self.lease.deadline().clone(),
@@ -297,7 +301,7 @@ impl Session {
                     request_bytes = plan.composer.size(), "armed"
                 );
                 self.level = Level::Armed(Arc::new(plan));
-                self.proof = proof;
+                (self.proof, self.origin) = (proof, origin);
                 self.send(Report::Armed { level, digest }).await;
             }
             Err(reasons) => {
@@ -376,16 +380,17 @@ impl Session {
             Level::Running(running) if running.level == level => self.stop_workers(grace),
             Level::Armed(plan) if plan.assignment.level == level => {
                 self.level = Level::None;
-                self.end_proof();
+                self.end_beside();
             }
             Level::None | Level::Armed(_) | Level::Running(_) | Level::Sealed(_) => {}
         }
     }
 
-    /// Ends the simulator of a level that is not run. Joining its thread holds up nothing.
-    fn end_proof(&mut self) {
-        if let Some(proof) = self.proof.take() {
-            drop(tokio::task::spawn_blocking(move || drop(proof)));
+    /// Ends what runs beside a level. Joining its thread holds up nothing.
+    fn end_beside(&mut self) {
+        let beside = (self.proof.take(), self.origin.take());
+        if beside.0.is_some() || beside.1.is_some() {
+            drop(tokio::task::spawn_blocking(move || drop(beside)));
         }
     }
 
@@ -429,7 +434,7 @@ impl Session {
             // On a slow link a snapshot must neither queue behind its predecessors nor hold up a
             // renewal: the next one says more.
             if idle {
-                let snapshot = running.snapshot(&self.inner, self.epoch);
+                let snapshot = running.snapshot(&self.inner, self.epoch, self.origin.as_ref());
                 let _ = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
             }
             if let Some(worker) = self.workers.iter().find(|worker| worker.is_dead()) {
@@ -468,7 +473,7 @@ impl Session {
             };
         }
         if running.has_followed() && !running.told {
-            let snapshot = running.snapshot(&self.inner, self.epoch);
+            let snapshot = running.snapshot(&self.inner, self.epoch, self.origin.as_ref());
             // One that finds no place is made good by the next.
             let told = self.reports.try_send(Ok(Report::Snapshot(Box::new(snapshot))));
             running.told = told.is_ok();
@@ -491,17 +496,17 @@ impl Session {
             Some(end) => end,
             None => return,
         };
-        let snapshot = running.snapshot(&self.inner, self.epoch);
+        let snapshot = running.snapshot(&self.inner, self.epoch, self.origin.as_ref());
         let level = running.level;
         let end = match (self.proof.take(), end) {
             (Some(proof), LevelEnd::Completed) => proof.end_of(&snapshot.tally).await,
             (Some(proof), end) => {
                 self.proof = Some(proof);
-                self.end_proof();
                 end
             }
             (None, end) => end,
         };
+        self.end_beside();
         tracing::info!(run = %self.run, %level, ?end, "sealed");
         let seal = Seal { snapshot, end };
         self.level = Level::Sealed(Box::new(seal.clone()));
@@ -531,12 +536,15 @@ impl Running {
         self.parts.iter().all(|part| part.followed)
     }
 
-    fn snapshot(&mut self, inner: &Inner, epoch: Epoch) -> Snapshot {
+    fn snapshot(&mut self, inner: &Inner, epoch: Epoch, origin: Option<&ImageOrigin>) -> Snapshot {
         self.clocks.look();
         let most =
             |of: fn(&Cpu) -> f64| self.parts.iter().map(|part| of(&part.cpu)).fold(0.0, f64::max);
         let mut tally = Tally::default();
         self.parts.iter().for_each(|part| tally.merge(&part.tally));
+        if let Some(origin) = origin {
+            tally.images.get_or_insert_default().fetches = origin.fetches();
+        }
         self.sequence += 1;
         Snapshot {
             origin: Origin { boot: inner.identity.boot, epoch, level: self.level },

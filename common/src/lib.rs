@@ -10,7 +10,7 @@
 //! | [`time`], [`duration`] | monotonic ticks, durations as people write them |
 //! | [`seed`] | one seed per campaign, a generator per request |
 //! | [`phase`] | the five phases |
-//! | [`target`], [`trust`], [`extra`], [`workload`] | what is loaded, whom it is trusted by, what is added to its requests, with what |
+//! | [`target`], [`trust`], [`extra`], [`workload`], [`images`] | what is loaded, whom it is trusted by, what is added to its requests, with what |
 //! | [`text`], [`prompt`], [`body`] | what prompts are made of, prompts, the fields of requests |
 //! | [`records`], [`trace`] | data sets that requests are made of |
 //! | [`arrivals`], [`assignment`] | when requests are intended, and one agent's share of a level |
@@ -30,6 +30,7 @@ pub mod duration;
 pub mod extra;
 pub mod hist;
 pub mod ids;
+pub mod images;
 pub mod length;
 pub mod mix;
 pub mod outcome;

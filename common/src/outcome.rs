@@ -192,6 +192,23 @@ pub struct Outcome {
     pub gaps_us: Vec<u32>,
     /// The server's own words about a failure, fit to print.
     pub detail: Option<String>,
+    /// Images that it had; `None` for text alone.
+    pub images: Option<ImagesSent>,
+}
+
+/// Images of one request, and what is needed to tell them from its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImagesSent {
+    /// How many.
+    pub images: u64,
+    /// Their pixels.
+    pub pixels: u64,
+    /// Their bytes, as files.
+    pub bytes: u64,
+    /// Tokens of text that were asked for.
+    pub text_tokens: u64,
+    /// From the first byte handed to the socket to the last; `None` if it never came to that.
+    pub upload_ns: Option<u64>,
 }
 
 #[cfg(test)]

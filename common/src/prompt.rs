@@ -26,6 +26,8 @@ pub struct Drawn {
     prefix: usize,
     /// Bytes of text after the nonces.
     text: usize,
+    /// The prompt's length that is asked for.
+    pub input_tokens: u32,
     /// The answer's length that is asked for.
     pub output_tokens: u32,
 }
@@ -69,22 +71,27 @@ impl Prompts {
     fn of_characters(&self, rate: Rate, generator: &mut Generator) -> Drawn {
         let own = Nonce::letters(generator);
         let Workload { input_tokens, output_tokens, .. } = &self.workload;
-        let input = rate.chars(input_tokens.draw(generator));
+        let input_tokens = input_tokens.draw(generator);
+        let input = rate.chars(input_tokens);
         let output_tokens = output_tokens.draw(generator);
         let rest = |taken: usize| input.saturating_sub(taken).max(1);
         match self.begins(generator) {
             Beginning::Own => {
                 let nonces = [own, Nonce::NONE];
-                Drawn { nonces, prefix: 0, text: rest(own.len), output_tokens }
+                Drawn { nonces, prefix: 0, text: rest(own.len), input_tokens, output_tokens }
             }
-            Beginning::Nothing => {
-                Drawn { nonces: [Nonce::NONE; 2], prefix: 0, text: rest(0), output_tokens }
-            }
+            Beginning::Nothing => Drawn {
+                nonces: [Nonce::NONE; 2],
+                prefix: 0,
+                text: rest(0),
+                input_tokens,
+                output_tokens,
+            },
             Beginning::Shared { tokens, mut group } => {
                 let (prefix, group) = (rate.chars(tokens), Nonce::letters(&mut group));
                 let text = rest(prefix.max(group.len) + own.len);
                 let prefix = prefix.saturating_sub(group.len);
-                Drawn { nonces: [group, own], prefix, text, output_tokens }
+                Drawn { nonces: [group, own], prefix, text, input_tokens, output_tokens }
             }
         }
     }
@@ -94,18 +101,23 @@ impl Prompts {
         let bits = [(); Words::DISTINCT_MAX].map(|()| generator.next_u64());
         let Workload { input_tokens, output_tokens, .. } = &self.workload;
         let beside = |tokens: u32| tokens.saturating_sub(words.overhead()).max(1) as usize - 1;
-        let input = beside(input_tokens.draw(generator));
+        let input_tokens = input_tokens.draw(generator);
+        let input = beside(input_tokens);
         let output_tokens = output_tokens.draw(generator);
         let bytes = |count: usize| words.text_bytes(count);
         match self.begins(generator) {
             Beginning::Own => {
                 let (own, taken) = Nonce::words(words, bits, input);
                 let nonces = [own, Nonce::NONE];
-                Drawn { nonces, prefix: 0, text: bytes(input - taken), output_tokens }
+                Drawn { nonces, prefix: 0, text: bytes(input - taken), input_tokens, output_tokens }
             }
-            Beginning::Nothing => {
-                Drawn { nonces: [Nonce::NONE; 2], prefix: 0, text: bytes(input), output_tokens }
-            }
+            Beginning::Nothing => Drawn {
+                nonces: [Nonce::NONE; 2],
+                prefix: 0,
+                text: bytes(input),
+                input_tokens,
+                output_tokens,
+            },
             Beginning::Shared { tokens, mut group } => {
                 let bits_of_group = [(); Words::DISTINCT_MAX].map(|()| group.next_u64());
                 let prefix = beside(tokens).min(input);
@@ -115,6 +127,7 @@ impl Prompts {
                     nonces: [group, own],
                     prefix: bytes(prefix - of_group),
                     text: bytes(input - prefix - of_own),
+                    input_tokens,
                     output_tokens,
                 }
             }

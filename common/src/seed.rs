@@ -37,6 +37,17 @@ impl Seed {
         Generator { state: generator.next_u64() ^ 0x6d69_785f_6f66_5f69 }
     }
 
+    /// The generator for the images of one request.
+    pub fn images(self, phase: Phase, level: u32, user: UserId, request: u64) -> Generator {
+        let mut generator = self.request(phase, level, user, request);
+        Generator { state: generator.next_u64() ^ 0x7069_6374_7572_6573 }
+    }
+
+    /// The generator for what the images of a level are made of.
+    pub fn picture_parts(self, phase: Phase, level: u32) -> Generator {
+        self.images(phase, level, UserId(u32::MAX), u64::MAX)
+    }
+
     /// The generator for the arrivals of a level in open loop.
     pub fn arrivals(self, phase: Phase, level: u32) -> Generator {
         let mut generator = self.request(phase, level, UserId(u32::MAX), u64::MAX);

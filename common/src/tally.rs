@@ -2,6 +2,7 @@
 //! any split of the same outcomes over workers and agents, merged in any order, gives the same.
 
 mod counts;
+mod images;
 mod serial;
 mod slices;
 mod window;
@@ -18,6 +19,7 @@ use crate::time::Tick;
 use slices::{Success, Whole};
 
 pub use counts::{ConservationError, Counts};
+pub use images::{Fetches, ImageTally};
 pub use serial::Serial;
 pub use slices::{SliceTally, Slices};
 pub use window::{Arrived, Scope, WindowTally};
@@ -51,6 +53,8 @@ pub struct Tally {
     pub details: Details,
     /// The measured requests apart by what they share.
     pub slices: Slices,
+    /// Images, where requests have any.
+    pub images: Option<Box<ImageTally>>,
 }
 
 /// [`Serial`] of two latencies.
@@ -388,6 +392,9 @@ impl Tally {
         let marks = &outcome.marks;
         let delivered = Tokens::of_success(outcome);
         self.tokens.merge(&delivered);
+        if let Some(sent) = &outcome.images {
+            self.images.get_or_insert_default().add(sent, outcome.usage);
+        }
         let latencies = &mut self.latencies;
         let end = marks.last_token.unwrap_or(marks.done);
         let sent = marks.sent.unwrap_or(marks.intended);
@@ -451,6 +458,9 @@ impl Tally {
         self.flow.merge(&other.flow);
         self.details.merge(&other.details);
         self.slices.merge(&other.slices);
+        if let Some(images) = &other.images {
+            self.images.get_or_insert_default().merge(images);
+        }
         if let Some(span) = other.span {
             self.widen_span(span);
         }
@@ -488,7 +498,14 @@ impl Tally {
             good: self.good,
             tokens: &self.tokens,
             arrived: self.scope.window().map(|window| window.arrived).unwrap_or_default(),
-        })
+        })?;
+        match &self.images {
+            Some(images) if images.upload.count() > succeeded => {
+                let (name, samples) = ("upload", images.upload.count());
+                Err(ConservationError::Samples { name, samples, requests: succeeded })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// [`Tally::check`], and no request is open.
@@ -498,7 +515,7 @@ impl Tally {
     }
 
     /// The canonical bytes of all histograms, in the order of [`Latencies::NAMES`], the paper's
-    /// last: equal tallies give equal bytes.
+    /// last, and then those of images where there are any: equal tallies give equal bytes.
     pub fn histogram_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (name, hist) in self.latencies.each() {
@@ -507,6 +524,10 @@ impl Tally {
         }
         bytes.extend_from_slice(b"paper");
         self.paper.latency.to_sparse().write_canonical(&mut bytes);
+        for (name, hist) in self.images.iter().flat_map(|images| images.each()) {
+            bytes.extend_from_slice(name.as_bytes());
+            hist.to_sparse().write_canonical(&mut bytes);
+        }
         bytes
     }
 

@@ -154,6 +154,14 @@ impl Endpoint {
         }
     }
 
+    /// Its prompts have a place for images.
+    pub fn takes_images(self) -> bool {
+        match self {
+            Self::Chat | Self::Responses | Self::Messages => true,
+            Self::Completions | Self::Embeddings => false,
+        }
+    }
+
     /// Servers know a field of its requests that makes an answer as long as it may be. The Messages
     /// API has none, and the servers that offer it take none beside it.
     pub fn can_force_length(self) -> bool {

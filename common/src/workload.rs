@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::digest::DigestWriter;
 use crate::ids::Name;
+use crate::images::Images;
 use crate::length::Length;
 use crate::mix::Weighted;
 use crate::records::DataSet;
@@ -28,6 +29,8 @@ pub struct Workload {
     pub models: Vec<Weighted<String>>,
     /// The workloads of which each request is one, if it is a mix of them; see [`Workload::mixed`].
     pub mix: Vec<Weighted<Workload>>,
+    /// Images beside the prompt; `None` for text alone.
+    pub images: Option<Images>,
     /// What prompts are made of, and what of it is a token.
     pub text: PromptText,
     /// What prompts are taken from in place of passages; they are sent as they are recorded, and
@@ -126,6 +129,7 @@ impl Workload {
             cache: CacheMode::Cold,
             models: Vec::new(),
             mix: Vec::new(),
+            images: None,
             text: PromptText::Characters,
             data: None,
             think_ms: None,
@@ -189,6 +193,9 @@ impl Workload {
             CacheMode::Cold | CacheMode::Replay => {}
         }
         self.feed_choices(digest);
+        if let Some(images) = &self.images {
+            images.feed(digest);
+        }
         self.text.feed(digest);
         if let Some(data) = &self.data {
             data.feed(digest);

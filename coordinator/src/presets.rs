@@ -1,6 +1,6 @@
 //! Campaign files to begin with, embedded from the folder `presets`: questions that are asked of
-//! any server, and questions of two models, in the way of the report that floodmark reproduces and
-//! in its own.
+//! any server, and questions of four models, two of text and two of images, in the way of the report
+//! that floodmark reproduces and in its own.
 
 /// A commented campaign file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,19 +37,32 @@ macro_rules! texts {
 /// Presets as they are.
 const WHOLE: [(&str, &str); 4] = texts!["start", "mlperf-server", "inferencex", "vllm-bench"];
 
-/// Questions of every model.
-const QUESTIONS: [(&str, &str); 10] = texts![
+/// Questions of the models of text.
+const QUESTIONS: [(&str, &str); 8] = texts![
     "validation",
     "stress",
     "saturation",
     "sweep",
-    "reproducibility",
     "paper-validation",
     "paper-stress",
     "paper-saturation",
     "paper-sweep",
-    "paper-reproducibility",
 ];
+
+/// The same of the models of images; a preset's name leaves the word out that the file has more.
+const VISION_QUESTIONS: [(&str, &str); 8] = texts![
+    "vision-validation",
+    "vision-stress",
+    "vision-saturation",
+    "vision-sweep",
+    "paper-vision-validation",
+    "paper-vision-stress",
+    "paper-vision-saturation",
+    "paper-vision-sweep",
+];
+
+/// Questions of every model, which are asked with text (the paper, section 5.1).
+const REPRODUCIBILITY: [(&str, &str); 2] = texts!["reproducibility", "paper-reproducibility"];
 
 /// Questions of the first model alone: the other one's kernels cannot be switched off without
 /// measuring something else (the paper, section 6.5.1).
@@ -71,6 +84,22 @@ const DEEPSEEK: Model = Model {
     slo: Slo { of: "DeepSeek-R1", ttft: "2s", tpot: "80ms" },
 };
 
+const QWEN: Model = Model {
+    suffix: "qwen",
+    title: "Qwen3-VL-235B",
+    id: "Qwen/Qwen3-VL-235B-A22B-Instruct",
+    serving: include_str!("../presets/serving/qwen3-vl-235b.toml"),
+    slo: Slo { of: "gpt-oss-120b", ttft: "3s", tpot: "80ms" },
+};
+
+const KIMI: Model = Model {
+    suffix: "kimi",
+    title: "Kimi-K2.5",
+    id: "moonshotai/Kimi-K2.5",
+    serving: include_str!("../presets/serving/kimi-k2.5.toml"),
+    slo: Slo { of: "DeepSeek-R1", ttft: "2s", tpot: "80ms" },
+};
+
 impl Preset {
     /// The one that is written where none is asked for.
     pub const DEFAULT: &'static str = "start";
@@ -79,10 +108,18 @@ impl Preset {
     pub fn all() -> Vec<Self> {
         let whole = WHOLE.map(|(name, text)| Self { name: name.to_owned(), text: text.to_owned() });
         let of = |model: &'static Model| {
-            QUESTIONS.iter().map(move |(question, text)| model.asked(question, text))
+            QUESTIONS
+                .iter()
+                .chain(&REPRODUCIBILITY)
+                .map(|(question, text)| model.asked(question, text))
+        };
+        let of_images = |model: &'static Model| {
+            let questions = VISION_QUESTIONS.iter().chain(&REPRODUCIBILITY);
+            questions.map(|(question, text)| model.asked(&question.replace("vision-", ""), text))
         };
         let ablations = ABLATIONS.map(|(question, text)| LLAMA.asked(question, text));
-        whole.into_iter().chain(of(&LLAMA)).chain(ablations).chain(of(&DEEPSEEK)).collect()
+        let text = whole.into_iter().chain(of(&LLAMA)).chain(ablations).chain(of(&DEEPSEEK));
+        text.chain(of_images(&QWEN)).chain(of_images(&KIMI)).collect()
     }
 
     /// What it is for, in one line.
@@ -169,15 +206,19 @@ mod tests {
                 name.strip_suffix(".toml").map(str::to_owned)
             })
             .collect();
-        let known = WHOLE.iter().chain(&QUESTIONS).chain(&ABLATIONS);
+        let asked = QUESTIONS.iter().chain(&VISION_QUESTIONS).chain(&REPRODUCIBILITY);
+        let known = WHOLE.iter().chain(asked).chain(&ABLATIONS);
         assert_eq!(files, known.map(|(name, _)| (*name).to_owned()).collect());
     }
 
     #[test]
     fn the_reports_deployments_are_there_to_be_uncommented_and_break_no_rule() {
-        for (name, not_stated) in [
-            ("stress-llama", &["tokenizer_revision", "chat_template_digest"][..]),
-            ("stress-deepseek", &["tokenizer_revision", "chat_template_digest", "max_model_len"]),
+        let no_length = &["tokenizer_revision", "chat_template_digest", "max_model_len"];
+        for (name, gpus, not_stated) in [
+            ("stress-llama", 8.0, &no_length[..2]),
+            ("stress-deepseek", 8.0, no_length),
+            ("stress-qwen", 8.0, no_length),
+            ("stress-kimi", 4.0, no_length),
         ] {
             let text = preset(name).text("x.toml");
             let (before, serving) = text.split_once("[serving]").unwrap();
@@ -193,7 +234,7 @@ mod tests {
             let campaign = read(&format!("{before}[serving]{}", serving.join("\n")));
             assert_eq!(campaign.serving.not_stated(|_| false), not_stated);
             assert_eq!(lint::before(&campaign), []);
-            assert_eq!(campaign.judging.hardware.gpus, Some(8.0));
+            assert_eq!(campaign.judging.hardware.gpus, Some(gpus));
         }
     }
 
@@ -209,6 +250,11 @@ mod tests {
             levels("paper-saturation-llama", Phase::Saturation),
             [(150, 600), (200, 600), (300, 600), (500, 450), (750, 450), (1000, 450)]
         );
+        assert_eq!(
+            levels("paper-saturation-kimi", Phase::Saturation),
+            levels("paper-saturation-llama", Phase::Saturation)
+        );
+        assert_eq!(levels("paper-stress-qwen", Phase::Stress), [(25, 450), (100, 450), (50, 450)]);
         let sweep = levels("paper-sweep-deepseek", Phase::Saturation);
         assert_eq!(sweep.len(), 11);
         assert!(sweep.iter().all(|(users, requests)| *users >= 500 && *requests == 200));

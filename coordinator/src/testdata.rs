@@ -110,6 +110,7 @@ impl Shape {
             events: if failed { 0 } else { self.completion },
             gaps_us: if failed { vec![] } else { vec![gap as u32; self.completion as usize - 1] },
             detail: failed.then(|| "the engine is busy".to_owned()),
+            images: None,
         }
     }
 }

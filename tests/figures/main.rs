@@ -14,6 +14,7 @@
 
 mod alike;
 mod http2;
+mod images;
 mod search;
 
 use std::time::Duration;

@@ -14,6 +14,7 @@ use common::workload::Workload;
 use proto::secrets::Secrets;
 
 use super::{Composer, Course, Request};
+use crate::images::Illustration;
 use crate::shelf::Supplied;
 
 /// The bytes of a level's requests, of every kind.
@@ -25,6 +26,8 @@ pub struct Composers {
     more: Vec<Composer>,
     /// How many composers come before a workload's first.
     before: Vec<usize>,
+    /// Bytes held for images.
+    images: usize,
 }
 
 impl Composers {
@@ -68,6 +71,25 @@ impl Composers {
             first: first.unwrap_or_else(|| compose(assignment)),
             more: composers.collect(),
             before,
+            images: 0,
+        }
+    }
+
+    /// The same, with the images that its workloads ask for, in their order.
+    pub(crate) fn illustrated(self, illustrations: Vec<Option<Arc<Illustration>>>) -> Self {
+        let images = illustrations.iter().flatten().map(|one| one.size()).sum();
+        let of = |place: usize| {
+            // The last workload whose composers begin at this place or before it.
+            let component = self.before.partition_point(|before| *before <= place);
+            illustrations.get(component.saturating_sub(1)).cloned().flatten()
+        };
+        let more = self.more.into_iter().zip(1..);
+        Self {
+            first: self.first.illustrated(of(0)),
+            more: more.map(|(composer, place)| composer.illustrated(of(place))).collect(),
+            images,
+            before: self.before.clone(),
+            choices: self.choices,
         }
     }
 
@@ -121,7 +143,7 @@ impl Composers {
 
     /// Bytes held for the level.
     pub fn size(&self) -> usize {
-        self.first.size() + self.more.iter().map(Composer::size).sum::<usize>()
+        self.first.size() + self.more.iter().map(Composer::size).sum::<usize>() + self.images
     }
 }
 

@@ -130,7 +130,10 @@ impl Caller {
         let limits = Waits::new(&shared.plan.assignment.target.timeouts, sent);
         let total = shared.clock.instant(limits.total);
         let exchanged = match tokio::time::timeout_at(total, write(&mut channel, &request)).await {
-            Ok(Ok(())) => self.read_reply(&mut channel, limits).await,
+            Ok(Ok(())) => {
+                open.written(request.images());
+                self.read_reply(&mut channel, limits).await
+            }
             // A target that refuses a request may close before it has read all of it: its answer
             // says more than the broken pipe.
             Ok(Err(failure)) => match self.read_reply(&mut channel, limits).await {

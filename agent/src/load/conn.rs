@@ -55,9 +55,17 @@ impl Conn {
 
     /// Writes a request.
     pub(super) async fn write(&mut self, request: &Request<'_>) -> io::Result<()> {
+        if let Some(pieces) = request.pieces() {
+            let mut slices = vec![IoSlice::new(&[]); pieces];
+            let used = request.parts(&mut slices);
+            return self.write_all(slices.get_mut(..used).unwrap_or_default()).await;
+        }
         let mut slices = [IoSlice::new(&[]); PARTS_MAX];
         let used = request.parts(&mut slices);
-        let mut parts = slices.get_mut(..used).unwrap_or_default();
+        self.write_all(slices.get_mut(..used).unwrap_or_default()).await
+    }
+
+    async fn write_all(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         while !parts.is_empty() {
             let written = match self {
                 Self::Plain(stream) => stream.write_vectored(parts).await?,

@@ -2,7 +2,7 @@
 
 use common::choice::Choice;
 use common::ids::UserId;
-use common::outcome::{Ending, Failure, Marks, Outcome};
+use common::outcome::{Ending, Failure, ImagesSent, Marks, Outcome};
 use common::tally::Previous;
 use common::time::Tick;
 
@@ -18,6 +18,7 @@ pub(super) struct Open<'a> {
     pub(super) choice: Choice,
     intended: Tick,
     sent: Option<Tick>,
+    images: Option<ImagesSent>,
     ended: bool,
 }
 
@@ -31,7 +32,7 @@ impl<'a> Open<'a> {
     /// A request that has been counted as begun.
     pub(super) fn resume(shared: &'a Shared, user: UserId, number: u64, intended: Tick) -> Self {
         let choice = shared.plan.composer.choose(user, number);
-        Self { shared, user, number, choice, intended, sent: None, ended: false }
+        Self { shared, user, number, choice, intended, sent: None, images: None, ended: false }
     }
 
     /// The first byte is about to be handed to the socket.
@@ -40,6 +41,15 @@ impl<'a> Open<'a> {
         self.shared.recorder.borrow_mut().sent(now);
         self.sent = Some(now);
         now
+    }
+
+    /// The last byte was handed to the socket. Only of requests with images that takes a time
+    /// worth knowing.
+    pub(super) fn written(&mut self, images: Option<ImagesSent>) {
+        self.images = images.map(|images| {
+            let now = self.shared.clock.now();
+            ImagesSent { upload_ns: self.sent.map(|sent| now.ns_since(sent)), ..images }
+        });
     }
 
     pub(super) fn fail(mut self, failure: Failure) -> Tick {
@@ -85,6 +95,7 @@ impl<'a> Open<'a> {
             detail: conclusion
                 .detail
                 .map(|words| self.shared.plan.composer.without_secrets(&words)),
+            images: self.images,
         };
         let next = self.record(&outcome, previous);
         (done, outcome.gaps_us, next)
@@ -118,6 +129,7 @@ impl<'a> Open<'a> {
             events: 0,
             gaps_us: Vec::new(),
             detail: None,
+            images: None,
         }
     }
 }

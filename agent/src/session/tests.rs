@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::policy::{Allowed, Policy};
+use crate::policy::Policy;
 use crate::service::Identity;
 use crate::sim::{self, Profile, SimThread};
 use crate::testing::assignment;
@@ -126,11 +126,7 @@ impl Bench {
             name: "agent".parse().unwrap(),
             boot: BootId(Uuid::from_u128(7)),
             workers: 2,
-            policy: Policy {
-                targets: Allowed::List(Vec::new()),
-                users_max: 10,
-                run_max: Duration::from_secs(60),
-            },
+            policy: Policy::new(10, Duration::from_secs(60)),
         };
         let agent = tokio::spawn(crate::serve(identity, clock, incoming, async {
             drop(stopped.await);

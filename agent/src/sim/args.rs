@@ -49,6 +49,9 @@ pub struct SimArgs {
     /// that names neither is answered 404.
     #[arg(long = "adapter", value_name = "NAME")]
     pub adapters: Vec<String>,
+    /// Images in one request, at most.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub images_max: u32,
     /// Characters of a prompt that are one token.
     #[arg(long, value_name = "N", default_value = "4")]
     pub chars_per_token: CharsPerToken,
@@ -77,6 +80,7 @@ impl SimArgs {
             seed: self.seed,
             model: self.model.clone(),
             adapters: self.adapters.clone(),
+            images_max: self.images_max,
             faults: Faults::new(self.faults.clone())?,
             counting: Counting { rate: self.chars_per_token, overhead: self.prompt_overhead },
         })
@@ -183,8 +187,8 @@ mod tests {
     fn flags_describe_a_behaviour() {
         assert_eq!(profile(&[]), Profile::default());
         let flags = "--ttft 1.5s --itl 0s --slots 8 --slowdown 50 --context 900 --jitter 0.2 \
-                     --seed 9 --model m --adapter a --adapter b --fault stall=1 --chars-per-token 4.61 \
-                     --prompt-overhead 17";
+                     --seed 9 --model m --adapter a --adapter b --images-max 2 --fault stall=1 \
+                     --chars-per-token 4.61 --prompt-overhead 17";
         assert_eq!(
             profile(&flags.split_whitespace().collect::<Vec<_>>()),
             Profile {
@@ -196,6 +200,7 @@ mod tests {
                 context: 900,
                 seed: 9,
                 model: "m".to_owned(),
+                images_max: 2,
                 adapters: vec!["a".to_owned(), "b".to_owned()],
                 faults: Faults::always(Fault::Stall),
                 counting: Counting { rate: "4.61".parse().unwrap(), overhead: 17 },

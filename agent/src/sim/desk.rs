@@ -21,6 +21,7 @@ use crate::clock::Clock;
 pub(super) struct Desk {
     pub(super) clock: Clock,
     pub(super) names: Names,
+    pub(super) images_max: u32,
     pub(super) counting: Counting,
     context: u64,
     pub(super) ledger: LedgerHandle,
@@ -52,6 +53,7 @@ impl Desk {
         Self {
             clock,
             names: Names::new(profile.model.clone(), profile.adapters.clone()),
+            images_max: profile.images_max,
             counting: profile.counting,
             context: profile.context,
             ledger: LedgerHandle::new(clock),
@@ -184,6 +186,11 @@ impl OpenRequest {
         self.entry.sequence
     }
 
+    /// The request has images: their hashes.
+    pub(super) fn shows(&mut self, images: Vec<u64>) {
+        self.entry.images = images;
+    }
+
     /// The request has its slot.
     pub(super) fn granted(&mut self, plan: &Plan) {
         self.granted = Some(plan.granted);
@@ -262,5 +269,6 @@ fn entry(sequence: Sequence, arrival: Tick, body: &[u8]) -> Entry {
         status: None,
         ending: Ending::Stopped,
         body_hash: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        images: Vec::new(),
     }
 }

@@ -34,7 +34,8 @@ pub struct Entry {
     /// Its number in the order of arrival, from 0.
     #[serde(serialize_with = "sequence")]
     pub sequence: Sequence,
-    /// When the last byte of the request had been read.
+    /// When the last byte of the request had been read; where it has images, when all of these were
+    /// there, too.
     #[serde(rename = "arrival_ns", serialize_with = "tick")]
     pub arrival: Tick,
     /// Time spent waiting for a slot.
@@ -64,6 +65,9 @@ pub struct Entry {
     /// can be compared.
     #[serde(serialize_with = "hex")]
     pub body_hash: u64,
+    /// The same of the files of its images.
+    #[serde(serialize_with = "hexes", skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<u64>,
 }
 
 /// How a request ended.
@@ -294,6 +298,10 @@ fn hex<S: Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{hash:016x}"))
 }
 
+fn hexes<S: Serializer>(hashes: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(hashes.iter().map(|hash| format!("{hash:016x}")))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -315,6 +323,7 @@ mod tests {
             status: Some(200),
             ending: Ending::Injected(Fault::RateLimit),
             body_hash: 0xab,
+            images: Vec::new(),
         }
     }
 

@@ -17,7 +17,8 @@
 //! endpoint that floodmark loads and `GET /v1/models` are the APIs;
 //! `GET /health`, `/metrics` (the names of vLLM), `/counts` (totals) and `/truth` (the ledger) show
 //! what is going on. `prompt_tokens` is the number of characters in all texts of a prompt divided
-//! by 4, or by what `--chars-per-token` says, rounded up. A reply has exactly as many tokens as were asked for, one in each event; that to
+//! by 4, or by what `--chars-per-token` says, rounded up, and a token for every 28 by 28 pixels of its
+//! images, which it takes in base64 or fetches, and refuses if they are broken. A reply has exactly as many tokens as were asked for, one in each event; that to
 //! a request for an embedding has none, comes after the time of a first token, and is one vector.
 
 mod api;
@@ -26,6 +27,7 @@ pub mod count;
 mod desk;
 mod frames;
 mod http;
+mod images;
 pub mod ledger;
 pub mod model;
 mod names;
@@ -42,6 +44,30 @@ pub use ledger::{Ending, Entry, LedgerHandle, Totals};
 pub use profile::{Fault, FaultRate, Faults, Jitter, Profile};
 pub use server::{Sim, SimError};
 pub use thread::{SimThread, spawn};
+
+/// What a simulated server sees of a request's images, for the tests of those who send them.
+#[cfg(test)]
+pub(crate) struct Images {
+    pub(crate) hashes: Vec<u64>,
+    pub(crate) tokens: u64,
+    pub(crate) bytes: u64,
+}
+
+#[cfg(test)]
+impl Images {
+    pub(crate) async fn of_request(
+        endpoint: common::target::Endpoint,
+        body: &[u8],
+    ) -> Result<Self, String> {
+        let (_, images) = api::Ask::parse(endpoint, body, Counting::default())?;
+        let images = images::look(&images, 5).await?;
+        Ok(Self {
+            hashes: images.iter().map(|image| image.hash).collect(),
+            tokens: images.iter().map(|image| image.tokens()).sum(),
+            bytes: images.iter().map(|image| image.bytes).sum(),
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests;

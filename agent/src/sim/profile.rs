@@ -29,6 +29,8 @@ pub struct Profile {
     /// Adapters that are served beside it, by name. With any, a request for another name is
     /// answered 404.
     pub adapters: Vec<String>,
+    /// Images in one request, at most; more are refused.
+    pub images_max: u32,
     /// Faults, and how often each happens.
     pub faults: Faults,
     /// How many tokens prompts have.
@@ -47,6 +49,7 @@ impl Default for Profile {
             seed: 0,
             model: "sim".to_owned(),
             adapters: Vec::new(),
+            images_max: 64,
             faults: Faults::default(),
             counting: Counting::default(),
         }

@@ -7,6 +7,7 @@ use common::time::Tick;
 
 use super::api::{self, Ask, Facts, Reason, Reply};
 use super::desk::{Desk, OpenRequest, Turn};
+use super::images::{self, Image};
 use super::model::{Finish, Plan, Refusal};
 use super::names::Unknown;
 use super::pages::JSON;
@@ -29,9 +30,8 @@ pub(super) async fn answer(
     request: &Request,
 ) -> Result<After, Left> {
     let keep = request.head.keep_alive;
-    let ask = Ask::parse(endpoint, &request.body, desk.counting);
-    let ask = match ask.and_then(|ask| desk.admit(ask)) {
-        Ok(ask) => ask,
+    let (ask, images) = match understand(desk, endpoint, request).await {
+        Ok(understood) => understood,
         Err(message) => {
             desk.refuse_bad(request.arrival, &request.body, 400);
             let body = api::error_body("invalid_request_error", 400, &message);
@@ -47,7 +47,10 @@ pub(super) async fn answer(
             return simple(wire, 404, JSON, &[], body.as_bytes(), keep).await;
         }
     };
-    let (mut open, turn) = OpenRequest::begin(desk, request.arrival, &request.body, ask);
+    // Images may have had to be fetched before anything can be done with the request.
+    let arrival = if images.is_empty() { request.arrival } else { desk.clock.now() };
+    let (mut open, turn) = OpenRequest::begin(desk, arrival, &request.body, ask);
+    open.shows(images.iter().map(|image| image.hash).collect());
     open.named(adapter);
     // There is no calendar here: `created` is the simulator's age in seconds.
     let created_s = request.arrival.0 / 1_000_000_000;
@@ -61,6 +64,18 @@ pub(super) async fn answer(
         Err(Left) => open.client_left(),
     }
     end
+}
+
+/// What a request asks for, and its images, which are a part of the prompt.
+async fn understand(
+    desk: &Desk,
+    endpoint: Endpoint,
+    request: &Request,
+) -> Result<(Ask, Vec<Image>), String> {
+    let (mut ask, images) = Ask::parse(endpoint, &request.body, desk.counting)?;
+    let images = images::look(&images, desk.images_max).await?;
+    ask.prompt_tokens += images.iter().map(|image| image.tokens()).sum::<u64>();
+    Ok((desk.admit(ask)?, images))
 }
 
 /// One request on its way.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::UserId;
-use crate::outcome::{Censor, Failure, Marks, Usage};
+use crate::outcome::{Censor, Failure, ImagesSent, Marks, Usage};
 use crate::slice::SliceBy;
 
 /// Three workloads, and two models.
@@ -32,6 +32,7 @@ prop_compose! {
         gaps_us in prop::collection::vec(0u32..5_000_000, 0..20),
         detail in prop::option::of("[a-c]{1,3}"),
         (workload, model) in (0u8..3, 3u8..5),
+        images in prop::option::of((1u64..6, 0u64..5_000_000_000)),
     ) -> Outcome {
         let [lag, first, last, done] = waits;
         let sent_at = Tick(intended + lag);
@@ -59,6 +60,13 @@ prop_compose! {
             events: gaps_us.len() as u64,
             gaps_us,
             detail,
+            images: images.map(|(images, upload_ns)| ImagesSent {
+                images,
+                pixels: images * 64,
+                bytes: images * 30,
+                text_tokens: 12,
+                upload_ns: Some(upload_ns),
+            }),
         }
     }
 }
@@ -229,6 +237,7 @@ fn a_request_that_spans_the_window_is_credited_by_when_its_tokens_come() {
         events: 5,
         gaps_us: vec![1_000_000; 4],
         detail: None,
+        images: None,
     };
     tally.end(&outcome, Tick::ZERO, Slo::default(), None);
     let window = tally.scope.window().unwrap();

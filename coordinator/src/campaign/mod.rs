@@ -16,6 +16,7 @@ mod asked;
 mod data;
 mod ends;
 mod facts;
+mod images;
 mod judging;
 mod lengths;
 mod mixes;

@@ -14,6 +14,7 @@ use common::workload::{CacheMode, TOKENS_MAX, Workload};
 use super::ablation::read_ablation;
 use super::asked::{self, Asked, ClientFiles};
 use super::data::{self, Plans, read_data_workload};
+use super::images::read_images;
 use super::judging::read_judging;
 use super::lengths::{read_cache, read_length};
 use super::mixes::{add_mixes, is_mix, read_models};
@@ -296,6 +297,7 @@ fn read_workload(
         "lengths",
         "dataset",
         "think_time",
+        "images",
     ];
     let section = Section::open(field, &valid, c)?;
     let think_ms = match section.get("think_time") {
@@ -327,10 +329,14 @@ fn read_workload(
         // The paper's prompt was one fixed text.
         None => Some(CacheMode::Replay),
     };
+    let images = match section.get("images") {
+        Some(field) => read_images(&field, endpoint, c).map(Some),
+        None => Some(None),
+    };
     let plain = Workload::new(name?, input_tokens?, output_tokens?);
     let (forced_length, cache) = (forced_length?, cache?);
-    let (models, think_ms) = (models?, think_ms?);
-    Some((Workload { forced_length, cache, models, think_ms, ..plain }, None))
+    let (models, think_ms, images) = (models?, think_ms?, images?);
+    Some((Workload { forced_length, cache, models, think_ms, images, ..plain }, None))
 }
 
 pub(super) fn read_forced_length(

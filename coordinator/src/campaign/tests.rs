@@ -315,8 +315,8 @@ const REFUSALS: &[(&str, &str)] = &[
          2 problems",
     ),
     (
-        "{HEAD}images = { count = 1 }\n{LEVEL}",
-        "c.toml:7:1: workloads.chat.images: unknown key; valid keys: input_tokens, output_tokens, forced_length, cache, models, mix, tokenizer, lengths, dataset, think_time",
+        "{HEAD}pictures = { count = 1 }\n{LEVEL}",
+        "c.toml:7:1: workloads.chat.pictures: unknown key; valid keys: input_tokens, output_tokens, forced_length, cache, models, mix, tokenizer, lengths, dataset, think_time, images",
     ),
     (
         "[target]\nmodel = \"m\"\nbase_urls = [\"http://h\"]\nendpoint = \"response\"\nready_timeout = 60\ntimeouts = { total = \"5\", idle = \"0s\", tls = \"1s\" }\n{WORKLOAD}{LEVEL}",

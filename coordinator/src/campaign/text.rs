@@ -11,6 +11,7 @@ use common::workload::Workload;
 use toml::Value;
 
 use super::data::data_lines;
+use super::images::images_text;
 use super::lengths::{cache_text, length_text};
 use super::mixes::{mix_line, models_line};
 use super::offered::{curve_word, law_word, rate_text, shape_text};
@@ -191,6 +192,8 @@ fn workload_lines(workload: &Workload, data: Option<&DataPlan>, endpoint: Endpoi
     }
     lines.push(format!("cache = {}", cache_text(workload.cache)));
     lines.extend(models_line(workload));
+    let images = workload.images.as_ref().map(images_text);
+    lines.extend(images.map(|images| format!("images = {images}")));
     lines.extend(think);
     lines
 }

@@ -198,6 +198,7 @@ fn work_defined(group: &Group<'_>, key: &LevelKey) -> Option<String> {
         .or_else(|| differs("forced_length", &|level| level.work.forced_length.to_string()))
         .or_else(|| differs("cache", &|level| level.work.cache_words()))
         .or_else(|| differs("models", &|level| level.work.models_words("the target's")))
+        .or_else(|| differs("images", &|level| images_text(&level.work)))
         .or_else(|| {
             let text = differs("requests", &|level| requests_text(level.requests))?;
             Some(format!("{text}: ramp and drain weigh differently in rates over the whole level"))
@@ -213,6 +214,11 @@ fn data_words(work: &Workload) -> String {
             format!("{turns} turns{order} (sha256 {digest})")
         }
     }
+}
+
+fn images_text(work: &Workload) -> String {
+    let images: Vec<String> = work.illustrated().map(|(_, images)| images.to_string()).collect();
+    if images.is_empty() { "none".to_owned() } else { images.join("; ") }
 }
 
 fn requests_text(requests: Option<u64>) -> String {
@@ -232,8 +238,10 @@ fn work_delivered(repeats: &Sides<Vec<Repeat>>, work: &Workload) -> Option<Strin
             format!("{a:.1} mean {name} tokens in BASE, {b:.1} in NEW, more than {percent} % apart")
         })
     };
+    let prompt = || off("prompt", |side| side.prompt, PROMPT_OFF_MAX.value, &work.input_tokens);
     off("output", |side| side.completion, OUTPUT_OFF_MAX.value, &work.output_tokens)
-        .or_else(|| off("prompt", |side| side.prompt, PROMPT_OFF_MAX.value, &work.input_tokens))
+        // Of images the number may be drawn, and their tokens are not the text's to say.
+        .or_else(|| work.illustrated().next().is_none().then(prompt).flatten())
 }
 
 /// Of all repeats together; `None` if one of them is not counted.

@@ -46,8 +46,7 @@ impl EmbeddedAgent {
             workers,
             policy: Policy {
                 targets: Allowed::Any,
-                users_max: u32::MAX,
-                run_max: Duration::from_secs(u64::from(u32::MAX)),
+                ..Policy::new(u32::MAX, Duration::from_secs(u64::from(u32::MAX)))
             },
         };
         let thread =

@@ -3,6 +3,7 @@
 
 mod ablation;
 mod data;
+mod images;
 mod mixes;
 mod prompts;
 pub mod proof;

@@ -13,7 +13,7 @@ use super::table::{Side, Table};
 use super::view::{
     LevelView, SearchView, Searched, TokensView, View, WindowView, longest, windows_total,
 };
-use super::{Plan, PlannedSearch};
+use super::{Plan, PlannedSearch, images};
 use crate::campaign::{
     Ablation, Campaign, KeyRef, Order, ResetCache, clip, quantile_name, unusual,
 };
@@ -30,6 +30,7 @@ pub fn text(campaign: &Campaign, plan: &Plan, agents: Option<u32>) -> String {
     if !view.facts.is_empty() {
         lines.push(format!("facts     {}; asked before and after", view.facts.join(", ")));
     }
+    lines.extend(images::lines(plan));
     lines.extend(view.lint.iter().map(|finding| {
         let wrapped = wrap("warning   ", &finding.text(), 100);
         wrapped.trim_end().to_owned()

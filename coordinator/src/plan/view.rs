@@ -12,6 +12,7 @@ use common::workload::{CacheMode, SharedPrefix, Workload};
 use serde::Serialize;
 
 use super::data::{DataView, ThinkView};
+use super::images::ImagesView;
 use super::mixes::MixedView;
 use super::prompts::PromptsView;
 use super::{Arm, Plan, PlannedLevel, PlannedSearch};
@@ -164,6 +165,9 @@ pub(super) struct LevelView<'a> {
     pub(super) arm: Option<Arm>,
     restart_server: bool,
     reset_cache: bool,
+    /// None where requests have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<ImagesView>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -198,7 +202,7 @@ pub(super) enum TokensView {
 }
 
 impl TokensView {
-    fn of(length: &Length) -> Self {
+    pub(super) fn of(length: &Length) -> Self {
         match length.fixed() {
             Some(tokens) => Self::Fixed(tokens),
             None => Self::Drawn {
@@ -458,6 +462,7 @@ impl<'a> LevelView<'a> {
             arm: level.arm,
             restart_server: level.before.restart_server,
             reset_cache: level.before.reset_cache,
+            images: ImagesView::of(level),
             requests_expected: level.window.and_then(expected),
         }
     }

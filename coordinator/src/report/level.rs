@@ -4,6 +4,7 @@ use common::hist::LatencyHist;
 use common::tally::{Counts, Latencies, Tally, Tokens};
 
 use super::data::{DataUsed, Think};
+use super::images::ImagesReport;
 use super::model::{
     Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
     MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, Requests, Sketch,
@@ -62,6 +63,7 @@ pub(super) fn report(
         requests: requests(tally, totals.unknown_requests),
         measured: measured_requests(level),
         tokens: tokens(&tally.tokens, tally.measured.succeeded),
+        images: ImagesReport::of(level),
         wall_s: real(wall_s),
         window: Window {
             start_s: level.period.and_then(|period| second(period.from_ns)),
@@ -362,7 +364,7 @@ fn sketches(tally: &Tally) -> LatencyMs<Sketch> {
     }
 }
 
-fn sketch(hist: &LatencyHist, worth: Worth) -> Sketch {
+pub(super) fn sketch(hist: &LatencyHist, worth: Worth) -> Sketch {
     let latency = Latency::of_requests(hist, worth, 0);
     let value = |percentile| real(latency.value(percentile));
     Sketch {

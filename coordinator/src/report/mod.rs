@@ -8,6 +8,7 @@ mod asked;
 mod build;
 mod compared;
 mod data;
+mod images;
 mod imported;
 mod level;
 mod model;
@@ -30,11 +31,12 @@ use crate::store::{StoreError, write_whole};
 
 pub use compared::{ablation_json, ablation_text, comparison_json, comparison_text, trust};
 pub use data::{DataUsed, Think};
+pub use images::{AskedImages, Fetched, ImagesReport};
 pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,
     LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real,
-    ReportModel, Requests, Sketch, TargetIdentity, TokenSource, TokenSums, Window, WithFailures,
+    ReportModel, Requests, Sketch, TokenSource, TokenSums, Window, WithFailures,
 };
 pub use paper::{
     Cell, Column, Figure, LeftOut as PaperLeftOut, Own, PaperReport, PaperRun, PaperTable, Value,
@@ -45,6 +47,7 @@ pub use proof::{AgentProof, ClientProof, ProofCheck, Proven};
 pub use repeats::{LeftOut, RepeatedLevel, Spread, repeats};
 pub use saturation::{Capacity, RateMax, Saturation, Usl};
 pub(crate) use searched::{Next, Searched};
+pub use server_history::TargetIdentity;
 pub use serving::{AfterRestart, Fact, Memory, ServingReport};
 pub use slices::{SliceLatencies, SliceRatesReport, SliceReport, SliceRequests};
 pub use summary::summary_json;

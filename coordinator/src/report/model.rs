@@ -7,10 +7,12 @@ use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
 use super::data::{DataUsed, Think};
+use super::images::ImagesReport;
 use super::prompts::Prompts;
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
+use super::server_history::TargetIdentity;
 use super::serving::ServingReport;
 use super::slices::SliceReport;
 use crate::classify::Verdict;
@@ -18,7 +20,6 @@ use crate::compare::Ablated;
 use crate::plan::Arm;
 use crate::record::{RunHeader, UnixMs};
 use crate::stats::Objective;
-use crate::target::identity::ServedModel;
 
 /// A measured number; `summary.json` prints six significant digits of it. Always finite.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -59,19 +60,6 @@ pub struct ReportModel {
     pub serving: ServingReport,
     /// What is damaged in the result directory.
     pub damage: Vec<String>,
-}
-
-/// What the target said it is, over a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct TargetIdentity {
-    /// The models that it served when it was first asked.
-    pub models: Option<Vec<ServedModel>>,
-    /// Its version then.
-    pub version: Option<String>,
-    /// How often it was restarted by the campaign.
-    pub restarts: u32,
-    /// What changed since, in sentences.
-    pub changes: Vec<String>,
 }
 
 /// An agent of the fleet.
@@ -136,6 +124,9 @@ pub struct LevelReport {
     pub measured: MeasuredRequests,
     /// Tokens of successful measured requests.
     pub tokens: TokenSums,
+    /// Images of successful measured requests, where requests have any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImagesReport>,
     /// From the first send to the last end.
     pub wall_s: Option<Real>,
     /// The part of the level that is measured.

@@ -1,7 +1,22 @@
 //! Whether the target stayed the same server over a run.
 
-use super::model::TargetIdentity;
+use serde::Serialize;
+
 use crate::record::{Asked, RunRecord, Servers};
+use crate::target::identity::ServedModel;
+
+/// What the target said it is, over a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TargetIdentity {
+    /// The models that it served when it was first asked.
+    pub models: Option<Vec<ServedModel>>,
+    /// Its version then.
+    pub version: Option<String>,
+    /// How often it was restarted by the campaign.
+    pub restarts: u32,
+    /// What changed since, in sentences.
+    pub changes: Vec<String>,
+}
 
 /// What the target said it is. That the two servers of an ablation differ is no change.
 pub(super) fn target(record: &RunRecord, servers: &Servers<'_>) -> TargetIdentity {

@@ -5,10 +5,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::compared::ablated_json;
-use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel, TargetIdentity};
+use super::model::{AgentLine, LevelReport, Peak, Real, ReportModel};
 use super::proof::ClientProof;
 use super::repeats::RepeatedLevel;
 use super::saturation::Saturation;
+use super::server_history::TargetIdentity;
 use super::serving::ServingReport;
 use crate::classify::LIMITS_VERSION;
 use crate::record::UnixMs;

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::asked::manner;
 use super::compared::{ablated_text, comparison_text};
 use super::data;
+use super::images::images_text;
 use super::model::{Distribution, LevelReport, LevelState, Real, ReportModel, TokenSource};
 use super::plain::{CLIP, plain, wrap};
 use super::prompts::prompts_text;
@@ -53,6 +54,7 @@ pub fn text(model: &ReportModel, dir: &Path) -> String {
         slices_text(model),
         repeats(model),
         model.ablation.as_ref().map_or_else(String::new, ablated_text),
+        images_text(model),
         failures(model),
         findings(model),
         headline(model),

@@ -9,6 +9,7 @@
 mod data;
 mod error;
 mod file;
+mod images;
 mod lengths;
 mod load;
 mod mixes;

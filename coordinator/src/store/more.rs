@@ -5,6 +5,7 @@ use common::workload::{THINK_MS_MAX, Workload};
 use serde::{Deserialize, Serialize};
 
 use super::data::StoredData;
+use super::images::StoredImages;
 use super::lengths::StoredLength;
 use super::mixes::{self, StoredModel, StoredPart};
 use super::states;
@@ -29,6 +30,8 @@ pub(super) struct More {
     /// How fast a trace is replayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     replay_milli: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<StoredImages>,
 }
 
 impl More {
@@ -41,6 +44,7 @@ impl More {
             data: workload.data.clone().map(StoredData),
             think_ms: workload.think_ms.as_ref().and_then(StoredLength::of),
             replay_milli: workload.replay_milli,
+            images: StoredImages::of(workload),
         }
     }
 
@@ -51,7 +55,7 @@ impl More {
 
     /// The workload with all of this; `None` if it makes no sense.
     pub(super) fn on(self, plain: Workload) -> Option<Workload> {
-        let Self { text, models, mix, data, think_ms, replay_milli } = self;
+        let Self { text, models, mix, data, think_ms, replay_milli, images } = self;
         if !mix.is_empty() {
             return mixes::mix_of(&plain, mix);
         }
@@ -63,8 +67,12 @@ impl More {
         if think_ms.as_ref().is_some_and(|think_ms| !think_ms.is_within(THINK_MS_MAX)) {
             return None;
         }
+        let images = match images {
+            Some(images) => Some(images.images()?),
+            None => None,
+        };
         let (models, data) = (mixes::models_of(models)?, data.map(|data| data.0));
-        Some(Workload { text, models, data, think_ms, replay_milli, ..plain })
+        Some(Workload { text, models, data, think_ms, replay_milli, images, ..plain })
     }
 }
 

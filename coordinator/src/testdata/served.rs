@@ -268,6 +268,7 @@ impl Play {
             events: PIECES as u64,
             gaps_us: request.gaps_us,
             detail: None,
+            images: None,
         }
     }
 

@@ -283,6 +283,7 @@ impl Sim {
             events: if ok { TOKENS } else { 0 },
             gaps_us: if ok { vec![gap_us; TOKENS as usize - 1] } else { vec![] },
             detail: None,
+            images: None,
         };
         self.agents[agent].tally.end(&outcome, Tick::ZERO, Slo::default(), None);
         if let Some(turns) = self.turns.get_mut(&number) {

@@ -3,6 +3,7 @@
 
 mod asked;
 mod from;
+mod images;
 mod load;
 mod slices;
 mod supply;
@@ -18,7 +19,7 @@ use crate::generated as pb;
 
 /// Largest message that either side accepts, in bytes.
 ///
-/// The largest legal one is a seal: eleven histograms of at most 23,552 buckets and 8,192 slots of
+/// The largest legal one is a seal: thirteen histograms of at most 23,552 buckets and 8,192 slots of
 /// eight numbers each, below 3 MiB even if every bucket is used; and three histograms for each of 64
 /// slices, which would need as many requests in every bucket to reach the rest.
 pub const MESSAGE_MAX: usize = 24 << 20;

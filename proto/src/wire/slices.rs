@@ -251,6 +251,7 @@ mod tests {
                 events: 2,
                 gaps_us: vec![30_000],
                 detail: None,
+                images: None,
             };
             tally.end(&outcome, Tick::ZERO, Slo::default(), None);
         }

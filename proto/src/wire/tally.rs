@@ -9,6 +9,7 @@ use common::tally::{
 };
 
 use super::from::{COUNT_MAX, plausible, required, text};
+use super::images::image_tally;
 use super::slices::slices;
 use crate::generated as pb;
 use crate::wire::WireError;
@@ -70,6 +71,7 @@ impl From<&Tally> for pb::Tally {
             serial_ttft: Some((&tally.serial.ttft).into()),
             serial_e2e: Some((&tally.serial.e2e).into()),
             slices: tally.slices.iter().map(Into::into).collect(),
+            images: tally.images.as_deref().map(Into::into),
         }
     }
 }
@@ -216,6 +218,7 @@ impl TryFrom<pb::Tally> for Tally {
             span: message.span.map(Span::try_from).transpose()?,
             details: details(message.details)?,
             slices: slices(message.slices)?,
+            images: image_tally(message.images)?,
             ..Self::default()
         };
         for named in message.latencies {

@@ -48,6 +48,7 @@ fn outcome(latency_us: u64, ending: Ending) -> Outcome {
         events: 9,
         gaps_us: vec![0, 20_000],
         detail: Some(format!("busy, try again in {latency_us} µs")),
+        images: None,
     }
 }
 

@@ -4,6 +4,7 @@ use common::length::{Bounds, Length};
 use common::workload::{CacheMode, SharedPrefix, THINK_MS_MAX, TOKENS_MAX, Workload};
 
 use super::from::{name, required};
+use super::images::images;
 use super::slices;
 use super::supply;
 use super::text;
@@ -30,6 +31,7 @@ impl From<&Workload> for pb::Workload {
             }),
             models: slices::models_from(workload),
             mix: Vec::new(),
+            images: workload.images.as_ref().map(Into::into),
             text: text::message(&workload.text),
             records: supply::records(workload),
         }
@@ -64,6 +66,7 @@ impl TryFrom<pb::Workload> for Workload {
             data,
             think_ms: brought.think_ms.map(think).transpose()?,
             models: slices::models(message.models)?,
+            images: images(message.images)?,
             ..Self::new(name("workload.name", &message.name)?, input_tokens, output_tokens)
         })
     }
@@ -113,7 +116,10 @@ impl From<&Length> for pb::Length {
     }
 }
 
-fn length(field: &'static str, message: Option<pb::Length>) -> Result<Length, WireError> {
+pub(super) fn length(
+    field: &'static str,
+    message: Option<pb::Length>,
+) -> Result<Length, WireError> {
     use pb::length::{Law, Range};
     let bounds = |range: Option<Range>| {
         let Range { least, most } = required(field, range)?;

@@ -10,6 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::sim::count::Counting;
+use crate::sim::images::ImageRef;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +30,13 @@ const TOKENS_DEFAULT: u32 = 128;
 const TOKENS_MAX: u32 = 1_000_000;
 
 impl Ask {
-    /// Reads a request body; the error is the message for the client.
+    /// Reads a request body: what is asked for, without its images, and these; the error is the
+    /// message for the client.
     pub(in crate::sim) fn parse(
         endpoint: Endpoint,
         body: &[u8],
         counting: Counting,
-    ) -> Result<Self, String> {
+    ) -> Result<(Self, Vec<ImageRef>), String> {
         let body: Body = serde_json::from_slice(body)
             .map_err(|error| format!("the body is not a request in JSON: {error}"))?;
         let (name, prompt) = match endpoint {
@@ -42,7 +44,7 @@ impl Ask {
             Endpoint::Completions => ("prompt", body.prompt),
             Endpoint::Responses | Endpoint::Embeddings => ("input", body.input),
         };
-        let Some(Characters(prompt)) = prompt else {
+        let Some(mut prompt) = prompt else {
             return Err(format!("{name} is missing"));
         };
         let before = match endpoint {
@@ -50,7 +52,7 @@ impl Ask {
             Endpoint::Responses => body.instructions,
             Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => None,
         };
-        let characters = prompt + before.map_or(0, |Characters(count)| count);
+        prompt.add(before.unwrap_or_default());
         let (limit, tokens) = match endpoint {
             Endpoint::Chat | Endpoint::Completions => {
                 ("max_tokens", body.max_completion_tokens.or(body.max_tokens))
@@ -66,7 +68,7 @@ impl Ask {
         if tokens == 0 || tokens > TOKENS_MAX {
             return Err(format!("{limit} is {tokens}; it must be from 1 to {TOKENS_MAX}"));
         }
-        Ok(Self {
+        let ask = Self {
             endpoint,
             stream: endpoint.generates() && body.stream.unwrap_or(false),
             include_usage: match endpoint {
@@ -76,23 +78,25 @@ impl Ask {
                 Endpoint::Responses | Endpoint::Messages | Endpoint::Embeddings => true,
             },
             tokens,
-            prompt_tokens: counting.tokens(characters),
-        })
+            prompt_tokens: counting.tokens(prompt.characters),
+        };
+        Ok((ask, prompt.images))
     }
 }
 
-fn sum(messages: Vec<Message>) -> Characters {
-    let contents = messages.into_iter().filter_map(|message| message.content);
-    Characters(contents.map(|Characters(count)| count).sum())
+fn sum(messages: Vec<Message>) -> Content {
+    let mut sum = Content::default();
+    messages.into_iter().filter_map(|message| message.content).for_each(|more| sum.add(more));
+    sum
 }
 
 #[derive(Deserialize)]
 struct Body {
     messages: Option<Vec<Message>>,
-    prompt: Option<Characters>,
-    input: Option<Characters>,
-    system: Option<Characters>,
-    instructions: Option<Characters>,
+    prompt: Option<Content>,
+    input: Option<Content>,
+    system: Option<Content>,
+    instructions: Option<Content>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     max_tokens: Option<u32>,
@@ -102,7 +106,7 @@ struct Body {
 
 #[derive(Deserialize)]
 struct Message {
-    content: Option<Characters>,
+    content: Option<Content>,
 }
 
 #[derive(Deserialize)]
@@ -110,12 +114,26 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-/// Characters of all text in a prompt or a message, whatever its form: a text, texts, token ids,
-/// parts.
-#[derive(Clone, Copy, Debug, Default)]
-struct Characters(u64);
+/// What is in a prompt or a message, whatever its form: a text, texts, token ids, parts.
+#[derive(Debug, Default)]
+struct Content {
+    /// Characters of all text.
+    characters: u64,
+    images: Vec<ImageRef>,
+}
 
-impl<'de> Deserialize<'de> for Characters {
+impl Content {
+    fn text(characters: u64) -> Self {
+        Self { characters, images: Vec::new() }
+    }
+
+    fn add(&mut self, more: Self) {
+        self.characters += more.characters;
+        self.images.extend(more.images);
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Count)
     }
@@ -124,46 +142,99 @@ impl<'de> Deserialize<'de> for Characters {
 struct Count;
 
 impl<'de> Visitor<'de> for Count {
-    type Value = Characters;
+    type Value = Content;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text, texts, token ids, or parts")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Characters, E> {
-        Ok(Characters(text.chars().count() as u64))
+    fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+        Ok(Content::text(text.chars().count() as u64))
     }
 
-    fn visit_unit<E>(self) -> Result<Characters, E> {
-        Ok(Characters::default())
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::default())
     }
 
     /// A token id.
-    fn visit_u64<E>(self, _: u64) -> Result<Characters, E> {
-        Ok(Characters(CHARS_PER_TOKEN.into()))
+    fn visit_u64<E>(self, _: u64) -> Result<Content, E> {
+        Ok(Content::text(CHARS_PER_TOKEN.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Characters, A::Error> {
-        let mut sum = Characters::default();
-        while let Some(Characters(more)) = parts.next_element()? {
-            sum.0 += more;
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
+        let mut sum = Content::default();
+        while let Some(more) = parts.next_element()? {
+            sum.add(more);
         }
         Ok(sum)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, part: A) -> Result<Characters, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, part: A) -> Result<Content, A::Error> {
         let part = Part::deserialize(MapAccessDeserializer::new(part))?;
-        let Characters(text) = part.text.unwrap_or_default();
-        let Characters(content) = part.content.unwrap_or_default();
-        Ok(Characters(text + content))
+        let mut content = part.text.unwrap_or_default();
+        content.add(part.content.unwrap_or_default());
+        content.images.extend(part.image_url.map(|ImageUrl(url)| ImageRef::Url(url)));
+        content.images.extend(part.source.map(ImageRef::from));
+        Ok(content)
     }
 }
 
-/// A part of a message, or a message among inputs; images and the like have no text.
+/// A part of a message, or a message among inputs.
 #[derive(Deserialize)]
 struct Part {
-    text: Option<Characters>,
-    content: Option<Characters>,
+    text: Option<Content>,
+    content: Option<Content>,
+    image_url: Option<ImageUrl>,
+    source: Option<Source>,
+}
+
+/// Where an image is: a text, or an object that has one.
+struct ImageUrl(String);
+
+impl<'de> Deserialize<'de> for ImageUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UrlVisitor)
+    }
+}
+
+struct UrlVisitor;
+
+impl<'de> Visitor<'de> for UrlVisitor {
+    type Value = ImageUrl;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the URL of an image")
+    }
+
+    fn visit_str<E>(self, url: &str) -> Result<ImageUrl, E> {
+        Ok(ImageUrl(url.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<ImageUrl, A::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            url: String,
+        }
+        let Object { url } = Object::deserialize(MapAccessDeserializer::new(object))?;
+        Ok(ImageUrl(url))
+    }
+}
+
+/// Where an image is, in the Messages API.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Source {
+    Base64 { media_type: String, data: String },
+    Url { url: String },
+}
+
+impl From<Source> for ImageRef {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Base64 { media_type, data } => Self::Data { media_type, data },
+            Source::Url { url } => Self::Url(url),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +242,7 @@ mod tests {
     use super::*;
 
     fn ask(endpoint: Endpoint, body: &str) -> Result<Ask, String> {
-        Ask::parse(endpoint, body.as_bytes(), Counting::default())
+        Ask::parse(endpoint, body.as_bytes(), Counting::default()).map(|(ask, _)| ask)
     }
 
     #[test]
@@ -248,6 +319,28 @@ mod tests {
         let limited = |body| ask(Endpoint::Messages, body).map(|ask| ask.tokens);
         assert_eq!(limited(r#"{"messages":[],"max_tokens":4}"#), Ok(4));
         assert_eq!(limited(r#"{"messages":[]}"#), Err("max_tokens is missing".to_owned()));
+    }
+
+    #[test]
+    fn images_are_found_where_each_api_has_them() {
+        let images = |endpoint, body: &str| {
+            Ask::parse(endpoint, body.as_bytes(), Counting::default()).unwrap().1
+        };
+        let url = |url: &str| ImageRef::Url(url.to_owned());
+        let two = r#"{"messages":[{"content":[{"type":"text","text":"a"},
+            {"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}},
+            {"type":"image_url","image_url":{"url":"http://h/a.jpg"}}]}]}"#;
+        let expected = [url("data:image/png;base64,AA=="), url("http://h/a.jpg")];
+        assert_eq!(images(Endpoint::Chat, two), expected);
+        let one = r#"{"input":[{"role":"user","content":[{"type":"input_text","text":"a"},
+            {"type":"input_image","detail":"auto","image_url":"http://h/b.png"}]}]}"#;
+        assert_eq!(images(Endpoint::Responses, one), [url("http://h/b.png")]);
+        let sources = r#"{"max_tokens":1,"messages":[{"content":[
+            {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA=="}},
+            {"type":"image","source":{"type":"url","url":"http://h/c"}}]}]}"#;
+        let (media_type, data) = ("image/png".to_owned(), "AA==".to_owned());
+        let expected = [ImageRef::Data { media_type, data }, url("http://h/c")];
+        assert_eq!(images(Endpoint::Messages, sources), expected);
     }
 
     #[test]

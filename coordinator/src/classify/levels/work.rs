@@ -97,9 +97,11 @@ fn compared(part: &Part<'_>, first: &Part<'_>, at: &str) -> Vec<Verdict> {
     };
     let Workload { input_tokens, output_tokens, forced_length, .. } = part.workload;
     let free = !forced_length;
+    // How many tokens an image is, and how many images a prompt has, is not the text's to say.
+    let is_text = part.workload.images.is_none();
     let pairs = [
         ("output", output, output_first, OUTPUT_OFF_MAX.value, free, output_tokens),
-        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, true, input_tokens),
+        ("prompt", prompt, prompt_first, PROMPT_OFF_MAX.value, is_text, input_tokens),
     ];
     let off = pairs.into_iter().filter(|&(_, own, other, limit, is_compared, length)| {
         let chance = by_chance(length, part.counted, first.counted);
@@ -128,6 +130,10 @@ pub(super) fn asked(level: &Measured<'_>, mode: Mode) -> Vec<Verdict> {
 }
 
 fn delivered(part: &Part<'_>) -> Option<Verdict> {
+    // What an image is in tokens nobody asked for.
+    if part.workload.images.is_some() {
+        return None;
+    }
     let (delivered, _) = part.means()?;
     let Part { of, workload, counted, .. } = part;
     // What a data set holds is sent as it is, whatever it takes, and a trace is only so exact.
