@@ -297,7 +297,7 @@ impl<'a> Driver<'a> {
             JobDone::Prepared { level, restarted } => {
                 if let Some(said) = restarted {
                     self.setup.identity = said.identity.clone();
-                    said.put(Asked::Restarted { ordinal: level.ordinal }, &mut self.store)?;
+                    said.put(Asked::Restarted { ordinal: level.ordinal }, self.store)?;
                 }
                 Some(Event::Prepared { level })
             }
@@ -309,7 +309,7 @@ impl<'a> Driver<'a> {
                 Some(Event::Decided { levels, because })
             }
             JobDone::Left(said) => {
-                said.put(Asked::Ended, &mut self.store)?;
+                said.put(Asked::Ended, self.store)?;
                 None
             }
         })

@@ -61,7 +61,8 @@ fn a_run_proves_its_client_before_and_after_for_twice_what_it_reached() {
     let dir = tempfile::tempdir().unwrap();
     let target = format!("http://{}", server.address());
     let line = "--model sim --users 10 --input-tokens 12 --output-tokens 10 --duration 3s \
-                --client-proof on --embedded 2 --result-dir result";
+                --set workloads.default.lengths=characters --client-proof on --embedded 2 \
+                --result-dir result";
     let mut words = vec!["run", "--target", &target];
     words.extend(line.split_whitespace());
     let ended = Process::floodmark(dir.path(), &words).end(BOUND);

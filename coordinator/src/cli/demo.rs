@@ -47,7 +47,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Done, Failure> {
     let campaign = campaign::resolve(Some(source), &Overlay::default()).map_err(Failure::usage)?;
     super::runtime()?.block_on(async {
         let agents = Agents::embedded(args.agents)?;
-        execute(campaign, agents, args.result_dir.as_deref(), true).await
+        Box::pin(execute(campaign, agents, args.result_dir.as_deref(), true)).await
     })
 }
 

@@ -34,7 +34,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Done, Failure> {
     };
     super::runtime()?.block_on(async {
         let agents = Agents::of(&spec, &args.tls).await?;
-        execute(campaign, agents, args.result_dir.as_deref(), shown).await
+        Box::pin(execute(campaign, agents, args.result_dir.as_deref(), shown)).await
     })
 }
 
