@@ -9,8 +9,8 @@ use super::offered::{Offered, Step};
 use super::raw::Collector;
 use super::read::{Field, Section};
 
-/// Requests of a trace that is replayed whole: more than any has.
-pub(super) const WHOLE: u64 = 1_000_000_000;
+/// Requests of a trace that is replayed whole: more than any has, and than can be stated.
+pub(super) const WHOLE: u64 = u64::MAX;
 /// A speed is a whole number of these.
 const SPEED_PARTS: u32 = 1000;
 /// Requests in flight that a trace has room for by itself.

@@ -351,7 +351,7 @@ const REFUSALS: &[(&str, &str)] = &[
         "{HEAD}[phases]\nscaling = { workload = \"chta\", warmup = 1 }\nstress = []\nsaturation = { users = [], workload = \"chat\" }\nwarm_up = {}",
         "c.toml:8:11: phases.scaling.users: missing; say how many users each level has: users = [1, 10, 100], or how many requests arrive per second: rate = [0.5, 2]\n\
          c.toml:8:24: phases.scaling.workload = \"chta\": no such workload; did you mean chat? workloads: chat\n\
-         c.toml:8:32: phases.scaling.warmup: unknown key; valid keys: users, rate, search, workload, requests, duration, cooldown, allow_capped, ramp, arrivals, burstiness, rate_ramp, max_in_flight\n\
+         c.toml:8:32: phases.scaling.warmup: unknown key; valid keys: users, rate, replay, search, workload, requests, duration, cooldown, allow_capped, ramp, arrivals, burstiness, rate_ramp, max_in_flight\n\
          c.toml:9:10: phases.stress: a phase without levels; add one or leave the phase out\n\
          c.toml:10:24: phases.saturation.users: a phase without levels; name a number of users\n\
          c.toml:11:1: phases.warm_up: unknown key; did you mean warmup? valid keys: warmup, baseline, scaling, stress, saturation\n\

@@ -131,7 +131,7 @@ pub(super) async fn execute(
     let addresses = agents.addresses.clone();
     let to_launch =
         Launch { run, campaign, agents: addresses, dir: dir.clone(), clock: Clock::start() };
-    let end = launch(to_launch, &mut ui, &mut interrupts).await;
+    let end = Box::pin(launch(to_launch, &mut ui, &mut interrupts)).await;
     drop(agents.embedded);
     let end = end.map_err(|error| {
         let mut failure = Failure::new(error.exit(), &error);
