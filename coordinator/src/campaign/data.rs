@@ -81,7 +81,7 @@ pub(super) type Plans = BTreeMap<Name, DataPlan>;
 const RATE_MAX: u64 = 1_000_000_000_000;
 
 /// The keys that no workload with a data set has beside it.
-const PASSAGE_KEYS: [&str; 4] = ["input_tokens", "cache", "tokenizer", "lengths"];
+const PASSAGE_KEYS: [&str; 5] = ["input_tokens", "cache", "tokenizer", "lengths", "images"];
 
 /// The data set that a workload states, in the long form or in the short one.
 pub(super) fn stated<'t>(section: &Section<'t>) -> Option<Field<'t>> {

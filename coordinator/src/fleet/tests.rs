@@ -95,7 +95,7 @@ fn a_fleet_of_free_agents_is_acquired() {
 fn another_major_version_is_refused_whichever_side_notices() {
     let protocol = ProtocolVersion { major: 3, minor: 0 };
     let newer = Fake { protocol, ..fake("a", 1) };
-    let said = "it speaks protocol 3.0, this coordinator speaks 2.0; run the same major version \
+    let said = "it speaks protocol 3.0, this coordinator speaks 2.1; run the same major version \
                 of floodmark on both";
     assert_eq!(acquire(vec![newer, fake("b", 2)]), Err(format!("agent host0:7070: {said}")));
     let refusing = Fake { protocol, refuses: true, ..fake("a", 1) };

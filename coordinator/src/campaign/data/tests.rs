@@ -48,11 +48,13 @@ fn a_file_is_named_in_three_ways() {
 #[test]
 fn what_does_not_go_with_a_data_set_is_refused() {
     let problems = |endpoint, workload| read(endpoint, workload).unwrap_err().to_string();
-    let both = "dataset = \"x\"\ninput_tokens = 5\ncache = \"cold\"";
+    let both = "dataset = \"x\"\ninput_tokens = 5\ncache = \"cold\"\n\
+                images = { width = 64, height = 64 }";
     insta::assert_snapshot!(problems("chat", both), @r#"
     c.toml:7:16: workloads.w.input_tokens = 5: prompts come from the data set and are sent as they are recorded; leave this out, or leave the data set out
     c.toml:8:9: workloads.w.cache = "cold": prompts come from the data set and are sent as they are recorded; leave this out, or leave the data set out
-    2 problems
+    c.toml:9:10: workloads.w.images: prompts come from the data set and are sent as they are recorded; leave this out, or leave the data set out
+    3 problems
     "#);
     let wrong = "dataset = { format = \"csvv\", turns = 3, order = \"random\", seed = 1 }";
     insta::assert_snapshot!(problems("chat", wrong), @r#"
