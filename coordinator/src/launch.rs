@@ -20,7 +20,7 @@ use crate::fleet::{self, Address, Fleet, FleetError};
 use crate::lint;
 use crate::plan::Plan;
 use crate::plan::proof::{self, Ask};
-use crate::plan::render::counted;
+use crate::plan::render::{counted, size};
 use crate::prompts::{self, TokenizerError};
 use crate::record::{Asked, FactRecord, IdentityRecord, RunEnd, RunHeader, RunOutcome};
 use crate::secrets::{self, SecretsError};
@@ -224,8 +224,8 @@ async fn drive(
     let mut fleet = Fleet::acquire(agents, run, clock).await?;
     let bytes: usize = supplies.iter().map(|supply| supply.bytes.len()).sum();
     if bytes > 0 {
-        let mib = bytes as f64 / f64::from(1 << 20);
-        ui.say(&format!("supplying {} agents with {mib:.1} MiB of data", fleet.len()));
+        let agents = counted(fleet.len() as u64, "agent");
+        ui.say(&format!("supplying {agents} with {} of data", size(bytes as u64)));
     }
     let supplied = tokio::select! {
         supplied = fleet.supply(supplies) => supplied.map_err(LaunchError::from).map(|()| true),

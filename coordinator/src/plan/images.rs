@@ -7,6 +7,7 @@ use common::images::Images;
 use common::workload::Workload;
 use serde::Serialize;
 
+use super::render::size;
 use super::view::TokensView;
 use super::{Plan, PlannedLevel};
 
@@ -53,8 +54,8 @@ pub(super) fn lines(plan: &Plan) -> Vec<String> {
         .map(|(workload, images)| (&workload.name, images))
         .collect();
     let line = |(name, images): (&&Name, &&Images)| {
-        let mib = images.prepared_max() as f64 / f64::from(1u32 << 20);
-        format!("images    {name}: {images}; prepared, at most {mib:.1} MiB in each agent")
+        let prepared = size(images.prepared_max());
+        format!("images    {name}: {images}; prepared, at most {prepared} in each agent")
     };
     all.iter().map(line).collect()
 }

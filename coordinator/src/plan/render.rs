@@ -399,6 +399,15 @@ pub(crate) fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{plural}")
 }
 
+/// A number of bytes, in the unit that suits it.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
 /// The least and the most, once if they are the same.
 fn range(values: impl Iterator<Item = u64> + Clone) -> String {
     let least = values.clone().min().unwrap_or(0);

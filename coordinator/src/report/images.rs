@@ -113,6 +113,9 @@ impl ImagesReport {
         };
         let mean = |sum: u64| stats::ratio(sum as f64, self.images as f64);
         let kinds: Vec<String> = self.asked.iter().map(AskedImages::text).collect();
+        if self.images == 0 {
+            return format!("none of {} in an answered request", kinds.join(" and "));
+        }
         let mut parts = vec![
             format!("{} images/s of {}", number(self.images_per_s), kinds.join(" and ")),
             format!("{} kB each", short(mean(self.bytes).map(|bytes| bytes / 1e3))),
@@ -157,8 +160,8 @@ pub(super) fn images_text(model: &ReportModel) -> String {
         out.push_str(&wrap("images    ", &text, WIDTH));
     }
     if !out.is_empty() {
-        let note = "an image's tokens are those of the prompt less those asked for as text, at four \
-                    characters each: compare levels with images among themselves only";
+        let note = "an image's tokens are those of the prompt less those asked for as text: compare \
+                    levels with images among themselves only";
         out.push_str(&wrap("* ", note, WIDTH));
     }
     out
@@ -202,8 +205,8 @@ mod tests {
         insta::assert_snapshot!(images_text(&model), @"
         images    SCALING 50: 1418 images/s of 512 x 384 (image/jpeg, url); 40.0 kB each; about 24 tokens
                   each; requests sent within p50 1.02 ms; 980 fetched, p50 3.00 ms, p99 3.00 ms
-        * an image's tokens are those of the prompt less those asked for as text, at four characters each:
-          compare levels with images among themselves only
+        * an image's tokens are those of the prompt less those asked for as text: compare levels with images
+          among themselves only
         ");
         let with: Vec<bool> = model.levels.iter().map(|level| level.images.is_some()).collect();
         assert!(with[PLACE] && with.iter().filter(|with| **with).count() == 1, "{with:?}");
