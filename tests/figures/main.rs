@@ -13,8 +13,8 @@
 )]
 
 mod alike;
+mod composing;
 mod http2;
-mod images;
 mod search;
 
 use std::time::Duration;
