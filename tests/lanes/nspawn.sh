@@ -203,6 +203,7 @@ the_unit_is_up_and_confined() {
 begin_long() {
     SEEN=$(sim received)
     inside lab floodmark run --target "http://$SIM:8000" --model sim --users 8 --output-tokens 100 --requests 480 \
+        --set workloads.default.lengths=characters \
         --result-dir "/root/$1" "${FLEET[@]}" >"$WORK/$1.log" 2>&1 </dev/null &
     RUN=$!
     if ! until_true 15000 more_than_seen 16; then fail "$1: the level does not begin"; fi
