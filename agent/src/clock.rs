@@ -54,6 +54,17 @@ impl Clock {
         read_ns(BOOTTIME)
     }
 
+    /// How far the wall clock (`CLOCK_REALTIME`) is ahead of ticks, in nanoseconds. It changes when
+    /// the wall clock is set and not otherwise, for both are slewed together.
+    pub fn wall_ahead_ns(&self) -> i128 {
+        Offsets::read().wall_ns + i128::from(self.origin_ns)
+    }
+
+    /// The wall clock (`CLOCK_REALTIME`), in nanoseconds since its epoch.
+    pub fn wall_ns() -> i128 {
+        i128::from(read_ns(ClockId::Realtime))
+    }
+
     /// Processor time that the calling thread has used, in nanoseconds.
     pub fn thread_cpu_ns() -> u64 {
         read_ns(ClockId::ThreadCPUTime)

@@ -245,6 +245,20 @@ impl InFlight {
         }
     }
 
+    /// Takes one request away that was counted from `from_ns` to `to_ns`; the maxima stay, as upper
+    /// bounds.
+    pub fn take(&mut self, from_ns: u64, to_ns: u64) {
+        let mut at = from_ns;
+        while at < to_ns {
+            let (slot, end) = self.0.at(at);
+            let end = end.min(to_ns);
+            if let Some(slot) = slot {
+                slot.area_ns = slot.area_ns.saturating_sub(end - at);
+            }
+            at = end;
+        }
+    }
+
     /// Adds everything that `other` holds.
     pub fn merge(&mut self, other: &Self) {
         self.0.merge(&other.0);

@@ -55,6 +55,10 @@ pub struct Tally {
     pub slices: Slices,
     /// Images, where requests have any.
     pub images: Option<Box<ImageTally>>,
+    /// Reads in the measured time that the kernel did not stamp, or whose stamp could not be
+    /// believed: latencies are counted to the read then. Those it stamped are counted by
+    /// [`Latencies::receive_lag`].
+    pub unstamped: u64,
 }
 
 /// [`Serial`] of two latencies.
@@ -264,6 +268,15 @@ impl Tally {
         }
     }
 
+    /// One of the requests that were counted as in flight from one instant to another was not.
+    pub fn not_in_flight(&mut self, from_ns: u64, to_ns: u64) {
+        self.in_flight.take(from_ns, to_ns);
+        if let Some(window) = self.scope.window_mut() {
+            let overlap = window.overlap(from_ns, to_ns);
+            window.in_flight_ns = window.in_flight_ns.saturating_sub(overlap);
+        }
+    }
+
     /// Token-bearing events came, this many nanoseconds after the level fired.
     pub fn events(&mut self, at_ns: u64, events: u64) {
         self.flow.add(at_ns, |slot| slot.events += events);
@@ -458,6 +471,7 @@ impl Tally {
         self.flow.merge(&other.flow);
         self.details.merge(&other.details);
         self.slices.merge(&other.slices);
+        self.unstamped = self.unstamped.saturating_add(other.unstamped);
         if let Some(images) = &other.images {
             self.images.get_or_insert_default().merge(images);
         }

@@ -14,13 +14,15 @@ use common::time::Tick;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::clock::Clock;
 use crate::compose::{Course, Request};
 use crate::load::Route;
 use crate::load::channel::Channel;
-use crate::load::conn::{Conn, broken};
+use crate::load::conn::{Conn, Written, broken};
 use crate::load::frames::{Frames, Piece};
 use crate::load::request::Open;
 use crate::load::shared::Shared;
+use crate::load::stamp::Receipt;
 use crate::reply::{Expect, Limits, Progress, Reply};
 
 /// A connection to each base URL, and what reads the responses that come.
@@ -37,7 +39,50 @@ pub(super) struct Caller {
     previous: Option<Previous>,
     /// Where its user is in conversations that are its own.
     course: Option<Course>,
-    timer: Pin<Box<Sleep>>,
+    timer: Timer,
+}
+
+/// Wakes the caller's task for its deadlines.
+///
+/// A deadline is put off with every request and every read, and the timer follows only once it has
+/// fired too early: for as long as it is armed for an earlier instant there is nothing to tell the
+/// runtime.
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    armed: Tick,
+    /// The runtime knows whom to wake.
+    registered: bool,
+}
+
+impl Timer {
+    fn new(clock: Clock, armed: Tick) -> Self {
+        let sleep = Box::pin(tokio::time::sleep_until(clock.instant(armed)));
+        Self { sleep, armed, registered: false }
+    }
+
+    /// Ready once `deadline` has passed; otherwise the task is woken by then.
+    fn poll_passed(&mut self, cx: &mut Context<'_>, clock: Clock, deadline: Tick) -> Poll<()> {
+        if deadline < self.armed {
+            self.arm(clock, deadline);
+        }
+        // A caller is one task's, so whom to wake does not change.
+        while !self.registered || self.sleep.is_elapsed() {
+            self.registered = true;
+            if self.sleep.as_mut().poll(cx).is_ready() {
+                if clock.now() >= deadline {
+                    return Poll::Ready(());
+                }
+                self.arm(clock, deadline);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn arm(&mut self, clock: Clock, deadline: Tick) {
+        self.armed = deadline;
+        self.registered = false;
+        self.sleep.as_mut().reset(clock.instant(deadline));
+    }
 }
 
 /// What leads to one base URL.
@@ -54,7 +99,7 @@ impl Caller {
         let (endpoint, stream) = (assignment.target.endpoint, assignment.target.stream);
         let expect = Expect { endpoint, stream, forced_tokens: None };
         let fire = shared.recorder.borrow().fire();
-        let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(fire)));
+        let timer = Timer::new(shared.clock, fire);
         let links = shared.plan.routes.iter().map(|_| Link::default()).collect();
         Self {
             shared,
@@ -119,7 +164,7 @@ impl Caller {
                 return open.fail(failure);
             }
         };
-        if !shared.may_start() {
+        if !reused && !shared.may_start() {
             // Stopped, or the lease ran out, while it connected: nothing has been sent, and
             // nothing may be.
             return open.abandon();
@@ -127,20 +172,19 @@ impl Caller {
         self.reply.begin(Expect { forced_tokens: request.forced_tokens(), ..self.expect });
         self.answered = false;
         let sent = open.sent();
-        let limits = Waits::new(&shared.plan.assignment.target.timeouts, sent);
-        let total = shared.clock.instant(limits.total);
-        let exchanged = match tokio::time::timeout_at(total, write(&mut channel, &request)).await {
-            Ok(Ok(())) => {
+        let mut waits = Waits::new(&shared.plan.assignment.target.timeouts, sent);
+        let exchanged = match write(shared, &mut channel, &request, &waits).await {
+            Ok(()) => {
                 open.written(request.images());
-                self.read_reply(&mut channel, limits).await
+                self.read_reply(&mut channel, &mut waits).await
             }
+            Err(Failure::TimeoutTotal) => Err(Failure::TimeoutTotal),
             // A target that refuses a request may close before it has read all of it: its answer
             // says more than the broken pipe.
-            Ok(Err(failure)) => match self.read_reply(&mut channel, limits).await {
+            Err(failure) => match self.read_reply(&mut channel, &mut waits).await {
                 Ok(_) => Ok(false),
                 Err(_) => Err(failure),
             },
-            Err(_) => Err(Failure::TimeoutTotal),
         };
         let keep = match exchanged {
             Ok(reusable) => reusable,
@@ -159,7 +203,7 @@ impl Caller {
         }
         let conclusion = self.reply.conclude();
         self.step(request.goes_on() && conclusion.ending == Ending::Succeeded);
-        let (done, gaps, next) = open.end(conclusion, previous);
+        let (done, gaps, next) = open.end(conclusion, waits.last_read, previous);
         self.previous = next;
         self.reply.recycle(gaps);
         done
@@ -191,19 +235,14 @@ impl Caller {
     async fn read_reply(
         &mut self,
         channel: &mut Channel,
-        mut waits: Waits,
+        waits: &mut Waits,
     ) -> Result<bool, Failure> {
         let shared = Rc::clone(&self.shared);
-        let clock = shared.clock;
-        let mut armed = waits.deadline(false);
-        self.timer.as_mut().reset(clock.instant(armed));
         std::future::poll_fn(|cx| {
             loop {
                 let read = match channel {
-                    Channel::Lines(conn) => self.poll_read_once(cx, conn, &shared, &mut waits),
-                    Channel::Frames(frames) => {
-                        self.poll_piece_once(cx, frames, &shared, &mut waits)
-                    }
+                    Channel::Lines(conn) => self.poll_read_once(cx, conn, &shared, waits),
+                    Channel::Frames(frames) => self.poll_piece_once(cx, frames, &shared, waits),
                 };
                 match read {
                     Poll::Ready(Ok(Progress::More)) => {}
@@ -215,21 +254,9 @@ impl Caller {
                     Poll::Pending => break,
                 }
             }
-            // Reads put the deadline off, and the timer follows once it has fired too early, not at
-            // every read. Only the first byte of a body brings the deadline nearer.
             let deadline = waits.deadline(self.reply.has_body());
-            if deadline < armed {
-                armed = deadline;
-                self.timer.as_mut().reset(clock.instant(armed));
-            }
-            while self.timer.as_mut().poll(cx).is_ready() {
-                if clock.now() >= deadline {
-                    return Poll::Ready(Err(waits.cause(self.reply.has_body())));
-                }
-                armed = deadline;
-                self.timer.as_mut().reset(clock.instant(armed));
-            }
-            Poll::Pending
+            let passed = self.timer.poll_passed(cx, shared.clock, deadline);
+            passed.map(|()| Err(waits.cause(self.reply.has_body())))
         })
         .await
     }
@@ -243,26 +270,25 @@ impl Caller {
     ) -> Poll<Result<Progress, Failure>> {
         let mut buffer = shared.buffer.borrow_mut();
         let mut buffer = ReadBuf::new(&mut buffer);
-        let read = std::task::ready!(Pin::new(conn).poll_read(cx, &mut buffer));
+        let read = std::task::ready!(Pin::new(&mut *conn).poll_read(cx, &mut buffer));
         if let Err(error) = read {
             // TLS without a goodbye; before any answer it is a closed connection like any other.
             let closed = error.kind() == io::ErrorKind::UnexpectedEof && !self.answered;
             return Poll::Ready(Err(if closed { Failure::Reset } else { broken(&error) }));
         }
-        let now = shared.clock.now();
-        waits.last_read = now;
+        let receipt = waits.received(shared, conn.stamp().get());
         let seen = self.reply.events();
         let progress = match buffer.filled() {
             [] if !self.answered => {
                 return Poll::Ready(Err(Failure::Reset));
             }
-            [] => self.reply.closed(now),
+            [] => self.reply.closed(receipt.read),
             bytes => {
                 self.answered = true;
-                self.reply.push(now, bytes)
+                self.reply.push(receipt.at, bytes)
             }
         };
-        self.record_events(shared, now, seen);
+        self.record_receipt(shared, receipt, seen);
         Poll::Ready(Ok(progress))
     }
 
@@ -275,27 +301,24 @@ impl Caller {
         waits: &mut Waits,
     ) -> Poll<Result<Progress, Failure>> {
         let piece = std::task::ready!(frames.poll_piece(cx))?;
-        let now = shared.clock.now();
-        waits.last_read = now;
+        let receipt = waits.received(shared, frames.stamp().get());
         let seen = self.reply.events();
         let progress = match piece {
             Piece::Head(head) => {
                 self.answered = true;
-                self.reply.head(now, head.status.as_u16(), &head.headers)
+                self.reply.head(receipt.at, head.status.as_u16(), &head.headers)
             }
-            Piece::Body(bytes) => self.reply.push(now, &bytes),
-            Piece::End => self.reply.ended(now),
+            Piece::Body(bytes) => self.reply.push(receipt.at, &bytes),
+            Piece::End => self.reply.ended(receipt.at),
         };
-        self.record_events(shared, now, seen);
+        self.record_receipt(shared, receipt, seen);
         Poll::Ready(Ok(progress))
     }
 
-    /// Records the events that came at `now`, beside those that had been `seen`.
-    fn record_events(&self, shared: &Shared, now: Tick, seen: u64) {
+    /// Records a receipt, and the events that it brought beside those that had been `seen`.
+    fn record_receipt(&self, shared: &Shared, receipt: Receipt, seen: u64) {
         let events = self.reply.events().saturating_sub(seen);
-        if events > 0 {
-            shared.recorder.borrow_mut().events(now, events);
-        }
+        shared.recorder.borrow_mut().received(receipt, events);
     }
 }
 
@@ -304,14 +327,38 @@ async fn connect(shared: &Shared, route: &Route) -> Result<Channel, Failure> {
     Channel::open(route, target.http, target.timeouts.connect).await
 }
 
-async fn write(channel: &mut Channel, request: &Request<'_>) -> Result<(), Failure> {
-    match channel {
-        Channel::Lines(conn) => conn.write(request).await.map_err(|error| broken(&error)),
-        Channel::Frames(frames) => match request.frames() {
-            Some((head, body)) => frames.write(head, body).await,
-            // Requests are composed for the version that connections speak.
-            None => Err(Failure::HttpMalformed),
-        },
+/// Writes a request, at once where the socket takes it.
+async fn write(
+    shared: &Shared,
+    channel: &mut Channel,
+    request: &Request<'_>,
+    waits: &Waits,
+) -> Result<(), Failure> {
+    let written = match channel {
+        Channel::Lines(conn) => {
+            let written = conn.write_at_once(request, &mut shared.gathered.borrow_mut());
+            match written.map_err(|error| broken(&error))? {
+                Written::Whole => return Ok(()),
+                Written::Part(bytes) => bytes,
+            }
+        }
+        Channel::Frames(_) => 0,
+    };
+    let rest = async {
+        match channel {
+            Channel::Lines(conn) => {
+                conn.write(request, written).await.map_err(|error| broken(&error))
+            }
+            Channel::Frames(frames) => match request.frames() {
+                Some((head, body)) => frames.write(head, body).await,
+                // Requests are composed for the version that connections speak.
+                None => Err(Failure::HttpMalformed),
+            },
+        }
+    };
+    match tokio::time::timeout_at(shared.clock.instant(waits.total), rest).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::TimeoutTotal),
     }
 }
 
@@ -321,6 +368,8 @@ struct Waits {
     total: Tick,
     idle: std::time::Duration,
     last_read: Tick,
+    /// When the newest bytes came; before any, when the request was sent.
+    arrived: Tick,
 }
 
 impl Waits {
@@ -330,7 +379,18 @@ impl Waits {
             total: sent + timeouts.total,
             idle: timeouts.idle,
             last_read: sent,
+            arrived: sent,
         }
+    }
+
+    /// Notes a read that has just returned, of bytes that the kernel has `stamped`.
+    fn received(&mut self, shared: &Shared, stamped: Option<i128>) -> Receipt {
+        let read = shared.clock.now();
+        let mut stamps = shared.stamps.get();
+        let receipt = stamps.receipt(stamped, self.arrived, read, &shared.clock);
+        shared.stamps.set(stamps);
+        (self.last_read, self.arrived) = (read, receipt.at);
+        receipt
     }
 
     fn deadline(&self, has_body: bool) -> Tick {

@@ -13,12 +13,17 @@ use tokio_rustls::client::TlsStream;
 
 use crate::compose::{PARTS_MAX, Request};
 use crate::load::Tls;
+use crate::load::wire::{Stamp, Wire};
 
 /// A connection to the target.
 pub(super) enum Conn {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Wire),
+    Tls(Box<TlsStream<Wire>>),
 }
+
+/// Requests up to this size are put together before they are written: below it the copy costs less
+/// than what the kernel does for every part.
+const GATHER_MAX: usize = 16 << 10;
 
 impl Conn {
     /// Connects to the first address that answers, TLS included.
@@ -42,30 +47,67 @@ impl Conn {
     }
 
     async fn secure(stream: TcpStream, tls: Option<&Tls>) -> Result<Self, Failure> {
-        // A request is one write; waiting to fill a segment could only delay it.
-        let _ = stream.set_nodelay(true);
+        let wire = Wire::new(stream);
         let Some(tls) = tls else {
-            return Ok(Self::Plain(stream));
+            return Ok(Self::Plain(wire));
         };
-        match tls.connector.connect(tls.name.clone(), stream).await {
+        match tls.connector.connect(tls.name.clone(), wire).await {
             Ok(stream) => Ok(Self::Tls(Box::new(stream))),
             Err(_) => Err(Failure::Tls),
         }
     }
 
-    /// Writes a request.
-    pub(super) async fn write(&mut self, request: &Request<'_>) -> io::Result<()> {
-        if let Some(pieces) = request.pieces() {
-            let mut slices = vec![IoSlice::new(&[]); pieces];
-            let used = request.parts(&mut slices);
-            return self.write_all(slices.get_mut(..used).unwrap_or_default()).await;
+    /// Where the kernel's stamp of the newest read is.
+    pub(super) fn stamp(&self) -> &Stamp {
+        match self {
+            Self::Plain(wire) => wire.stamp(),
+            Self::Tls(stream) => stream.get_ref().0.stamp(),
+        }
+    }
+
+    /// Writes as much of a small request as the socket takes without waiting, which as a rule is all;
+    /// gives how much that was. `gathered` is room to put it together in.
+    pub(super) fn write_at_once(
+        &mut self,
+        request: &Request<'_>,
+        gathered: &mut Vec<u8>,
+    ) -> io::Result<Written> {
+        let Self::Plain(wire) = self else {
+            return Ok(Written::Part(0));
+        };
+        if request.pieces().is_some() {
+            return Ok(Written::Part(0));
         }
         let mut slices = [IoSlice::new(&[]); PARTS_MAX];
         let used = request.parts(&mut slices);
-        self.write_all(slices.get_mut(..used).unwrap_or_default()).await
+        let parts = slices.get(..used).unwrap_or_default();
+        if parts.iter().map(|part| part.len()).sum::<usize>() > GATHER_MAX {
+            return Ok(Written::Part(0));
+        }
+        gathered.clear();
+        parts.iter().for_each(|part| gathered.extend_from_slice(part));
+        match wire.try_write(gathered) {
+            Ok(bytes) if bytes == gathered.len() => Ok(Written::Whole),
+            Ok(bytes) => Ok(Written::Part(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Written::Part(0)),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn write_all(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    /// Writes a request, but for the bytes of it that have been `written`.
+    pub(super) async fn write(&mut self, request: &Request<'_>, written: usize) -> io::Result<()> {
+        if let Some(pieces) = request.pieces() {
+            let mut slices = vec![IoSlice::new(&[]); pieces];
+            let used = request.parts(&mut slices);
+            return self.write_all(slices.get_mut(..used).unwrap_or_default(), written).await;
+        }
+        let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+        let used = request.parts(&mut slices);
+        self.write_all(slices.get_mut(..used).unwrap_or_default(), written).await
+    }
+
+    async fn write_all(&mut self, mut parts: &mut [IoSlice<'_>], written: usize) -> io::Result<()> {
+        IoSlice::advance_slices(&mut parts, written);
         while !parts.is_empty() {
             let written = match self {
                 Self::Plain(stream) => stream.write_vectored(parts).await?,
@@ -146,6 +188,14 @@ impl AsyncWrite for Conn {
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
+}
+
+/// How much of a request has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    Whole,
+    /// So many bytes.
+    Part(usize),
 }
 
 /// What an error while bytes go to and fro is among the endings.

@@ -14,6 +14,7 @@ use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 
 use crate::load::conn::{Conn, broken};
+use crate::load::wire::Stamp;
 
 /// How much the target may send ahead of what has been read, on a stream and on the connection: a
 /// client that reads at once must never be what a server waits for.
@@ -28,6 +29,7 @@ pub(super) struct Frames {
     /// The connection has come to its end and is not driven any more.
     over: bool,
     response: Response,
+    stamp: Stamp,
 }
 
 /// How far the response has come.
@@ -53,6 +55,7 @@ impl Frames {
         if !conn.has_agreed_on(b"h2") {
             return Err(Failure::Tls);
         }
+        let stamp = conn.stamp().clone();
         let (sender, connection) = Builder::new()
             .initial_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
@@ -61,7 +64,7 @@ impl Frames {
             .handshake(conn)
             .await
             .map_err(|error| failure(&error, false))?;
-        Ok(Self { sender, connection, over: false, response: Response::None })
+        Ok(Self { sender, connection, over: false, response: Response::None, stamp })
     }
 
     /// Puts a request on the connection, once the target lets it, and writes what the socket takes.
@@ -96,6 +99,12 @@ impl Frames {
         })
         .await;
         Ok(())
+    }
+
+    /// Where the kernel's stamp of the newest read is. A piece may have come with an earlier read,
+    /// so it is never stamped too early.
+    pub(super) fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
     /// The next piece of the response to the request that was written last.

@@ -10,7 +10,8 @@
 //! | `user` | closed loop: one virtual user |
 //! | `line`, `slots`, `alarm` | open loop: arrivals, who takes them up, what wakes for them |
 //! | `caller`, `request` | one request at a time, and its record |
-//! | `channel`, `conn`, `frames` | a connection: its socket, and what HTTP/2 has beside |
+//! | `channel`, `conn`, `frames` | a connection, and what HTTP/2 has beside |
+//! | `wire`, `stamp` | its socket, and when the kernel received what is read |
 //! | `recorder`, [`cpu`] | what a worker records of the level, and of itself |
 
 mod alarm;
@@ -36,11 +37,13 @@ mod shared;
 #[cfg(test)]
 mod sliced;
 mod slots;
+mod stamp;
 #[cfg(test)]
 mod thinking;
 mod user;
 #[cfg(test)]
 mod windows;
+mod wire;
 pub(crate) mod worker;
 
 use std::net::SocketAddr;

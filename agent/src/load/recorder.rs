@@ -8,6 +8,7 @@ use common::tally::{Previous, Scope, Tally};
 use common::time::Tick;
 
 use crate::load::LevelPlan;
+use crate::load::stamp::Receipt;
 
 /// A worker's tally, and the bookkeeping behind its in-flight series.
 pub(super) struct Recorder {
@@ -89,9 +90,17 @@ impl Recorder {
         self.in_flight += 1;
     }
 
-    /// Token-bearing events came.
-    pub(super) fn events(&mut self, now: Tick, events: u64) {
-        self.tally.events(now.ns_since(self.fire), events);
+    /// Bytes came, and token-bearing events with them.
+    pub(super) fn received(&mut self, receipt: Receipt, events: u64) {
+        if events > 0 {
+            self.tally.events(receipt.at.ns_since(self.fire), events);
+        }
+        if self.measures(receipt.read) {
+            match receipt.lag_ns() {
+                Some(lag_ns) => self.tally.latencies.receive_lag.record_ns(lag_ns),
+                None => self.tally.unstamped += 1,
+            }
+        }
     }
 
     /// It ended. `previous` is what the end of the user's last request gave.
@@ -102,6 +111,7 @@ impl Recorder {
     ) -> Option<Previous> {
         if outcome.marks.sent.is_some() {
             self.advance(outcome.marks.done);
+            self.retract(outcome.marks.done);
             self.in_flight = self.in_flight.saturating_sub(1);
         }
         self.tally.end(outcome, self.fire, self.slo, previous)
@@ -128,6 +138,15 @@ impl Recorder {
     pub(super) fn into_tally(mut self, now: Tick) -> Tally {
         self.advance(now);
         self.tally
+    }
+
+    /// Takes back what was counted of a request after its end, which the kernel saw before this
+    /// worker did.
+    fn retract(&mut self, done: Tick) {
+        let (from, to) = (done.ns_since(self.fire), self.changed.ns_since(self.fire));
+        if to > from {
+            self.tally.not_in_flight(from, to);
+        }
     }
 
     fn advance(&mut self, now: Tick) {

@@ -55,7 +55,7 @@ impl<'a> Open<'a> {
     pub(super) fn fail(mut self, failure: Failure) -> Tick {
         let now = self.shared.clock.now();
         let outcome = self.cut(failure.into(), now);
-        self.record(&outcome, None);
+        self.record(&outcome, now, None);
         now
     }
 
@@ -64,15 +64,15 @@ impl<'a> Open<'a> {
         self.shared.clock.now()
     }
 
-    /// Records the end; gives its instant, and for the next request the vector of gaps and what
-    /// this one was.
+    /// Records the end, which was seen when a read returned at `read`; gives its instant, and for the
+    /// next request the vector of gaps and what this one was.
     pub(super) fn end(
         mut self,
         conclusion: Conclusion,
+        read: Tick,
         previous: Option<Previous>,
     ) -> (Tick, Vec<u32>, Option<Previous>) {
-        let now = self.shared.clock.now();
-        let done = conclusion.done.unwrap_or(now);
+        let done = conclusion.done.unwrap_or_else(|| self.shared.clock.now());
         let outcome = Outcome {
             user: self.user,
             request: self.number,
@@ -97,14 +97,19 @@ impl<'a> Open<'a> {
                 .map(|words| self.shared.plan.composer.without_secrets(&words)),
             images: self.images,
         };
-        let next = self.record(&outcome, previous);
+        let next = self.record(&outcome, read, previous);
         (done, outcome.gaps_us, next)
     }
 
-    fn record(&mut self, outcome: &Outcome, previous: Option<Previous>) -> Option<Previous> {
+    fn record(
+        &mut self,
+        outcome: &Outcome,
+        now: Tick,
+        previous: Option<Previous>,
+    ) -> Option<Previous> {
         let mut recorder = self.shared.recorder.borrow_mut();
         let next = recorder.end(outcome, previous);
-        if recorder.has_followed(outcome.marks.done) {
+        if recorder.has_followed(now) {
             self.shared.followed.notify_one();
         }
         self.ended = true;
@@ -144,7 +149,8 @@ impl Drop for Open<'_> {
         } else {
             Ending::Censored(self.shared.cut_as.get())
         };
-        let outcome = self.cut(ending, self.shared.clock.now());
-        self.record(&outcome, None);
+        let now = self.shared.clock.now();
+        let outcome = self.cut(ending, now);
+        self.record(&outcome, now, None);
     }
 }

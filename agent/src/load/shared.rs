@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::load::SharedPlan;
 use crate::load::recorder::Recorder;
+use crate::load::stamp::Stamps;
 
 /// Bytes that one read can take: the worker's one buffer.
 const READ_MAX: usize = 64 << 10;
@@ -30,6 +31,10 @@ pub(super) struct Shared {
     pub(super) cut_as: Cell<Censor>,
     /// Where every user's bytes are read to.
     pub(super) buffer: RefCell<Box<[u8]>>,
+    /// Where small requests are put together.
+    pub(super) gathered: RefCell<Vec<u8>>,
+    /// What maps the kernel's receive stamps to ticks.
+    pub(super) stamps: Cell<Stamps>,
 }
 
 impl Shared {
@@ -45,6 +50,8 @@ impl Shared {
             expired: Cell::new(false),
             cut_as: Cell::new(Censor::CancelledAbort),
             buffer: RefCell::new(vec![0; READ_MAX].into_boxed_slice()),
+            gathered: RefCell::default(),
+            stamps: Cell::new(Stamps::new(clock.wall_ahead_ns())),
         }
     }
 
@@ -62,6 +69,13 @@ impl Shared {
     /// Users have left requests unmade because the lease had run out.
     pub(super) fn has_expired(&self) -> bool {
         self.expired.get()
+    }
+
+    /// Sees whether the wall clock has been set.
+    pub(super) fn compare_clocks(&self) {
+        let mut stamps = self.stamps.get();
+        stamps.look(self.clock.wall_ahead_ns());
+        self.stamps.set(stamps);
     }
 
     /// Waits for an instant, or until the level stops.

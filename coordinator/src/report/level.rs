@@ -7,8 +7,8 @@ use super::data::{DataUsed, Think};
 use super::images::ImagesReport;
 use super::model::{
     Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
-    MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, Requests, Sketch,
-    TokenSource, TokenSums, Window, WithFailures,
+    MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, ReceiveStamps,
+    Requests, Sketch, TokenSource, TokenSums, Window, WithFailures,
 };
 use super::prompts::Prompts;
 use super::slices::slices;
@@ -84,6 +84,10 @@ pub(super) fn report(
             loop_lag_p99_ms: quantile_ms(&tally.latencies.loop_lag, 0.99),
             receive_lag_p99_ms: quantile_ms(&tally.latencies.receive_lag, 0.99),
             send_lag_p99_ms: quantile_ms(&tally.latencies.send_lag, 0.99),
+            receive_stamps: ReceiveStamps {
+                kernel: tally.latencies.receive_lag.count(),
+                user: tally.unstamped,
+            },
         },
         per_agent: totals.parts.iter().map(|part| per_agent(part, level.period)).collect(),
         histogram_sha256: tally.histogram_digest().to_string(),

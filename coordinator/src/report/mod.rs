@@ -36,7 +36,7 @@ pub use imported::{imported_json, imported_text};
 pub use model::{
     AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,
     LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real,
-    ReportModel, Requests, Sketch, TokenSource, TokenSums, Window, WithFailures,
+    ReceiveStamps, ReportModel, Requests, Sketch, TokenSource, TokenSums, Window, WithFailures,
 };
 pub use paper::{
     Cell, Column, Figure, LeftOut as PaperLeftOut, Own, PaperReport, PaperRun, PaperTable, Value,

@@ -514,6 +514,17 @@ pub struct Client {
     pub receive_lag_p99_ms: Option<Real>,
     /// Intended instant to send.
     pub send_lag_p99_ms: Option<Real>,
+    /// What reads were timed by.
+    pub receive_stamps: ReceiveStamps,
+}
+
+/// How many reads were timed by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ReceiveStamps {
+    /// By the kernel's receipt of what was read.
+    pub kernel: u64,
+    /// By the return of the read: there was no stamp, or the wall clock had been set.
+    pub user: u64,
 }
 
 /// One agent's contribution to a level; `None` throughout if it left no usable seal.

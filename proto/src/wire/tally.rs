@@ -72,6 +72,7 @@ impl From<&Tally> for pb::Tally {
             serial_e2e: Some((&tally.serial.e2e).into()),
             slices: tally.slices.iter().map(Into::into).collect(),
             images: tally.images.as_deref().map(Into::into),
+            unstamped: tally.unstamped,
         }
     }
 }
@@ -219,6 +220,7 @@ impl TryFrom<pb::Tally> for Tally {
             details: details(message.details)?,
             slices: slices(message.slices)?,
             images: image_tally(message.images)?,
+            unstamped: message.unstamped,
             ..Self::default()
         };
         for named in message.latencies {
