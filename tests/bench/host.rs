@@ -45,6 +45,17 @@ pub(crate) fn cpu_s(process: u32) -> Option<f64> {
     Some((ticks(11)? + ticks(12)?) as f64 / TICKS_PER_S)
 }
 
+/// Processor time that this machine's cores were busy since it was started, stolen time included, in
+/// seconds.
+pub(crate) fn busy_s() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let fields = stat.lines().next()?.split_whitespace().skip(1);
+    let ticks: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user.
+    let busy = ticks.iter().take(8).enumerate().filter(|(place, _)| !matches!(place, 3 | 4));
+    Some(busy.map(|(_, ticks)| ticks).sum::<u64>() as f64 / TICKS_PER_S)
+}
+
 /// What Linux counts processor time in when it tells programs of it.
 const TICKS_PER_S: f64 = 100.0;
 

@@ -29,6 +29,7 @@ pub(crate) enum Metric {
     InFlight,
     ClientCore,
     ServerCore,
+    OtherCore,
     Rss,
     Start,
     Ttft50,
@@ -54,6 +55,7 @@ impl Metric {
             Self::InFlight => "in flight, by the server",
             Self::ClientCore => "cores used by the client",
             Self::ServerCore => "cores used by the server",
+            Self::OtherCore => "cores used by others",
             Self::Rss => "peak RSS MB",
             Self::Start => "start to first request ms",
             Self::Ttft50 => "TTFT p50 error ms",
@@ -71,7 +73,7 @@ impl Metric {
             Self::RequestRate | Self::RequestCpu | Self::ChunkRate | Self::ChunkCpu => true,
             Self::InFlight | Self::ClientCore | Self::ServerCore | Self::Rss | Self::Start => true,
             Self::Ttft50 | Self::Ttft99 | Self::Itl50 | Self::Itl99 => false,
-            Self::E2e50 | Self::E2e99 => false,
+            Self::OtherCore | Self::E2e50 | Self::E2e99 => false,
         }
     }
 }
@@ -90,6 +92,7 @@ struct Sample {
     counts: Counts,
     client_cpu_s: f64,
     server_cpu_s: f64,
+    busy_s: f64,
 }
 
 /// Runs a client against a fresh server.
@@ -114,10 +117,10 @@ pub(crate) fn run(
             let counts = server.counts();
             first = first.or((counts.received > 0).then(|| clock.now()));
             let client_cpu_s: Option<f64> = loaders.iter().map(|id| host::cpu_s(*id)).sum();
-            if let Some((client_cpu_s, server_cpu_s)) =
-                client_cpu_s.zip(host::cpu_s(server.process()))
-            {
-                samples.push(Sample { at, counts, client_cpu_s, server_cpu_s });
+            let server_cpu_s = host::cpu_s(server.process());
+            let (busy_s, both) = (host::busy_s(), client_cpu_s.zip(server_cpu_s));
+            if let (Some(busy_s), Some((client_cpu_s, server_cpu_s))) = (busy_s, both) {
+                samples.push(Sample { at, counts, client_cpu_s, server_cpu_s, busy_s });
             }
             let now: u64 = loaders.iter().filter_map(|id| host::rss_peak(*id)).sum();
             rss = rss.max(now);
@@ -151,6 +154,7 @@ pub(crate) fn run(
         }
         add(Metric::ClientCore, steady.client_core);
         add(Metric::ServerCore, steady.server_core);
+        add(Metric::OtherCore, steady.other_core);
         errors(case, report, server, &mut taken);
         Ok(taken)
     })
@@ -184,6 +188,7 @@ struct Steady {
     in_flight: f64,
     client_core: f64,
     server_core: f64,
+    other_core: f64,
 }
 
 impl Steady {
@@ -202,13 +207,16 @@ impl Steady {
         let within = &samples[from..to];
         let in_flight: u64 = within.iter().map(|sample| sample.counts.in_flight).sum();
         let client_cpu_s = last.client_cpu_s - first.client_cpu_s;
+        let server_cpu_s = last.server_cpu_s - first.server_cpu_s;
+        let other_cpu_s = last.busy_s - first.busy_s - client_cpu_s - server_cpu_s;
         Some(Self {
             requests,
             seconds,
             client_cpu_s,
             in_flight: in_flight as f64 / within.len() as f64,
             client_core: client_cpu_s / seconds,
-            server_core: (last.server_cpu_s - first.server_cpu_s) / seconds,
+            server_core: server_cpu_s / seconds,
+            other_core: other_cpu_s / seconds,
         })
     }
 

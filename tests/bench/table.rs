@@ -116,30 +116,41 @@ impl Table {
     }
 
     fn json(&self) -> Value {
-        let spread = |values: &Vec<f64>| {
-            let Spread { median, min, max, .. } = Spread::of(values);
-            json!({ "median": median, "min": min, "max": max, "runs": values })
-        };
         let cases = self.cases.iter().map(|row| {
+            let reference = row.reference();
             let clients = row.clients.iter().map(|column| {
-                let values = column.values.iter();
-                let values: serde_json::Map<_, _> =
-                    values.map(|(metric, v)| (metric.label().to_owned(), spread(v))).collect();
+                let value = |(metric, runs): (&Metric, &Vec<f64>)| {
+                    let Spread { median, min, max, .. } = Spread::of(runs);
+                    let ratio = reference.and_then(|reference| column.ratio(*metric, reference));
+                    let value = json!({
+                        "median": median, "min": min, "max": max, "runs": runs, "ratio": ratio,
+                    });
+                    (metric.label().to_owned(), value)
+                };
+                let values: serde_json::Map<_, _> = column.values.iter().map(value).collect();
                 json!({ "client": column.name, "values": values, "failures": column.failures })
             });
             let clients: Vec<Value> = clients.collect();
-            json!({ "case": row.case.name, "about": row.case.about, "clients": clients })
+            json!({
+                "case": row.case.name,
+                "about": row.case.about,
+                "ratios_to": reference.map(|reference| &reference.name),
+                "clients": clients,
+            })
         });
         json!({ "schema_version": 1, "facts": self.facts, "cases": cases.collect::<Vec<_>>() })
     }
 }
 
 impl Row {
+    /// Whom the others are compared with: the bare reader, or else the first.
+    fn reference(&self) -> Option<&Column> {
+        self.clients.iter().find(|column| column.is_bare).or(self.clients.first())
+    }
+
     fn write(&self, text: &mut String) {
         let Self { case, clients } = self;
-        let Some(reference) = clients.iter().find(|c| c.is_bare).or(clients.first()) else {
-            return;
-        };
+        let Some(reference) = self.reference() else { return };
         let metrics: std::collections::BTreeSet<Metric> =
             clients.iter().flat_map(|column| column.values.keys().copied()).collect();
         writeln!(text, "\n## {}\n\n{}; {} users.\n", case.name, case.about, case.users)
@@ -151,14 +162,11 @@ impl Row {
         line(std::iter::once(String::new()).chain(names).collect());
         line(vec!["---".to_owned(); clients.len() + 1]);
         for metric in metrics {
-            let base = reference.values.get(&metric).map(|values| Spread::of(values).median);
             let cell = |column: &Column| {
                 let Some(values) = column.values.get(&metric) else { return "-".to_owned() };
-                let spread = Spread::of(values);
-                let ratio = base.filter(|base| metric.has_ratio() && *base != 0.0);
-                let ratio = ratio.filter(|_| column.name != reference.name);
-                let ratio = ratio.map_or(String::new(), |b| format!(" ×{:.2}", spread.median / b));
-                spread.show() + &ratio
+                let ratio = column.ratio(metric, reference);
+                let ratio = ratio.map_or(String::new(), |ratio| format!(" ×{ratio:.2}"));
+                Spread::of(values).show() + &ratio
             };
             let cells = clients.iter().map(cell);
             line(std::iter::once(metric.label().to_owned()).chain(cells).collect());
@@ -168,6 +176,17 @@ impl Row {
                 writeln!(text, "\n{}: {why}", column.name).expect("a text");
             }
         }
+    }
+}
+
+impl Column {
+    /// Its median by that of the reference, where that says something.
+    fn ratio(&self, metric: Metric, reference: &Self) -> Option<f64> {
+        let median =
+            |of: &Self| Some(Spread::of(of.values.get(&metric)?).median).filter(|m| *m != 0.0);
+        let says = metric.has_ratio() && self.name != reference.name;
+        says.then_some(())?;
+        Some(median(self)? / median(reference)?)
     }
 }
 
