@@ -255,7 +255,7 @@ impl<'a> Driver<'a> {
             // Answered already.
             Report::Renew { .. } | Report::Acquired { .. } => None,
             Report::Snapshot(snapshot) => {
-                self.show(agent, &snapshot);
+                self.show(agent, *snapshot);
                 None
             }
             Report::Armed { level, digest } => Some(self.armed(agent, level, digest)),
@@ -327,13 +327,13 @@ impl<'a> Driver<'a> {
     }
 
     /// Takes a snapshot past the machine.
-    fn show(&mut self, agent: AgentIx, snapshot: &Snapshot) {
+    fn show(&mut self, agent: AgentIx, snapshot: Snapshot) {
         let origin = snapshot.origin;
         if origin.level != self.machine.level() || !self.fleet.is_of(agent, origin) {
             return;
         }
         if let Some(level) = &mut self.view.level {
-            level.absorb(agent, snapshot);
+            level.absorb(agent, &snapshot);
         }
         if let Some(watch) = &mut self.watch {
             watch.absorb(agent, snapshot);

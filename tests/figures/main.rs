@@ -14,6 +14,7 @@
 
 mod alike;
 mod composing;
+mod fleet;
 mod http2;
 mod search;
 

@@ -14,6 +14,7 @@
 pub mod binaries;
 pub mod campaign;
 pub mod capture;
+pub mod hollow;
 pub mod path;
 pub mod poll;
 pub mod process;
