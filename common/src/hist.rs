@@ -187,9 +187,7 @@ impl LatencyHist {
         let (mut sum_min, mut sum_max) = (0u128, 0u128);
         let mut previous = 0;
         for &(value, count) in &sparse.buckets {
-            if !(VALUE_MIN_US..=VALUE_MAX_US).contains(&value)
-                || buckets::lowest(value) != value
-            {
+            if !(VALUE_MIN_US..=VALUE_MAX_US).contains(&value) || buckets::lowest(value) != value {
                 return Err(SparseError::Value(value));
             }
             if value <= previous {

@@ -11,6 +11,7 @@ mod ablation;
 mod cli;
 mod data;
 mod demo;
+mod disk;
 mod ends;
 mod facts;
 mod images;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent::clock::Clock;
+use agent::sim::Profile;
 use coordinator::record::RunOutcome;
 use harness::campaign::Campaign;
 use harness::hollow::{History, Hollow};
@@ -21,9 +22,10 @@ fn thread_cpu() -> Duration {
 fn share(agents: u64) -> f64 {
     let simulator = simulator::start(simulator::quick());
     let users = u32::try_from(agents * 10).expect("few");
-    let campaign =
-        Campaign { window: Some("10s"), ..Campaign::new(simulator.address(), users, 1) };
-    let fleet = Hollow::start(agents, AGE, History::new(AGE, 20));
+    let campaign = Campaign { window: Some("10s"), ..Campaign::new(simulator.address(), users, 1) };
+    let history = History::new(AGE, 20);
+    println!("a snapshot has {} bytes", history.bytes());
+    let fleet = Hollow::start(agents, AGE, history);
     let dir = tempfile::tempdir().expect("a directory");
     let clock = Clock::start();
     let (began, cpu) = (clock.now(), thread_cpu());
@@ -51,4 +53,29 @@ fn a_thousand_agents_cost_their_coordinator_less_than_a_core() {
     share(100);
     let share = share(1000);
     assert!(share < 0.7, "{share}");
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs a release build; .ci/run runs it")]
+fn two_hundred_agents_of_one_machine_run_a_level() {
+    const AGENTS: u32 = 200;
+    let (ttft, itl) = (Duration::from_millis(500), Duration::from_millis(50));
+    let simulator = simulator::start(Profile { ttft, itl, ..simulator::quick() });
+    let campaign = Campaign {
+        window: Some("4s"),
+        output_tokens: 10,
+        ..Campaign::new(simulator.address(), AGENTS, 1)
+    };
+    let ran = run::to_end(&campaign, AGENTS, 1);
+    let (totals, _) = simulator::truth(simulator);
+    assert_eq!((ran.end.outcome, ran.end.exit_code), (RunOutcome::Completed, 0), "{:?}", ran.end);
+    let total = ran.total();
+    println!(
+        "{AGENTS} agents: {} requests, {} measured",
+        total.counts.started, total.measured.started
+    );
+    assert_eq!(ran.record.levels.len(), 1, "another attempt was needed");
+    assert_eq!(total.counts.started, totals.received);
+    assert_eq!(total.counts.failed_total(), 0);
+    assert!(total.measured.succeeded >= 3 * u64::from(AGENTS), "{:?}", total.measured);
 }

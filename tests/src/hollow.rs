@@ -40,6 +40,15 @@ impl History {
         Self((1..=8).map(|seed| one_history(seed, age, seconds)).collect())
     }
 
+    /// How long the first message of an agent is.
+    pub fn bytes(&self) -> usize {
+        let level = LevelId { ordinal: 0, attempt: 0 };
+        let origin = Origin { boot: BootId(Uuid::nil()), epoch: EPOCH, level };
+        let (tally, vitals) = (self.at(0, 0), Vitals::default());
+        let snapshot = Snapshot { origin, sequence: 1, at: Tick(1), tally, vitals };
+        proto::wire::encode_seal(&Seal { snapshot, end: LevelEnd::Stopped }).len()
+    }
+
     fn at(&self, agent: u64, second: u64) -> Tally {
         let kinds = &self.0[agent as usize % self.0.len()];
         kinds[(second as usize).min(kinds.len() - 1)].clone()
@@ -143,8 +152,8 @@ fn outcome(user: u64, intended_ns: u64, dice: &mut Dice) -> Outcome {
 pub struct Seen {
     /// The longest time from the question of a renewal to its echo.
     longest_ns: AtomicU64,
+    renewals: AtomicU64,
     snapshots: AtomicU64,
-    levels: AtomicU64,
 }
 
 impl Seen {
@@ -158,9 +167,9 @@ impl Seen {
         self.snapshots.load(Ordering::Relaxed)
     }
 
-    /// Levels that agents were asked to prepare.
-    pub fn levels(&self) -> u64 {
-        self.levels.load(Ordering::Relaxed)
+    /// Renewals echoed.
+    pub fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Relaxed)
     }
 }
 
@@ -191,7 +200,8 @@ impl Hollow {
                         seen: Arc::clone(&seen_by_all),
                         clock: Clock::start(),
                     };
-                    let serving = proto::server::serve(Arc::new(api), incoming, std::future::pending());
+                    let serving =
+                        proto::server::serve(Arc::new(api), incoming, std::future::pending());
                     drop(tokio::spawn(serving));
                 }
                 let _ = stopped.await;
@@ -300,6 +310,7 @@ impl Session {
             tokio::select! {
                 order = orders.next() => match order {
                     Ok(Order::RenewEcho { nonce, .. }) => {
+                        self.agent.seen.renewals.fetch_add(1, Ordering::Relaxed);
                         let now = self.agent.clock.now();
                         asked.retain(|&(number, at)| {
                             if number == nonce {
@@ -338,7 +349,6 @@ impl Session {
                 Report::Acquired { boot, epoch: EPOCH, lease: 5 * SECOND }
             }
             Order::Arm { assignment, .. } => {
-                self.agent.seen.levels.fetch_add(1, Ordering::Relaxed);
                 let (level, digest) = (assignment.level, assignment.digest());
                 let fire = Tick::ZERO;
                 self.level = Some(Level { assignment, fire, from: None, until: None });
@@ -397,8 +407,13 @@ impl Session {
             tally.release(until.ns_since(level.fire));
         }
         let (sequence, vitals) = (self.sequence + 1, Vitals::default());
-        let snapshot =
-            Snapshot { origin: self.origin(id), sequence, at: self.agent.clock.now(), tally, vitals };
+        let snapshot = Snapshot {
+            origin: self.origin(id),
+            sequence,
+            at: self.agent.clock.now(),
+            tally,
+            vitals,
+        };
         Some(Report::Sealed(Box::new(Seal { snapshot, end })))
     }
 }

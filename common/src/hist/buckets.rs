@@ -118,9 +118,8 @@ mod tests {
     }
 
     fn any_value() -> impl Strategy<Value = u64> {
-        (0u32..32, any::<u64>()).prop_map(|(bits, value)| {
-            (value >> (63 - bits)).clamp(VALUE_MIN_US, VALUE_MAX_US)
-        })
+        (0u32..32, any::<u64>())
+            .prop_map(|(bits, value)| (value >> (63 - bits)).clamp(VALUE_MIN_US, VALUE_MAX_US))
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod compared;
 mod data;
 mod images;
 mod imported;
+mod latencies;
 mod level;
 mod model;
 mod paper;

@@ -631,7 +631,9 @@ fn users_that_cannot_be_kept_busy_are_measured_as_they_are() {
             What::Token { agent } => sim.agents[agent].tally.events(now, 1),
             What::Finish { agent, number, begun } => sim.finish(agent, number, begun, now),
             What::Snapshot { agent } => sim.snapshot(agent, now),
-            What::Hear { agent, snapshot } => watch.absorb(AgentIx(agent as u32), (*snapshot).clone()),
+            What::Hear { agent, snapshot } => {
+                watch.absorb(AgentIx(agent as u32), (*snapshot).clone())
+            }
             What::Order { .. } => {}
             What::Turn => {
                 sim.at(now + 250 * MS, What::Turn);
