@@ -304,8 +304,8 @@ impl Session {
         let mut asked: Vec<(u64, Tick)> = Vec::new();
         // Agents do not speak in chorus.
         let spread = SECOND.mul_f64((self.agent.number % 100) as f64 / 100.0);
-        let mut every_second =
-            tokio::time::interval_at(tokio::time::Instant::now() + spread, SECOND);
+        let first = self.agent.clock.now() + spread;
+        let mut every_second = tokio::time::interval_at(self.agent.clock.instant(first), SECOND);
         loop {
             tokio::select! {
                 order = orders.next() => match order {
