@@ -13,6 +13,7 @@ mod data;
 mod demo;
 mod ends;
 mod facts;
+mod health;
 mod images;
 mod lease;
 mod lost;
