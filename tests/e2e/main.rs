@@ -14,6 +14,7 @@ mod demo;
 mod disk;
 mod ends;
 mod facts;
+mod health;
 mod images;
 mod lease;
 mod lost;

@@ -129,8 +129,18 @@ pub struct AgentProcess {
 impl AgentProcess {
     /// Starts an agent of one worker and waits until it listens.
     pub fn start(name: &str) -> Self {
+        Self::with(name, &[])
+    }
+
+    /// The same, with its worker bound to a processor.
+    pub fn bound(name: &str) -> Self {
+        Self::with(name, &["--pin", "auto"])
+    }
+
+    fn with(name: &str, more: &[&str]) -> Self {
         let program = binaries::floodmark_agent();
         let args = ["serve", "--listen", "127.0.0.1:0", "--name", name, "--workers", "1"];
+        let args = [&args[..], more].concat();
         let process = Process::start(&program, &binaries::root(), &args);
         let address = process.listens_at();
         Self { process, address }

@@ -12,6 +12,7 @@
 //! | `caller`, `request` | one request at a time, and its record |
 //! | `channel`, `conn`, `frames` | a connection: its socket, and what HTTP/2 has beside |
 //! | `recorder`, [`cpu`] | what a worker records of the level, and of itself |
+//! | [`seat`] | its thread, and the processor that it is bound to |
 
 mod alarm;
 mod caller;
@@ -32,6 +33,7 @@ mod request;
 mod rig;
 #[cfg(test)]
 mod scripted;
+pub(crate) mod seat;
 mod shared;
 #[cfg(test)]
 mod sliced;

@@ -3,10 +3,11 @@
 use common::hist::LatencyHist;
 use common::tally::{Counts, Latencies, Tally, Tokens};
 
+use super::client::{Client, Hosts};
 use super::data::{DataUsed, Think};
 use super::images::ImagesReport;
 use super::model::{
-    Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
+    Axes, AxesEvidence, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
     MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, Requests, Sketch,
     TokenSource, TokenSums, Window, WithFailures,
 };
@@ -84,6 +85,7 @@ pub(super) fn report(
             loop_lag_p99_ms: quantile_ms(&tally.latencies.loop_lag, 0.99),
             receive_lag_p99_ms: quantile_ms(&tally.latencies.receive_lag, 0.99),
             send_lag_p99_ms: quantile_ms(&tally.latencies.send_lag, 0.99),
+            host: Hosts::of(totals),
         },
         per_agent: totals.parts.iter().map(|part| per_agent(part, level.period)).collect(),
         histogram_sha256: tally.histogram_digest().to_string(),
@@ -344,6 +346,7 @@ fn per_agent(part: &Part<'_>, period: Option<Period>) -> PerAgent {
         tokens: tally.map(|tally| tokens(&tally.tokens, tally.measured.succeeded)),
         in_flight_mean: real(tally.and_then(in_flight)),
         latency_ms: tally.map(sketches),
+        host: part.seal.and_then(|seal| Some(seal.snapshot.vitals.health.as_ref()?.into())),
     }
 }
 

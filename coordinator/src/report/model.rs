@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use common::phase::Phase;
 use serde::{Serialize, Serializer};
 
+use super::client::{Client, HostReport};
 use super::data::{DataUsed, Think};
 use super::images::ImagesReport;
 use super::prompts::Prompts;
@@ -382,19 +383,6 @@ pub struct AxesEvidence {
     pub load: Option<String>,
 }
 
-/// The generator's own health during a level.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Client {
-    /// The highest share of a core that a worker used.
-    pub worker_cpu_max: Option<Real>,
-    /// How late event loops woke.
-    pub loop_lag_p99_ms: Option<Real>,
-    /// Kernel's receipt to the agent's read.
-    pub receive_lag_p99_ms: Option<Real>,
-    /// Intended instant to send.
-    pub send_lag_p99_ms: Option<Real>,
-}
-
 /// One agent's contribution to a level; `None` throughout if it left no usable seal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PerAgent {
@@ -410,6 +398,9 @@ pub struct PerAgent {
     pub in_flight_mean: Option<Real>,
     /// Its latencies.
     pub latency_ms: Option<LatencyMs<Sketch>>,
+    /// What its host told; left out if that is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostReport>,
 }
 
 /// The level with the most tok/s: by the paper's count and of all levels in paper mode, of those
