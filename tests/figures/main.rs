@@ -15,6 +15,7 @@
 mod alike;
 mod composing;
 mod http2;
+mod presets;
 mod search;
 
 use std::time::Duration;
