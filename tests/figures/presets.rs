@@ -1,8 +1,9 @@
-//! Every preset is a campaign that runs: each one scaled down, against the simulator. One model of
-//! text and one of images stand for all of them; the rest asks the same questions with other numbers:
+//! Every preset is a campaign that runs: each one scaled down, against the simulator. A window takes
+//! ten seconds to begin, however short it is, so those that have windows run when they are asked for,
+//! but for a few that stand for them (with all of them it takes some minutes):
 //!
 //! ```text
-//! cargo test --release -p floodmark-tests --test figures -- --ignored --nocapture every_preset
+//! cargo test --release -p floodmark-tests --test figures -- --ignored --nocapture presets
 //! ```
 
 use std::sync::Mutex;
@@ -18,31 +19,31 @@ use toml::{Table, Value};
 /// Runs at a time: they wait more than they work, and leases starve where too many work at once.
 const AT_A_TIME: usize = 3;
 
-/// Models that others stand for.
-const REST: [&str; 2] = ["-deepseek", "-kimi"];
-/// Questions of a sample whose levels are measured in many windows, one of a kind.
-const SLOW: [&str; 2] = ["ablation-llama", "sweep-qwen"];
+/// One of a list of levels, one of a search, and those that are counts of requests.
+const SAMPLE: [&str; 4] = ["start", "saturation-llama", "inferencex", "vllm-bench"];
 
-fn is_of(preset: &Preset, models: &[&str]) -> bool {
-    models.iter().any(|model| preset.name.ends_with(model))
+fn is_quick(preset: &Preset) -> bool {
+    preset.name.starts_with("paper-") || SAMPLE.contains(&&*preset.name)
 }
 
 #[test]
 #[cfg_attr(debug_assertions, ignore = "needs a release build; .ci/run runs it")]
-fn presets_of_two_models_run() {
-    run_all(|preset| !is_of(preset, &REST) && !SLOW.contains(&&*preset.name), 20);
+fn presets_of_every_kind_run() {
+    run_all(is_quick, 25);
 }
 
 #[test]
 #[ignore = "takes minutes"]
-fn every_preset_that_is_left_runs() {
-    run_all(|preset| is_of(preset, &REST) || SLOW.contains(&&*preset.name), 20);
+fn all_other_presets_run() {
+    run_all(|preset| !is_quick(preset), 20);
 }
 
 /// Runs those that are `wanted`, at least so many.
 fn run_all(wanted: impl Fn(&Preset) -> bool, least: usize) {
-    let presets: Vec<Preset> = Preset::all().into_iter().filter(wanted).collect();
+    let mut presets: Vec<Preset> = Preset::all().into_iter().filter(wanted).collect();
     assert!(presets.len() >= least, "{}", presets.len());
+    // Taken from the end: the slow ones first.
+    presets.sort_by_key(|preset| !preset.name.starts_with("paper-"));
     let left = Mutex::new(presets);
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
@@ -117,16 +118,18 @@ fn scaled(text: &str, target: &str) -> String {
         }
     }
     let paper = campaign.get("mode").and_then(Value::as_str) == Some("paper");
-    for (_, phase) in campaign["phases"].as_table_mut().expect("phases").iter_mut() {
+    for (name, phase) in campaign["phases"].as_table_mut().expect("phases").iter_mut() {
+        let counted = paper || name == "warmup";
         match phase {
-            Value::Array(entries) => entries.iter_mut().for_each(|entry| shorten(entry, paper)),
-            one => shorten(one, paper),
+            Value::Array(entries) => entries.iter_mut().for_each(|entry| shorten(entry, counted)),
+            one => shorten(one, counted),
         }
     }
     campaign.to_string()
 }
 
-fn shorten(entry: &mut Value, paper: bool) {
+/// A level is a count of requests, or one short window.
+fn shorten(entry: &mut Value, counted: bool) {
     let entry = entry.as_table_mut().expect("a table");
     entry.insert("cooldown".to_owned(), "0s".into());
     if let Some(search) = entry.get_mut("search").and_then(Value::as_table_mut) {
@@ -142,16 +145,17 @@ fn shorten(entry: &mut Value, paper: bool) {
         return;
     }
     if let Some(rate) = entry.get_mut("rate") {
-        *rate = vec![20, 40].into();
+        *rate = 40.into();
     }
+    let counted = counted || entry.contains_key("requests");
     if let Some(users) = entry.get_mut("users") {
         let of = |users: &Value| users.as_integer().map_or(1, |users| (users / 100).max(1));
         let all =
             users.as_array().map_or_else(|| vec![of(users)], |all| all.iter().map(of).collect());
         let (first, last) = (all[0], all[all.len() - 1]);
-        *users = if first == last { first.into() } else { vec![first, last].into() };
+        *users = if first == last || !counted { last.into() } else { vec![first, last].into() };
     }
-    if paper || entry.contains_key("requests") {
+    if counted {
         entry.insert("requests".to_owned(), 12.into());
     } else {
         entry.insert("duration".to_owned(), "1s".into());
