@@ -133,9 +133,7 @@ fn shorten(entry: &mut Value, counted: bool) {
     let entry = entry.as_table_mut().expect("a table");
     entry.insert("cooldown".to_owned(), "0s".into());
     if let Some(search) = entry.get_mut("search").and_then(Value::as_table_mut) {
-        for (key, value) in
-            [("max_users", Value::from(8)), ("max_rate", 80.into()), ("repeats", 2.into())]
-        {
+        for (key, value) in [("max_users", Value::from(8)), ("max_rate", 100.into())] {
             if search.contains_key(key) {
                 search.insert(key.to_owned(), value);
             }
