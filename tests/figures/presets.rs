@@ -120,9 +120,10 @@ fn scaled(text: &str, target: &str) -> String {
     let paper = campaign.get("mode").and_then(Value::as_str) == Some("paper");
     for (name, phase) in campaign["phases"].as_table_mut().expect("phases").iter_mut() {
         let counted = paper || name == "warmup";
-        match phase {
-            Value::Array(entries) => entries.iter_mut().for_each(|entry| shorten(entry, counted)),
-            one => shorten(one, counted),
+        if let Some(entries) = phase.as_array_mut() {
+            entries.iter_mut().for_each(|entry| shorten(entry, counted));
+        } else {
+            shorten(phase, counted);
         }
     }
     campaign.to_string()
