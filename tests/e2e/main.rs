@@ -24,6 +24,7 @@ mod repeats;
 mod slices;
 mod split;
 mod stop;
+mod supply;
 mod text;
 mod tidy;
 mod tls;

@@ -20,4 +20,5 @@ pub mod poll;
 pub mod process;
 pub mod run;
 pub mod simulator;
+pub mod slow;
 pub mod tls;
