@@ -9,6 +9,7 @@ use common::duration::parse_duration;
 use common::ids::Name;
 use serde::Deserialize;
 
+use crate::pin::Pin;
 use crate::policy::{Allowed, AllowedTarget, Policy};
 
 /// Where an agent listens if nothing else is said.
@@ -27,6 +28,8 @@ pub struct AgentConfig {
     pub name: Name,
     /// Worker threads.
     pub workers: u32,
+    /// What they are bound to, if they are.
+    pub pin: Option<Pin>,
     /// Certificates; `None` only makes sense on loopback.
     pub tls: Option<TlsFiles>,
     /// What it lets a coordinator do.
@@ -55,6 +58,8 @@ pub struct Overlay {
     pub name: Option<String>,
     /// `--workers`.
     pub workers: Option<u32>,
+    /// `--pin`.
+    pub pin: Option<String>,
     /// `--tls-cert`.
     pub tls_cert: Option<PathBuf>,
     /// `--tls-key`.
@@ -70,6 +75,7 @@ struct File {
     listen: Option<String>,
     name: Option<String>,
     workers: Option<u32>,
+    pin: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     tls_ca: Option<PathBuf>,
@@ -111,7 +117,18 @@ impl AgentConfig {
         let listen = keep.parsed("listen", &listen, "an address and a port such as 0.0.0.0:7070");
         let name = overlay.name.or(raw.name).unwrap_or_else(|| name_of(host));
         let name = keep.parsed("name", &name, "1 to 64 letters, digits, dots, dashes");
-        let workers = overlay.workers.or(raw.workers).unwrap_or(cores.max(1));
+        let pin = match overlay.pin.or(raw.pin) {
+            None => Some(None),
+            Some(text) => {
+                keep.parsed("pin", &text, "\"auto\" or processors such as \"2-5,8\"").map(Some)
+            }
+        };
+        // Processors that are named are as many workers as there are to be, unless those are too.
+        let named = match pin.as_ref().and_then(Option::as_ref) {
+            Some(Pin::These(processors)) => u32::try_from(processors.list().len()).ok(),
+            Some(Pin::Auto) | None => None,
+        };
+        let workers = overlay.workers.or(raw.workers).or(named).unwrap_or(cores.max(1));
         let workers = keep.that("workers", workers, (1..=1024).contains(&workers), "1 to 1024");
         let targets = raw.targets.unwrap_or_default();
         let targets: Option<Vec<AllowedTarget>> = targets
@@ -155,7 +172,7 @@ impl AgentConfig {
                 run_max: run_max?,
                 images_listen: images_listen?,
             };
-            Some(Self { listen: listen?, name: name?, workers: workers?, tls, policy })
+            Some(Self { listen: listen?, name: name?, workers: workers?, pin: pin?, tls, policy })
         })();
         config.filter(|_| problems.is_empty()).ok_or(ConfigError(problems))
     }
@@ -220,6 +237,17 @@ mod tests {
     }
 
     #[test]
+    fn processors_that_are_named_are_as_many_workers() {
+        for (text, workers) in
+            [("pin = \"2-4\"", 3), ("pin = \"2-4\"\nworkers = 2", 2), ("pin = \"auto\"", 4)]
+        {
+            let config = resolve(text).unwrap();
+            assert!(config.workers == workers && config.pin.is_some(), "{text}");
+        }
+        assert_eq!(resolve("").unwrap().pin, None);
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let overlay = Overlay {
             listen: Some("127.0.0.1:9".to_owned()),
@@ -241,7 +269,7 @@ mod tests {
     #[test]
     fn all_problems_come_at_once() {
         let error = resolve(
-            "listen = \"here\"\nname = \"-\"\nworkers = 0\ntargets = [\"gpu1:80\"]\n\
+            "listen = \"here\"\nname = \"-\"\npin = \"all\"\nworkers = 0\ntargets = [\"gpu1:80\"]\n\
              users_max = 0\nrun_max = \"5\"\nimages_listen = \"a\"\ntls_cert = \"x\"\ncoordinators = [\"a b\"]",
         )
         .unwrap_err();
@@ -251,6 +279,7 @@ mod tests {
             [
                 "listen",
                 "name",
+                "pin",
                 "workers",
                 "targets",
                 "users_max",

@@ -5,6 +5,7 @@
 //! | [`service`], `session` | obeys one run at a time, behind the wire |
 //! | [`lease`] | the dead-man switch |
 //! | [`policy`], [`preflight`] | what this host may and can do |
+//! | [`pin`], `health` | processors for workers; what the host tells of itself during a level |
 //! | `https` | how TLS is spoken to a target |
 //! | `shelf` | the data sets of the run that holds it |
 //! | `load` | workers, users and arrivals, connections, recording |
@@ -19,12 +20,14 @@ pub mod clock;
 pub mod compose;
 pub mod config;
 pub mod lease;
+pub mod pin;
 pub mod policy;
 pub mod preflight;
 pub mod reply;
 pub mod service;
 pub mod sim;
 
+mod health;
 mod https;
 mod images;
 mod load;

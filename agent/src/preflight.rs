@@ -149,7 +149,7 @@ async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// The range of local ports; `None` where the system does not say.
-fn local_ports() -> Option<(u16, u16)> {
+pub(crate) fn local_ports() -> Option<(u16, u16)> {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut numbers = text.split_whitespace().map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::ids::{BootId, Epoch, Name, RunId};
+use common::processors::Processors;
 use proto::message::{Ceilings, Greeting, Hello, Holder, PROTOCOL, Peer, Refusal, Report, Role};
 use proto::server::{AgentApi, Orders, OrdersEnd};
 use tokio::sync::mpsc;
@@ -29,6 +30,8 @@ pub struct Identity {
     pub boot: BootId,
     /// Worker threads; at least 1.
     pub workers: u32,
+    /// The processors that they are bound to, one for each; `None` if they are not.
+    pub processors: Option<Processors>,
     /// What it lets a coordinator do.
     pub policy: Policy,
 }
@@ -149,6 +152,7 @@ impl AgentApi for AgentService {
             ceilings: Ceilings { users: identity.policy.users_max, run: identity.policy.run_max },
             holder,
             clock: self.inner.clock.now(),
+            processors: identity.processors.clone(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! the lease has ended every request; a lost connection is never taken for a farewell.
 
 mod arming;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 use self::arming::{Arming, Checked, Ready};
 use crate::clock::{Clock, ClockWatch};
 use crate::compose::Composers;
+use crate::health::Watch;
 use crate::images::ImageOrigin;
 use crate::lease::{LEASE, Lease, RENEW_EVERY};
 use crate::load::cpu::Cpu;
@@ -64,7 +66,7 @@ pub(crate) struct Session {
 enum Level {
     None,
     Armed(SharedPlan),
-    Running(Running),
+    Running(Box<Running>),
     /// Kept until the coordinator has stored it.
     Sealed(Box<Seal>),
 }
@@ -76,6 +78,7 @@ struct Running {
     sequence: u64,
     parts: Vec<Part>,
     clocks: ClockWatch,
+    watch: Watch,
     /// An instant of the window had come when the session or a worker heard of it: whatever comes,
     /// the level is not completed.
     late: bool,
@@ -119,7 +122,11 @@ impl Session {
         let queue = WORKER_QUEUE.saturating_mul(count.max(1) as usize);
         let (from_workers, worker_reports) = mpsc::channel(queue);
         let started: std::io::Result<Vec<_>> = (0..count)
-            .map(|index| Worker::start(index, count, inner.clock, from_workers.clone()))
+            .map(|index| {
+                let processors = inner.identity.processors.as_ref();
+                let processor = processors.and_then(|list| list.of_worker(index));
+                Worker::start(index, count, processor, inner.clock, from_workers.clone())
+            })
             .collect();
         let workers = match started {
             Ok(workers) => workers,
@@ -175,6 +182,10 @@ impl Session {
                 }
                 Some(report) = self.worker_reports.recv() => {
                     self.hear(report).await;
+                    Turn::Go
+                }
+                () = self.level.watch_due(self.inner.clock) => {
+                    self.level.look();
                     Turn::Go
                 }
                 _ = renew.tick() => self.every_second(),
@@ -327,15 +338,16 @@ impl Session {
             self.stop_workers(Duration::ZERO);
             return self.send(Report::TooLate { level }).await;
         }
-        self.level = Level::Running(Running {
+        self.level = Level::Running(Box::new(Running {
             level,
             end: plan.assignment.load.end,
+            watch: self.watch(&plan, at),
             sequence: 0,
             parts: vec![Part::default(); self.workers.len()],
             clocks: ClockWatch::start(),
             late: false,
             told: false,
-        });
+        }));
         self.send(Report::Fired { level }).await;
     }
 
@@ -347,8 +359,11 @@ impl Session {
             Level::Sealed(seal) if seal.snapshot.origin.level == level => return,
             Level::None | Level::Armed(_) | Level::Running(_) | Level::Sealed(_) => None,
         };
-        let windowed = running.filter(|running| running.end == End::Window);
+        let mut windowed = running.filter(|running| running.end == End::Window);
         let in_time = windowed.is_some() && self.inner.clock.now() < instant;
+        if let Some(running) = windowed.as_mut().filter(|_| in_time) {
+            running.watch.told(&order());
+        }
         if !in_time || !self.workers.iter().all(|worker| worker.order(order())) {
             self.too_late(level).await;
         }
@@ -496,6 +511,7 @@ impl Session {
             Some(end) => end,
             None => return,
         };
+        running.watch.end();
         let snapshot = running.snapshot(&self.inner, self.epoch, self.origin.as_ref());
         let level = running.level;
         let end = match (self.proof.take(), end) {
@@ -558,6 +574,7 @@ impl Running {
                 busy_share: most(|cpu| cpu.busy),
                 clock_step_ns: self.clocks.step_ns(),
                 suspended_ns: self.clocks.suspended_ns(),
+                health: self.watch.health(),
             },
         }
     }

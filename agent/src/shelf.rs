@@ -11,6 +11,9 @@ use common::trace::{Trace, is_trace};
 /// Bytes of all data sets of a run, at most.
 const HELD_MAX: u64 = 256 << 20;
 
+/// Data sets of a run, at most; what is wrong with one is kept too.
+const ITEMS_MAX: usize = 1024;
+
 /// The data sets of a run.
 #[derive(Default)]
 pub(crate) struct Shelf {
@@ -101,7 +104,8 @@ impl Shelf {
         offset: u64,
         chunk: &[u8],
     ) -> Option<Unchecked> {
-        if offset == 0 && !self.items.contains_key(&digest) {
+        let is_new = offset == 0 && !self.items.contains_key(&digest);
+        if is_new && self.items.len() < ITEMS_MAX {
             let room = HELD_MAX.saturating_sub(self.held());
             let item = if total > room {
                 Item::Bad(format!(
@@ -257,5 +261,9 @@ mod tests {
         let data = named(&bytes);
         supply(&mut shelf, data.digest, &bytes, 9);
         assert!(why_not(&shelf, &data).contains("more than the 5 that this agent has left"));
+        for number in 0..2 * ITEMS_MAX {
+            let _bad = shelf.take(Digest::of(&number.to_le_bytes()), u64::MAX, 0, b"x");
+        }
+        assert_eq!(shelf.items.len(), ITEMS_MAX);
     }
 }

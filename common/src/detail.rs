@@ -46,15 +46,18 @@ impl Details {
     }
 }
 
-/// `words` without the secret that a careless server repeats, even where the end of `words` was
-/// cut off in the middle of it.
-pub fn without_secret(words: &str, secret: &str) -> String {
-    const SHOWN: &str = "[API key]";
-    if secret.is_empty() {
-        return words.to_owned();
-    }
-    let mut clean = words.replace(secret, SHOWN);
+/// `words` without the secrets that a careless server repeats, even where the end of `words` was
+/// cut off in the middle of one. A secret that holds another comes before it.
+pub fn without_secrets(words: &str, secrets: &[&str]) -> String {
+    // Of the words as they came: without a secret they may be shorter.
     let was_cut = words.chars().count() >= CHARS_MAX;
+    let secrets = secrets.iter().filter(|secret| !secret.is_empty());
+    secrets.fold(words.to_owned(), |words, secret| without_secret(&words, secret, was_cut))
+}
+
+fn without_secret(words: &str, secret: &str, was_cut: bool) -> String {
+    const SHOWN: &str = "[API key]";
+    let mut clean = words.replace(secret, SHOWN);
     let starts = secret.char_indices().map(|(at, _)| at).rev();
     let begun = starts.filter_map(|at| secret.get(..at)).find(|begun| clean.ends_with(begun));
     if let Some(begun) = begun.filter(|begun| was_cut && !begun.is_empty()) {
@@ -98,15 +101,21 @@ mod tests {
             before in "[x ]{0,310}", secret in "sk-[a-z0-9]{16}", after in "[y ]{0,40}",
         ) {
             let words: String = format!("{before}{secret}{after}").chars().take(CHARS_MAX).collect();
-            let clean = without_secret(&words, &secret);
+            let clean = without_secrets(&words, &[&secret]);
+            prop_assert!(!clean.contains("sk-"), "{}", clean);
+            // Another one that stands before it in full makes the words shorter.
+            let other = "x".repeat(40);
+            let words: String =
+                format!("{other}{before}{secret}").chars().take(CHARS_MAX).collect();
+            let clean = without_secrets(&words, &[&other, &secret]);
             prop_assert!(!clean.contains("sk-"), "{}", clean);
         }
     }
 
     #[test]
     fn words_without_a_secret_stay() {
-        assert_eq!(without_secret("tasks", "sk-1"), "tasks");
-        assert_eq!(without_secret("bad key sk-1!", "sk-1"), "bad key [API key]!");
-        assert_eq!(without_secret("anything", ""), "anything");
+        assert_eq!(without_secrets("tasks", &["sk-1"]), "tasks");
+        assert_eq!(without_secrets("bad key sk-1!", &["sk-1"]), "bad key [API key]!");
+        assert_eq!(without_secrets("anything", &[""]), "anything");
     }
 }

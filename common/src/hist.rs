@@ -1,18 +1,18 @@
 //! Latency histograms with one fixed range and precision, so that merging cannot fail and cannot
 //! lose: it is an addition of integers.
 
+mod buckets;
+
 use std::fmt;
 
-use hdrhistogram::Histogram;
+use self::buckets::Buckets;
 
 /// Smallest value a [`LatencyHist`] holds in a bucket, in microseconds.
 pub const VALUE_MIN_US: u64 = 1;
 /// Largest value a [`LatencyHist`] holds in a bucket, in microseconds: one hour.
 pub const VALUE_MAX_US: u64 = 3_600_000_000;
-/// Significant decimal digits kept.
-pub const DIGITS: u8 = 3;
 /// The most buckets that a histogram of this range and precision can have.
-pub const BUCKETS_MAX: usize = 23_552;
+pub const BUCKETS_MAX: usize = buckets::COUNT;
 
 /// A histogram of durations, 1 µs to 1 h at three significant digits (HdrHistogram).
 ///
@@ -20,7 +20,7 @@ pub const BUCKETS_MAX: usize = 23_552;
 /// is never clamped into a bucket. The sum, the smallest and the largest value are kept exactly.
 #[derive(Clone)]
 pub struct LatencyHist {
-    buckets: Histogram<u64>,
+    buckets: Buckets,
     below: u64,
     above: u64,
     sum_us: u128,
@@ -75,11 +75,9 @@ impl Default for LatencyHist {
 }
 
 impl LatencyHist {
-    /// An empty histogram; about 190 kB.
-    #[expect(clippy::expect_used, reason = "the bounds are constants and a test makes one")]
+    /// An empty histogram.
     pub fn new() -> Self {
-        let buckets = Histogram::new_with_bounds(VALUE_MIN_US, VALUE_MAX_US, DIGITS)
-            .expect("the constant bounds are valid");
+        let buckets = Buckets::default();
         Self { buckets, below: 0, above: 0, sum_us: 0, min_us: u64::MAX, max_us: 0 }
     }
 
@@ -95,16 +93,16 @@ impl LatencyHist {
         self.max_us = self.max_us.max(us);
         if us < VALUE_MIN_US {
             self.below += 1;
-        } else if us > VALUE_MAX_US || self.buckets.record(us).is_err() {
+        } else if us > VALUE_MAX_US {
             self.above += 1;
+        } else {
+            self.buckets.add(us, 1);
         }
     }
 
     /// Adds everything that `other` holds.
     pub fn merge(&mut self, other: &Self) {
-        // The bounds are the same for every instance, so `add` has nothing to refuse.
-        let added = self.buckets.add(&other.buckets);
-        debug_assert!(added.is_ok());
+        self.buckets.merge(&other.buckets);
         self.below += other.below;
         self.above += other.above;
         self.sum_us += other.sum_us;
@@ -114,7 +112,7 @@ impl LatencyHist {
 
     /// Values recorded, those outside the buckets included.
     pub fn count(&self) -> u64 {
-        self.buckets.len().saturating_add(self.below).saturating_add(self.above)
+        self.buckets.total().saturating_add(self.below).saturating_add(self.above)
     }
 
     /// No value recorded.
@@ -148,10 +146,10 @@ impl LatencyHist {
             return Some(0.0);
         }
         let mut seen = self.below;
-        for step in self.buckets.iter_recorded() {
-            seen = seen.saturating_add(step.count_since_last_iteration());
+        for (lowest, count) in self.buckets.iter() {
+            seen = seen.saturating_add(count);
             if seen >= rank {
-                return Some(self.middle(step.value_iterated_to()));
+                return Some((lowest as f64 + buckets::highest(lowest) as f64) / 2.0);
             }
         }
         None
@@ -165,22 +163,9 @@ impl LatencyHist {
         self.value_at_rank(rank)
     }
 
-    fn middle(&self, value: u64) -> f64 {
-        let lowest = self.buckets.lowest_equivalent(value);
-        let highest = self.buckets.highest_equivalent(value);
-        (lowest as f64 + highest as f64) / 2.0
-    }
-
     /// The non-empty buckets.
     pub fn to_sparse(&self) -> SparseHist {
-        let buckets = self
-            .buckets
-            .iter_recorded()
-            .map(|step| {
-                let lowest = self.buckets.lowest_equivalent(step.value_iterated_to());
-                (lowest, step.count_at_value())
-            })
-            .collect();
+        let buckets = self.buckets.iter().collect();
         let empty = self.is_empty();
         SparseHist {
             buckets,
@@ -202,9 +187,7 @@ impl LatencyHist {
         let (mut sum_min, mut sum_max) = (0u128, 0u128);
         let mut previous = 0;
         for &(value, count) in &sparse.buckets {
-            if !(VALUE_MIN_US..=VALUE_MAX_US).contains(&value)
-                || hist.buckets.lowest_equivalent(value) != value
-            {
+            if !(VALUE_MIN_US..=VALUE_MAX_US).contains(&value) || buckets::lowest(value) != value {
                 return Err(SparseError::Value(value));
             }
             if value <= previous {
@@ -215,11 +198,11 @@ impl LatencyHist {
             }
             total = total.checked_add(count).ok_or(SparseError::Overflow)?;
             sum_min += u128::from(value) * u128::from(count);
-            sum_max += u128::from(hist.buckets.highest_equivalent(value)) * u128::from(count);
-            hist.buckets.record_n(value, count).map_err(|_| SparseError::Value(value))?;
+            sum_max += u128::from(buckets::highest(value)) * u128::from(count);
+            hist.buckets.add(value, count);
             previous = value;
         }
-        hist.check_summary(sparse, total, (sum_min, sum_max))?;
+        check_summary(sparse, total, (sum_min, sum_max))?;
         hist.below = sparse.below;
         hist.above = sparse.above;
         hist.sum_us = sparse.sum_us;
@@ -227,35 +210,34 @@ impl LatencyHist {
         hist.max_us = sparse.max_us;
         Ok(hist)
     }
+}
 
-    fn check_summary(
-        &self,
-        sparse: &SparseHist,
-        total: u64,
-        (sum_min, sum_max): (u128, u128),
-    ) -> Result<(), SparseError> {
-        let same_bucket = |bucket: Option<&(u64, u64)>, value: u64| {
-            bucket.is_some_and(|&(lowest, _)| self.buckets.lowest_equivalent(value) == lowest)
-        };
-        let min_fits = if total == 0 || sparse.below > 0 {
-            sparse.min_us == 0
-        } else if sparse.buckets.is_empty() {
-            sparse.min_us > VALUE_MAX_US
-        } else {
-            same_bucket(sparse.buckets.first(), sparse.min_us)
-        };
-        let max_fits = if sparse.above > 0 {
-            sparse.max_us > VALUE_MAX_US
-        } else if sparse.buckets.is_empty() {
-            sparse.max_us == 0
-        } else {
-            same_bucket(sparse.buckets.last(), sparse.max_us)
-        };
-        let above_min = u128::from(sparse.above) * u128::from(VALUE_MAX_US);
-        let above_max = u128::from(sparse.above) * u128::from(sparse.max_us);
-        let sum_fits = (sum_min + above_min..=sum_max + above_max).contains(&sparse.sum_us);
-        if min_fits && max_fits && sum_fits { Ok(()) } else { Err(SparseError::Summary) }
-    }
+fn check_summary(
+    sparse: &SparseHist,
+    total: u64,
+    (sum_min, sum_max): (u128, u128),
+) -> Result<(), SparseError> {
+    let same_bucket = |bucket: Option<&(u64, u64)>, value: u64| {
+        bucket.is_some_and(|&(lowest, _)| buckets::lowest(value) == lowest)
+    };
+    let min_fits = if total == 0 || sparse.below > 0 {
+        sparse.min_us == 0
+    } else if sparse.buckets.is_empty() {
+        sparse.min_us > VALUE_MAX_US
+    } else {
+        same_bucket(sparse.buckets.first(), sparse.min_us)
+    };
+    let max_fits = if sparse.above > 0 {
+        sparse.max_us > VALUE_MAX_US
+    } else if sparse.buckets.is_empty() {
+        sparse.max_us == 0
+    } else {
+        same_bucket(sparse.buckets.last(), sparse.max_us)
+    };
+    let above_min = u128::from(sparse.above) * u128::from(VALUE_MAX_US);
+    let above_max = u128::from(sparse.above) * u128::from(sparse.max_us);
+    let sum_fits = (sum_min + above_min..=sum_max + above_max).contains(&sparse.sum_us);
+    if min_fits && max_fits && sum_fits { Ok(()) } else { Err(SparseError::Summary) }
 }
 
 impl fmt::Debug for LatencyHist {

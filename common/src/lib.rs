@@ -18,7 +18,7 @@
 //! | [`slo`] | what a request must meet to be good |
 //! | [`outcome`], [`detail`] | how one request ended, its instants, the target's words |
 //! | [`hist`], [`series`], [`tally`] | what an agent accumulates; merging is exact |
-//! | [`snapshot`] | cumulative states on their way to the coordinator |
+//! | [`snapshot`], [`health`], [`processors`] | cumulative states on their way to the coordinator, and what hosts tell of themselves |
 
 pub mod arrivals;
 pub mod assignment;
@@ -28,6 +28,7 @@ pub mod detail;
 pub mod digest;
 pub mod duration;
 pub mod extra;
+pub mod health;
 pub mod hist;
 pub mod ids;
 pub mod images;
@@ -35,6 +36,7 @@ pub mod length;
 pub mod mix;
 pub mod outcome;
 pub mod phase;
+pub mod processors;
 pub mod prompt;
 pub mod records;
 pub mod seed;

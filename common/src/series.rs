@@ -123,9 +123,12 @@ impl<C: Cell> Slots<C> {
         while self.slot_ns < other.slot_ns {
             self.widen();
         }
-        let mut other = other.clone();
-        while other.slot_ns < self.slot_ns {
-            other.widen();
+        if other.slot_ns < self.slot_ns {
+            let mut other = other.clone();
+            while other.slot_ns < self.slot_ns {
+                other.widen();
+            }
+            return self.merge(&other);
         }
         if self.cells.len() < other.cells.len() {
             self.cells.resize(other.cells.len(), C::default());

@@ -3,6 +3,7 @@
 //! They carry totals, never differences: the newest wins, so losing, repeating or reordering
 //! snapshots cannot change a total.
 
+use crate::health::Health;
 use crate::ids::{BootId, Epoch, LevelId};
 use crate::tally::Tally;
 use crate::time::Tick;
@@ -59,7 +60,7 @@ pub enum LevelEnd {
 pub const BUSY_CPU: f64 = 0.85;
 
 /// An agent's condition during a level.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vitals {
     /// The busiest worker's share of a core over the last second, 0 to 1.
     pub worker_cpu: f64,
@@ -73,6 +74,8 @@ pub struct Vitals {
     pub clock_step_ns: u64,
     /// Time that the host was suspended since the level fired, in nanoseconds.
     pub suspended_ns: u64,
+    /// What its host told of the measured time; `None` before any of it is over.
+    pub health: Option<Health>,
 }
 
 impl Eq for Vitals {}

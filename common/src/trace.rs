@@ -6,6 +6,7 @@
 
 use crate::digest::Digest;
 use crate::records::{BYTES_MAX, ENTRIES_MAX, RecordsError};
+use crate::workload::TOKENS_MAX;
 
 /// Tokens of a block.
 pub const BLOCK_TOKENS: u32 = 512;
@@ -18,7 +19,7 @@ const MAGIC: &[u8] = b"floodmark trace 1\n";
 pub struct Traced {
     /// When it came, in microseconds since the first one.
     pub offset_us: u64,
-    /// Tokens of its prompt; at least 1.
+    /// Tokens of its prompt; from 1 to [`TOKENS_MAX`].
     pub input_tokens: u32,
     /// Tokens of its answer; `None`: as many as the workload says.
     pub output_tokens: Option<u32>,
@@ -109,7 +110,7 @@ impl Trace {
             let offset_us = long(&mut rest)?;
             let (input_tokens, output_tokens) = (number(&mut rest)?, number(&mut rest)?);
             blocks_end = blocks_end.checked_add(number(&mut rest)?)?;
-            if offset_us < last_us || input_tokens == 0 {
+            if offset_us < last_us || !(1..=TOKENS_MAX).contains(&input_tokens) {
                 return None;
             }
             last_us = offset_us;

@@ -239,7 +239,7 @@ async fn drive(
         .and_then(|mut store| store.put_agents(&fleet.records()).map(|()| store))
         .and_then(|mut store| store.put_identity(&began).map(|()| store))
         .and_then(|mut store| store.put_facts(&setup.facts).map(|()| store));
-    let mut store = match created {
+    let store = match created {
         Ok(store) => store,
         Err(error) => {
             fleet.release(&[]).await;
@@ -260,7 +260,7 @@ async fn drive(
         counted(fleet.len() as u64, "agent"),
         dir.display()
     ));
-    let driver = Driver::new(&mut setup, &mut fleet, &mut store, ui, clock);
+    let driver = Driver::new(&mut setup, &mut fleet, store, ui, clock);
     let driven = driver.run(interrupts).await;
     let at_work = driven.as_ref().map_or_else(|_| Vec::new(), |(_, at_work)| at_work.clone());
     fleet.release(&at_work).await;

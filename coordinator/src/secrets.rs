@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use common::extra::is_header_value;
+use common::extra::{VALUE_BYTES_MAX, is_header_value};
 use common::trust::Authorities;
 use proto::link::warn_if_public;
 use proto::secrets::{ClientCertificate, Secrets};
@@ -82,7 +82,11 @@ fn read_value(of: &str, key: &KeyRef) -> Result<SecretString, SecretsError> {
     // A key stands alone; the value of a header may have a scheme before it.
     let alone = of != "api_key" || !text.contains([' ', '\t']);
     if !is_header_value(text) || !alone {
-        return Err(bad("it is empty or holds characters that no header can carry".to_owned()));
+        let why = format!(
+            "it is empty, longer than {VALUE_BYTES_MAX} bytes, or holds characters that no header \
+             can carry"
+        );
+        return Err(bad(why));
     }
     Ok(SecretString::from(text.to_owned()))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::assignment::Assignment;
 use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId};
+use common::processors::Processors;
 use common::snapshot::{Seal, Snapshot};
 use common::time::Tick;
 
@@ -122,6 +123,8 @@ pub struct Greeting {
     pub holder: Option<Holder>,
     /// Its clock when it answered.
     pub clock: Tick,
+    /// The processors that its workers are bound to; `None` if they are not.
+    pub processors: Option<Processors>,
 }
 
 /// What an agent's own configuration allows at most.

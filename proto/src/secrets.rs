@@ -1,7 +1,7 @@
 //! What goes with an order to load and is for the target alone: held in memory for the level, never
 //! stored, printed or logged.
 
-use common::detail::without_secret;
+use common::detail::without_secrets;
 use common::extra::HeaderName;
 use common::target::Target;
 use rustls::sign::CertifiedKey;
@@ -143,7 +143,7 @@ impl Secrets {
             .collect();
         // A secret that holds another goes first.
         told.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-        told.into_iter().fold(words.to_owned(), |words, secret| without_secret(&words, secret))
+        without_secrets(words, &told)
     }
 }
 

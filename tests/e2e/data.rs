@@ -27,7 +27,13 @@ fn conversations(count: usize) -> String {
 }
 
 /// A campaign whose workload takes its prompts from `file`.
-fn campaign(target: SocketAddr, users: u32, requests: u64, file: &Path, more: &str) -> String {
+pub(super) fn campaign(
+    target: SocketAddr,
+    users: u32,
+    requests: u64,
+    file: &Path,
+    more: &str,
+) -> String {
     let text = Campaign::new(target, users, requests).text();
     let begin = text.find("input_tokens").unwrap();
     let end = text.find("[phases]").unwrap();

@@ -14,7 +14,9 @@
 
 mod alike;
 mod composing;
+mod fleet;
 mod http2;
+mod presets;
 mod search;
 
 use std::time::Duration;

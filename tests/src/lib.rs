@@ -14,8 +14,11 @@
 pub mod binaries;
 pub mod campaign;
 pub mod capture;
+pub mod hollow;
+pub mod path;
 pub mod poll;
 pub mod process;
 pub mod run;
 pub mod simulator;
+pub mod slow;
 pub mod tls;

@@ -64,6 +64,27 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
     }
 
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// It has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// Where it says that it listens, once it does.
+    pub fn listens_at(&self) -> SocketAddr {
+        poll::until("the process listens", Duration::from_secs(10), || {
+            let log = self.stderr();
+            // A line that is still being written may hold half of a number.
+            let (whole, _) = log.rsplit_once('\n')?;
+            let address = whole.split_whitespace().find_map(|word| word.strip_prefix("address="));
+            address?.parse().ok()
+        })
+    }
+
     /// What it has written to standard error so far.
     pub fn stderr(&self) -> String {
         self.read("stderr")
@@ -108,16 +129,20 @@ pub struct AgentProcess {
 impl AgentProcess {
     /// Starts an agent of one worker and waits until it listens.
     pub fn start(name: &str) -> Self {
+        Self::with(name, &[])
+    }
+
+    /// The same, with its worker bound to a processor.
+    pub fn bound(name: &str) -> Self {
+        Self::with(name, &["--pin", "auto"])
+    }
+
+    fn with(name: &str, more: &[&str]) -> Self {
         let program = binaries::floodmark_agent();
         let args = ["serve", "--listen", "127.0.0.1:0", "--name", name, "--workers", "1"];
+        let args = [&args[..], more].concat();
         let process = Process::start(&program, &binaries::root(), &args);
-        let address = poll::until("the agent listens", Duration::from_secs(10), || {
-            let log = process.stderr();
-            // A line that is still being written may hold half of a number.
-            let (whole, _) = log.rsplit_once('\n')?;
-            let address = whole.split_whitespace().find_map(|word| word.strip_prefix("address="));
-            address?.parse().ok()
-        });
+        let address = process.listens_at();
         Self { process, address }
     }
 }

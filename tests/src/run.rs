@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::ids::{BootId, RunId};
 use common::tally::Tally;
-use coordinator::campaign::{self, Overlay, Source};
+use coordinator::campaign::{self, Campaign as Resolved, Overlay, Source};
 use coordinator::clock::{Clock, wall_now};
-use coordinator::fleet::EmbeddedAgent;
+use coordinator::fleet::{Address, EmbeddedAgent};
 use coordinator::launch::{Launch, LaunchError, launch};
 use coordinator::record::{RunEnd, RunRecord};
 use coordinator::store::Store;
@@ -95,16 +95,39 @@ fn execute(
     workers: u32,
     interrupts: &mut mpsc::Receiver<()>,
 ) -> Result<Ran, LaunchError> {
-    let source = Source { name: "e2e.toml", text };
-    let campaign = campaign::resolve(Some(source), &Overlay::default()).expect("a campaign");
+    let campaign = resolve(text);
     let agents: Vec<EmbeddedAgent> = (1..=agents)
         .map(|number| EmbeddedAgent::start(number, workers, BootId(unique())).expect("an agent"))
         .collect();
+    let addresses = agents.iter().map(EmbeddedAgent::address).collect();
     let dir = tempfile::tempdir().expect("a directory");
+    drive(campaign, addresses, dir, interrupts)
+}
+
+/// Runs the campaign of a file to its end with these agents, keeping its result in `dir`.
+///
+/// # Errors
+/// As [`LaunchError`] says.
+pub fn with_agents(text: &str, agents: Vec<Address>, dir: TempDir) -> Result<Ran, LaunchError> {
+    let (_interrupts, mut inbox) = mpsc::channel(1);
+    drive(resolve(text), agents, dir, &mut inbox)
+}
+
+fn resolve(text: &str) -> Resolved {
+    let source = Source { name: "e2e.toml", text };
+    campaign::resolve(Some(source), &Overlay::default()).expect("a campaign")
+}
+
+fn drive(
+    campaign: Resolved,
+    agents: Vec<Address>,
+    dir: TempDir,
+    interrupts: &mut mpsc::Receiver<()>,
+) -> Result<Ran, LaunchError> {
     let to_launch = Launch {
         run: RunId(unique()),
         campaign,
-        agents: agents.iter().map(EmbeddedAgent::address).collect(),
+        agents,
         dir: dir.path().to_owned(),
         clock: Clock::start(),
     };

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use agent::clock::Clock;
 use agent::config::{AgentConfig, Overlay};
+use agent::pin::Pin;
 use agent::service::Identity;
 use clap::Args;
 use common::ids::BootId;
+use common::processors::Processors;
 use proto::link;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +30,9 @@ pub(crate) struct ServeArgs {
     /// Worker threads [default: one per core]
     #[arg(long)]
     workers: Option<u32>,
+    /// Bind each worker to a processor: `auto`, or a list such as 2-5,8 [default: not bound]
+    #[arg(long, value_name = "PROCESSORS")]
+    pin: Option<String>,
     /// The agent's certificate, PEM; needed beyond loopback
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -51,6 +56,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
         listen: args.listen,
         name: args.name,
         workers: args.workers,
+        pin: args.pin,
         tls_cert: args.tls_cert,
         tls_key: args.tls_key,
         tls_ca: args.tls_ca,
@@ -60,14 +66,16 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let file = args.config.as_deref().zip(text.as_deref());
     let cores = u32::try_from(cores).unwrap_or(u32::MAX);
     let config = AgentConfig::resolve(file, overlay, &host, cores).map_err(Failure::usage)?;
+    let deal = |pin: Pin| pin.deal(config.workers);
+    let processors = config.pin.clone().map(deal).transpose().map_err(Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::internal)?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, processors))
 }
 
-async fn serve(config: AgentConfig) -> Result<(), Failure> {
+async fn serve(config: AgentConfig, processors: Option<Processors>) -> Result<(), Failure> {
     agent::preflight::raise_fd_limit();
     let certificates = config
         .tls
@@ -80,6 +88,7 @@ async fn serve(config: AgentConfig) -> Result<(), Failure> {
         name: config.name,
         boot: new_boot(),
         workers: config.workers,
+        processors,
         policy: config.policy,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;

@@ -53,7 +53,7 @@ fn load_by(assignment: Assignment, routes: Vec<Route>) -> Tally {
     };
     let clock = Clock::start();
     let (reports, mut inbox) = mpsc::channel(64);
-    let worker = Worker::start(0, 1, clock, reports).unwrap();
+    let worker = Worker::start(0, 1, None, clock, reports).unwrap();
     let fire = clock.now() + 40 * MS;
     assert!(worker.order(WorkerOrder::Run { plan: Arc::new(plan), fire }));
     loop {

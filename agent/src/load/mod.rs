@@ -13,6 +13,7 @@
 //! | `channel`, `conn`, `frames` | a connection, and what HTTP/2 has beside |
 //! | `wire`, `stamp` | its socket, and when the kernel received what is read |
 //! | `recorder`, [`cpu`] | what a worker records of the level, and of itself |
+//! | [`seat`] | its thread, and the processor that it is bound to |
 
 mod alarm;
 mod caller;
@@ -33,6 +34,7 @@ mod request;
 mod rig;
 #[cfg(test)]
 mod scripted;
+pub(crate) mod seat;
 mod shared;
 #[cfg(test)]
 mod sliced;

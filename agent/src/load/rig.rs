@@ -112,7 +112,7 @@ impl Rig {
         let clock = Clock::start();
         let (reports, inbox) = mpsc::channel(64);
         let workers: Vec<_> = (0..count)
-            .map(|index| Worker::start(index, count, clock, reports.clone()).unwrap())
+            .map(|index| Worker::start(index, count, None, clock, reports.clone()).unwrap())
             .collect();
         let fire = clock.now() + AHEAD;
         let newest = workers.iter().map(|_| None).collect();

@@ -56,7 +56,7 @@ fn load(
     };
     let clock = Clock::start();
     let (reports, mut inbox) = mpsc::channel(64);
-    let worker = Worker::start(0, 1, clock, reports).unwrap();
+    let worker = Worker::start(0, 1, None, clock, reports).unwrap();
     let fire = clock.now() + Duration::from_millis(20);
     assert!(worker.order(WorkerOrder::Run { plan: Arc::new(plan), fire }));
     loop {

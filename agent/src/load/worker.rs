@@ -19,6 +19,7 @@ use crate::load::alarm::Alarm;
 use crate::load::cpu::{Cpu, CpuMeter};
 use crate::load::line::Line;
 use crate::load::recorder::Recorder;
+use crate::load::seat::Seat;
 use crate::load::shared::Shared;
 use crate::load::slots::{Slot, Slots};
 use crate::load::user::User;
@@ -82,28 +83,40 @@ pub(crate) struct WorkerReport {
 /// A worker's thread, as the agent holds it.
 pub(crate) struct Worker {
     orders: mpsc::Sender<WorkerOrder>,
+    seat: Seat,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    /// Starts worker number `index` of `workers`.
+    /// Starts worker number `index` of `workers`, bound to `processor` if there is one.
     ///
     /// # Errors
-    /// If the system gives no thread or no event queue.
+    /// If the system gives no thread or no event queue, or does not bind it.
     pub(crate) fn start(
         index: u32,
         workers: u32,
+        processor: Option<u32>,
         clock: Clock,
         reports: mpsc::Sender<WorkerReport>,
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (orders, inbox) = mpsc::channel(QUEUE);
+        let (seated, seat) = std::sync::mpsc::sync_channel(1);
         let thread =
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                if seated.send(Seat::take(processor)).is_err() {
+                    return;
+                }
                 let place = Place { index, workers, clock, reports };
                 LocalSet::new().block_on(&runtime, place.run(inbox));
             })?;
-        Ok(Self { orders, thread: Some(thread) })
+        let seat = seat.recv().map_err(|_| std::io::ErrorKind::BrokenPipe)??;
+        Ok(Self { orders, seat, thread: Some(thread) })
+    }
+
+    /// Where its thread sits.
+    pub(crate) fn seat(&self) -> Seat {
+        self.seat
     }
 
     /// The thread has ended, which nothing but a panic makes it do while it has orders.

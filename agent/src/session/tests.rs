@@ -126,6 +126,7 @@ impl Bench {
             name: "agent".parse().unwrap(),
             boot: BootId(Uuid::from_u128(7)),
             workers: 2,
+            processors: None,
             policy: Policy::new(10, Duration::from_secs(60)),
         };
         let agent = tokio::spawn(crate::serve(identity, clock, incoming, async {

@@ -12,7 +12,7 @@ use common::workload::{CacheMode, Workload};
 use toml::Value as Toml;
 
 use super::asked::PATH_BYTES_MAX;
-use super::lengths::{length_text, read_length};
+use super::law::TOKENS;
 use super::parse::{read_forced_length, read_no_output};
 use super::raw::{Collector, Origin};
 use super::read::{Field, Section};
@@ -116,7 +116,7 @@ pub(super) fn read_data_workload(
         let output = section.get("output_tokens");
         let output = output.filter(|field| field.node.origin != Origin::Implied);
         let output = match output {
-            Some(field) => read_length(&field, c).map(Some),
+            Some(field) => TOKENS.read(&field, c).map(Some),
             None => Some(None),
         };
         (output, read_forced_length(section, endpoint, c))
@@ -182,7 +182,7 @@ pub(super) fn data_lines(plan: &DataPlan, workload: &Workload, endpoint: Endpoin
     )];
     if endpoint.generates() {
         let output = output_tokens.as_ref();
-        lines.extend(output.map(|output| format!("output_tokens = {}", length_text(output))));
+        lines.extend(output.map(|output| format!("output_tokens = {}", TOKENS.text(output))));
         lines.push(format!("forced_length = {}", workload.forced_length));
     }
     lines

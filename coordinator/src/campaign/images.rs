@@ -1,11 +1,11 @@
 //! Images in requests: a key of a workload.
 
-use common::images::{Deliver, IMAGES_MAX, ImageFormat, Images, SIDE_MAX, SIDE_MIN};
-use common::length::{Bounds, Length};
+use common::images::{Deliver, ImageFormat, Images, SIDE_MAX, SIDE_MIN};
+use common::length::Length;
 use common::target::Endpoint;
 
-use super::lengths::{length_text, read_length};
-use super::raw::{Collector, Value};
+use super::law::IMAGES;
+use super::raw::Collector;
 use super::read::{Field, Section};
 
 /// Width and height where none is stated: with 28 pixels on the side of a token, as vision models of
@@ -28,7 +28,7 @@ pub(super) fn read_images(
     }
     let section = Section::open(field, &["count", "width", "height", "format", "deliver"], c)?;
     let count = match section.get("count") {
-        Some(field) => read_count(&field, c),
+        Some(field) => IMAGES.read(&field, c),
         None => Some(Length::Fixed(1)),
     };
     let mut side = |key: &str| match section.get(key) {
@@ -56,35 +56,12 @@ pub(super) fn read_images(
     })
 }
 
-/// How many images a request has: a number, or a law; one without bounds of its own is cut.
-fn read_count(field: &Field<'_>, c: &mut Collector<'_>) -> Option<Length> {
-    let Value::Table(_) = &field.node.value else {
-        return field.count(IMAGES_MAX, c).map(Length::Fixed);
-    };
-    let cut = |bounds: Bounds| Bounds { most: bounds.most.min(IMAGES_MAX), ..bounds };
-    let count = match read_length(field, c)? {
-        Length::Normal { mean, sd, bounds } => Length::Normal { mean, sd, bounds: cut(bounds) },
-        Length::Lognormal { median, sigma_milli, bounds } => {
-            Length::Lognormal { median, sigma_milli, bounds: cut(bounds) }
-        }
-        count @ (Length::Fixed(_)
-        | Length::Uniform { .. }
-        | Length::Values(_)
-        | Length::Mixed(_)) => count,
-    };
-    if count.is_within(IMAGES_MAX) {
-        Some(count)
-    } else {
-        field.refuse(c, format!("a request has 1 to {IMAGES_MAX} images"))
-    }
-}
-
 /// Images as their key is written.
 pub(super) fn images_text(images: &Images) -> String {
     let Images { count, width, height, format, deliver } = images;
     format!(
         "{{ count = {}, width = {width}, height = {height}, format = \"{}\", deliver = \"{}\" }}",
-        length_text(count),
+        IMAGES.text(count),
         format.name(),
         deliver.name()
     )
@@ -137,9 +114,13 @@ mod tests {
             ("completions", "{}", "workloads.w.images"),
             ("chat", "{ count = 0 }", "workloads.w.images.count"),
             ("chat", "{ count = 6 }", "workloads.w.images.count"),
-            ("chat", "{ count = { uniform = [1, 6] } }", "1 to 5 images"),
-            ("chat", "{ count = { values = [9] } }", "1 to 5 images"),
-            ("chat", "{ count = { normal = { mean = 9, sd = 1, min = 6 } } }", "1 to 5 images"),
+            ("chat", "{ count = { uniform = [1, 6] } }", "count.uniform.1 = 6: must be an integer"),
+            ("chat", "{ count = { values = [9] } }", "count.values.0 = 9: must be an integer"),
+            (
+                "chat",
+                "{ count = { normal = { mean = 2, sd = 1, min = 6 } } }",
+                "normal.min = 6: must be",
+            ),
             ("chat", "{ width = 15 }", "workloads.w.images.width"),
             ("chat", "{ height = 4097 }", "workloads.w.images.height"),
             ("chat", "{ format = \"webp\" }", "workloads.w.images.format"),

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `raw` | merges file, flags and environment into one tree of values with origins |
 //! | `read` | reads one value of a wanted type and range, or reports a problem |
-//! | `parse`, `asked`, `lengths`, `mixes`, `data`, `think`, `replay`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof`, `prompts` | know every key, its default and its limits |
+//! | `parse`, `asked`, `law`, `cache`, `images`, `mixes`, `data`, `think`, `replay`, `phases`, `offered`, `ends`, `window`, `search`, `judging`, `server`, `facts`, `serving`, `repeats`, `ablation`, `proof`, `prompts` | know every key, its default and its limits |
 //! | `problem` | what is wrong, where, and what would be right |
 //! | `text` | writes a campaign back as TOML |
 //!
@@ -13,12 +13,13 @@
 
 mod ablation;
 mod asked;
+mod cache;
 mod data;
 mod ends;
 mod facts;
 mod images;
 mod judging;
-mod lengths;
+mod law;
 mod mixes;
 mod offered;
 mod overlay;

@@ -13,10 +13,11 @@ use common::workload::{CacheMode, TOKENS_MAX, Workload};
 
 use super::ablation::read_ablation;
 use super::asked::{self, Asked, ClientFiles};
+use super::cache::read_cache;
 use super::data::{self, Plans, read_data_workload};
 use super::images::read_images;
 use super::judging::read_judging;
-use super::lengths::{read_cache, read_length};
+use super::law::{TIME, TOKENS};
 use super::mixes::{add_mixes, is_mix, read_models};
 use super::phases::{Given, Phases, read_phases};
 use super::prompts::{of_used, read_prompts};
@@ -26,7 +27,6 @@ use super::read::{Field, Section};
 use super::repeats::read_repeats;
 use super::server::read_server;
 use super::serving::read_serving;
-use super::think::read_think;
 use super::window::{Bounds, read_bounds};
 use super::{Campaign, DataPlan, KeyRef, Mode, Tier};
 
@@ -301,7 +301,7 @@ fn read_workload(
     ];
     let section = Section::open(field, &valid, c)?;
     let think_ms = match section.get("think_time") {
-        Some(field) => read_think(&field, c).map(Some),
+        Some(field) => TIME.read(&field, c).map(Some),
         None => Some(None),
     };
     let models = match section.get("models") {
@@ -316,7 +316,7 @@ fn read_workload(
     }
     let mut tokens = |key: &str| {
         let hint = format!("say how many tokens, 1 to {TOKENS_MAX}");
-        read_length(&section.need(key, &hint, c)?, c)
+        TOKENS.read(&section.need(key, &hint, c)?, c)
     };
     let input_tokens = tokens("input_tokens");
     let (output_tokens, forced_length) = if endpoint.generates() {

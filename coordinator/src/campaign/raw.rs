@@ -177,6 +177,9 @@ impl Node {
     }
 }
 
+/// Places of a file that is no TOML which are told: what follows them is mostly their echo.
+const SYNTAX_PROBLEMS_MAX: usize = 3;
+
 /// The tree of a file; `None` and its problems if it is no TOML.
 pub(super) fn read_file(collector: &mut Collector<'_>, source: Source<'_>) -> Option<Node> {
     if source.text.len() > Source::BYTES_MAX {
@@ -184,7 +187,7 @@ pub(super) fn read_file(collector: &mut Collector<'_>, source: Source<'_>) -> Op
         return collector.add(&Origin::Implied, "", None, what);
     }
     let (table, errors) = DeTable::parse_recoverable(source.text);
-    for error in &errors {
+    for error in errors.iter().take(SYNTAX_PROBLEMS_MAX) {
         let at = error.span().map_or(0, |span| span.start);
         let what = format!("not TOML: {}", error.message());
         collector.add::<()>(&Origin::File(at), "", None, what);

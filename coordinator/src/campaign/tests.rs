@@ -538,6 +538,13 @@ const REFUSALS: &[(&str, &str)] = &[
          2 problems",
     ),
     (
+        "{}\n{}\n{}\n{}\n",
+        "c.toml:1:1: not TOML: invalid key-value pair, expected key\n\
+         c.toml:2:1: not TOML: invalid key-value pair, expected key\n\
+         c.toml:3:1: not TOML: invalid key-value pair, expected key\n\
+         3 problems",
+    ),
+    (
         "name = \"a\"\nname = \"b\"\n[target",
         "c.toml:2:1: not TOML: duplicate key\n\
          c.toml:3:8: not TOML: unclosed table, expected `]`\n\

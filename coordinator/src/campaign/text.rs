@@ -10,14 +10,14 @@ use common::target::Endpoint;
 use common::workload::Workload;
 use toml::Value;
 
+use super::cache::cache_text;
 use super::data::data_lines;
 use super::images::images_text;
-use super::lengths::{cache_text, length_text};
+use super::law::{TIME, TOKENS};
 use super::mixes::{mix_line, models_line};
 use super::offered::{curve_word, law_word, rate_text, shape_text};
 use super::prompts::prompt_lines;
 use super::replay::{WHOLE, speed_text};
-use super::think::think_text;
 use super::window::Bounds;
 use super::{
     Ablation, CacheReset, Campaign, ClientProof, DataPlan, Judging, LevelPlan, Mode, PhasePlan,
@@ -178,16 +178,16 @@ fn workload_lines(workload: &Workload, data: Option<&DataPlan>, endpoint: Endpoi
         return lines;
     }
     let think = workload.think_ms.as_ref();
-    let think = think.map(|think_ms| format!("think_time = {}", think_text(think_ms)));
+    let think = think.map(|think_ms| format!("think_time = {}", TIME.text(think_ms)));
     if let Some(data) = data {
         lines.extend(data_lines(data, workload, endpoint));
         lines.extend(models_line(workload));
         lines.extend(think);
         return lines;
     }
-    lines.push(format!("input_tokens = {}", length_text(&workload.input_tokens)));
+    lines.push(format!("input_tokens = {}", TOKENS.text(&workload.input_tokens)));
     if endpoint.generates() {
-        lines.push(format!("output_tokens = {}", length_text(&workload.output_tokens)));
+        lines.push(format!("output_tokens = {}", TOKENS.text(&workload.output_tokens)));
         lines.push(format!("forced_length = {}", workload.forced_length));
     }
     lines.push(format!("cache = {}", cache_text(workload.cache)));

@@ -9,7 +9,7 @@ use super::paper;
 use crate::stats;
 
 /// Version of the table [`LIMITS`].
-pub const LIMITS_VERSION: u32 = 3;
+pub const LIMITS_VERSION: u32 = 4;
 
 /// A limit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -94,6 +94,21 @@ limits! {
     /// An event-loop lag at p99 up to this blurs nothing that lasts.
     LOOP_LAG_MIN = "loop_lag_min_ms", 2.0,
         "what a shared core adds now and then; a share of a shorter gap would be less than that";
+    /// A worker may wait for a core for this share of the time.
+    WAIT_SHARE_MAX = "wait_share_max", 0.2,
+        "what no lag shows: one who waits this long does its work a quarter slower";
+    /// A quota may hold an agent up in this share of its periods.
+    THROTTLED_SHARE_MAX = "throttled_share_max", 0.01,
+        "a period that is cut stops every user for tens of milliseconds, which a p99 must not hold";
+    /// A hypervisor may give this share of an agent's processors to others.
+    STEAL_SHARE_MAX = "steal_share_max", 0.05, "as much as a worker may be busy";
+    /// An interface may carry this share of what it can.
+    LINK_SHARE_MAX = "link_share_max", 0.8, "the method, 3.12";
+    /// Above this share in use, open files or local ports are nearly gone.
+    NEAR_SHARE_MAX = "near_share_max", 0.9, "what an agent plans for at most";
+    /// A host may send this share of its TCP segments again.
+    RETRANSMITTED_SHARE_MAX = "retransmitted_share_max", 0.01,
+        "each costs its request 200 ms or more, which a p99 must not hold";
     /// Gauge and requests may differ by this share in what they say was in flight.
     GAUGE_OFF_MAX = "gauge_off_max", 0.005, "the method, 3.12";
     /// Requests in flight and rate times latency may differ by this share, a turn of the users at

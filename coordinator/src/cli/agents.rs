@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use common::duration::format_duration;
+use common::processors::Processors;
 
 use super::args::{Environment, FleetArgs, TlsArgs};
 use super::run::Agents;
@@ -27,8 +28,17 @@ enum Verb {
     Calibrate(calibrate::CalibrateArgs),
 }
 
-const HEAD: [&str; 8] =
-    ["ADDRESS", "NAME", "VERSION", "WORKERS", "USERS MAX", "RUN MAX", "CLOCK ERROR", "HELD BY"];
+const HEAD: [&str; 9] = [
+    "ADDRESS",
+    "NAME",
+    "VERSION",
+    "WORKERS",
+    "PROCESSORS",
+    "USERS MAX",
+    "RUN MAX",
+    "CLOCK ERROR",
+    "HELD BY",
+];
 
 pub(super) fn run(args: &AgentsArgs) -> Result<Done, Failure> {
     match &args.verb {
@@ -75,6 +85,7 @@ fn row(address: &str, look: &Look) -> [String; HEAD.len()] {
         greeting.name.to_string(),
         greeting.build.clone(),
         greeting.workers.to_string(),
+        greeting.processors.as_ref().map_or_else(|| "any".to_owned(), Processors::to_string),
         if users == u32::MAX { "-".to_owned() } else { users.to_string() },
         format_duration(greeting.ceilings.run),
         format!("{:.0} us", look.estimate.error_us()),

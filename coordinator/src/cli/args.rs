@@ -144,7 +144,7 @@ pub struct FleetArgs {
     #[arg(long, value_name = "LIST")]
     pub agents: Option<String>,
     /// Agents inside this process [default: 1, without --agents]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub embedded: Option<u32>,
 }
 

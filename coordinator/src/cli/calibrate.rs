@@ -19,7 +19,6 @@ use crate::exit::Exit;
 use crate::launch::{Calibration, calibrate};
 use crate::plan::proof::{Ask, INPUT_TOKENS};
 use crate::report::{AgentProof, ClientProof, Real};
-use crate::store;
 use crate::ui::Plain;
 
 /// Steps of a search for the ceilings: from one user to more than any host holds.
@@ -223,13 +222,7 @@ impl Bench<'_> {
             clock: Clock::start(),
         };
         let end = calibrate(calibration, &mut self.ui, &mut self.interrupts).await;
-        let end = end.map_err(|error| {
-            let mut failure = Failure::new(error.exit(), &error);
-            if dir.join(store::FILE).exists() {
-                failure.text.push_str(&format!("\nwhat was kept is in {}", dir.display()));
-            }
-            failure
-        })?;
+        let end = end.map_err(|error| Failure::of_run(&error, dir))?;
         let model = report::load(dir)?;
         crate::report::write_files(dir, &model)
             .map_err(|error| Failure::new(Exit::Store, &error))?;

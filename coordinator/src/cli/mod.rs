@@ -17,6 +17,7 @@ mod run;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::causes::with_causes;
 use crate::exit::Exit;
+use crate::launch::LaunchError;
+use crate::store;
 
 /// A distributed load-generator fleet for LLM servers.
 #[derive(Parser)]
@@ -89,6 +92,15 @@ struct Failure {
 impl Failure {
     fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
         Self { exit, text: with_causes(error) }
+    }
+
+    /// A run that came to no end of its own, whose result directory is `dir`.
+    fn of_run(error: &LaunchError, dir: &Path) -> Self {
+        let mut failure = Self::new(error.exit(), error);
+        if dir.join(store::FILE).exists() {
+            failure.text.push_str(&format!("\nwhat was kept is in {}", dir.display()));
+        }
+        failure
     }
 
     fn usage(text: impl ToString) -> Self {

@@ -133,13 +133,7 @@ pub(super) async fn execute(
         Launch { run, campaign, agents: addresses, dir: dir.clone(), clock: Clock::start() };
     let end = Box::pin(launch(to_launch, &mut ui, &mut interrupts)).await;
     drop(agents.embedded);
-    let end = end.map_err(|error| {
-        let mut failure = Failure::new(error.exit(), &error);
-        if dir.join(store::FILE).exists() {
-            failure.text.push_str(&format!("\nwhat was kept is in {}", dir.display()));
-        }
-        failure
-    })?;
+    let end = end.map_err(|error| Failure::of_run(&error, &dir))?;
     if !dir.join(store::FILE).exists() {
         return Err(Failure { exit: Exit::Interrupted, text: end.because });
     }

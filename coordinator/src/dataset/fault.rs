@@ -51,6 +51,8 @@ pub enum Fault {
         /// The line, from 1.
         line: usize,
     },
+    /// A trace has more requests, or blocks of prompts, than there is room for.
+    TooManyTraced,
     /// A trace lasts too long.
     Long,
     /// A level that replays no trace, or a trace that is not replayed.
@@ -115,6 +117,12 @@ impl fmt::Display for DataError {
                 f,
                 "{file}:{line}: one too many: {ENTRIES_MAX} requests and {} MiB are the most; use \
                  a part of the file",
+                BYTES_MAX >> 20
+            ),
+            Fault::TooManyTraced => write!(
+                f,
+                "{file}: too long a trace: {ENTRIES_MAX} requests and {} MiB are the most; use a \
+                 part of the file",
                 BYTES_MAX >> 20
             ),
             Fault::Long => write!(f, "{file}: its requests came over more than a year"),

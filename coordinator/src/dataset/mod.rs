@@ -176,7 +176,7 @@ fn parse_trace(
     let pace = TracePace::of(count, last_us);
     let input = law(traced.iter().map(|one| one.input_tokens).collect()).ok_or(Fault::Empty)?;
     let output = law(traced.iter().filter_map(|one| one.output_tokens).collect());
-    let bytes = common::trace::pack(&traced).ok_or(Fault::TooMany { line: 1 })?;
+    let bytes = common::trace::pack(&traced).ok_or(Fault::TooManyTraced)?;
     // The packer has a bound below this.
     let count = count as u32;
     let data = DataSet {

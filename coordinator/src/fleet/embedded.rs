@@ -44,6 +44,7 @@ impl EmbeddedAgent {
             name: name(number),
             boot,
             workers,
+            processors: None,
             policy: Policy {
                 targets: Allowed::Any,
                 ..Policy::new(u32::MAX, Duration::from_secs(u64::from(u32::MAX)))

@@ -32,6 +32,7 @@ impl AgentApi for Fake {
             ceilings: Ceilings { users: 10, run: Duration::from_secs(60) },
             holder: self.holder.clone(),
             clock: Tick(1),
+            processors: None,
         })
     }
 

@@ -98,7 +98,8 @@ impl<'a> ThinkView<'a> {
         let long = if least_s == most_s {
             format!("{mean_s} s")
         } else {
-            format!("{least_s} to {most_s} s, {mean_s:.1} s on average,")
+            let decimals = if *mean_s < 1.0 { 3 } else { 1 };
+            format!("{least_s} to {most_s} s, {mean_s:.decimals$} s on average,")
         };
         format!("think     {workload}: {long} after each answer, before the next request")
     }

@@ -3,12 +3,13 @@
 use common::hist::LatencyHist;
 use common::tally::{Counts, Latencies, Tally, Tokens};
 
+use super::client::{Client, Hosts, ReceiveStamps};
 use super::data::{DataUsed, Think};
 use super::images::ImagesReport;
 use super::model::{
-    Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
-    MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, ReceiveStamps,
-    Requests, Sketch, TokenSource, TokenSums, Window, WithFailures,
+    Axes, AxesEvidence, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
+    MaybeInfinite, MeasuredRequests, Paper, PerAgent, RateInterval, Rates, Real, Requests, Sketch,
+    TokenSource, TokenSums, Window, WithFailures,
 };
 use super::prompts::Prompts;
 use super::slices::slices;
@@ -88,6 +89,7 @@ pub(super) fn report(
                 kernel: tally.latencies.receive_lag.count(),
                 user: tally.unstamped,
             },
+            host: Hosts::of(totals),
         },
         per_agent: totals.parts.iter().map(|part| per_agent(part, level.period)).collect(),
         histogram_sha256: tally.histogram_digest().to_string(),
@@ -348,6 +350,7 @@ fn per_agent(part: &Part<'_>, period: Option<Period>) -> PerAgent {
         tokens: tally.map(|tally| tokens(&tally.tokens, tally.measured.succeeded)),
         in_flight_mean: real(tally.and_then(in_flight)),
         latency_ms: tally.map(sketches),
+        host: part.seal.and_then(|seal| Some(seal.snapshot.vitals.health.as_ref()?.into())),
     }
 }
 

@@ -6,10 +6,12 @@
 
 mod asked;
 mod build;
+mod client;
 mod compared;
 mod data;
 mod images;
 mod imported;
+mod latencies;
 mod level;
 mod model;
 mod paper;
@@ -29,14 +31,17 @@ use std::path::Path;
 
 use crate::store::{StoreError, write_whole};
 
+pub use client::{
+    Client, HostReport, Hosts, NicReport, RttReport, TcpReport, UsedReport, WorkerReport,
+};
 pub use compared::{ablation_json, ablation_text, comparison_json, comparison_text, trust};
 pub use data::{DataUsed, Think};
 pub use images::{AskedImages, Fetched, ImagesReport};
 pub use imported::{imported_json, imported_text};
 pub use model::{
-    AgentLine, Axes, AxesEvidence, Client, Distribution, Ends, Facts, LatencyMs, LevelReport,
-    LevelState, MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real,
-    ReceiveStamps, ReportModel, Requests, Sketch, TokenSource, TokenSums, Window, WithFailures,
+    AgentLine, Axes, AxesEvidence, Distribution, Ends, Facts, LatencyMs, LevelReport, LevelState,
+    MaybeInfinite, MeasuredRequests, Paper, Peak, PerAgent, RateInterval, Rates, Real, ReportModel,
+    Requests, Sketch, TokenSource, TokenSums, Window, WithFailures,
 };
 pub use paper::{
     Cell, Column, Figure, LeftOut as PaperLeftOut, Own, PaperReport, PaperRun, PaperTable, Value,

@@ -305,6 +305,18 @@ pub(super) fn count(value: u64, width: usize) -> String {
     }
 }
 
+/// Digits with a comma between thousands.
+pub(super) fn grouped(digits: &str) -> String {
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// What names a level beyond its phase and users.
 fn name_beyond_users(level: &LevelReport) -> Option<String> {
     let mut parts = Vec::new();

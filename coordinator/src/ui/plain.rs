@@ -1,7 +1,12 @@
 //! One line of progress on standard error: redrawn in place on a terminal, printed now and then
 //! elsewhere.
+//!
+//! A thread of its own writes: a terminal that takes nothing, as one whose user holds it, must not
+//! hold up the run.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::time::Tick;
@@ -15,10 +20,14 @@ const REDRAW_EVERY: Duration = Duration::from_millis(200);
 /// A level is shown from when its agents have had time to report.
 const FIRST_AFTER: Duration = Duration::from_secs(2);
 
+/// Texts that may wait to be written; one that finds no place is not shown.
+const QUEUE: usize = 256;
+
 /// The progress line.
 #[derive(Debug)]
 pub struct Plain {
-    shown: bool,
+    /// Absent where nothing is shown.
+    writer: Option<Writer>,
     terminal: bool,
     drawn: bool,
     due: Tick,
@@ -28,16 +37,16 @@ impl Plain {
     /// A progress line; `shown` as `--ui` says.
     pub fn new(shown: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { shown, terminal, drawn: false, due: Tick::ZERO }
+        let writer = shown.then(Writer::start).flatten();
+        Self { writer, terminal, drawn: false, due: Tick::ZERO }
     }
 
     /// Shows the view if it is time to.
     pub fn update(&mut self, view: &mut View, now: Tick) {
         let View { place, planned, level } = view;
-        let Some(level) = level
-            .as_mut()
-            .filter(|level| self.shown && !level.is_unknown() && level.elapsed(now) >= FIRST_AFTER)
-        else {
+        let level =
+            level.as_mut().filter(|level| !level.is_unknown() && level.elapsed(now) >= FIRST_AFTER);
+        let (Some(writer), Some(level)) = (&self.writer, level) else {
             return;
         };
         if now < self.due {
@@ -47,21 +56,21 @@ impl Plain {
         if self.terminal {
             self.due = now + REDRAW_EVERY;
             self.drawn = true;
-            write(&format!("\r\x1b[K{line}"));
+            writer.write(format!("\r\x1b[K{line}"));
         } else {
             self.due = now + PRINT_EVERY;
-            write(&format!("{line}\n"));
+            writer.write(format!("{line}\n"));
         }
     }
 
     /// Prints a line of its own.
     pub fn say(&mut self, text: &str) {
-        if !self.shown {
+        let Some(writer) = &self.writer else {
             return;
-        }
+        };
         let clear = if self.drawn { "\r\x1b[K" } else { "" };
         self.drawn = false;
-        write(&format!("{clear}{text}\n"));
+        writer.write(format!("{clear}{text}\n"));
     }
 }
 
@@ -112,10 +121,44 @@ fn told(progress: Progress) -> String {
     }
 }
 
-fn write(text: &str) {
-    let mut out = std::io::stderr().lock();
-    // Progress that cannot be shown is no reason to stop a run.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+/// What writes. Dropping it waits until all is written.
+#[derive(Debug)]
+struct Writer {
+    texts: Option<SyncSender<String>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// `None` if the system gives no thread: progress that cannot be shown is no reason to stop a
+    /// run.
+    fn start() -> Option<Self> {
+        let (texts, queue) = mpsc::sync_channel(QUEUE);
+        let thread = std::thread::Builder::new().name("progress".to_owned());
+        let thread = thread.spawn(move || write_all(&queue)).ok()?;
+        Some(Self { texts: Some(texts), thread: Some(thread) })
+    }
+
+    fn write(&self, text: String) {
+        if let Some(texts) = &self.texts {
+            let _ = texts.try_send(text);
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.texts.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_all(queue: &Receiver<String>) {
+    for text in queue {
+        let mut out = std::io::stderr().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
 }
 
 #[cfg(test)]

@@ -55,18 +55,18 @@ impl Live {
         Self { load, agents: fired.into_iter().map(agent).collect() }
     }
 
-    pub(super) fn absorb(&mut self, agent: AgentIx, snapshot: &Snapshot) {
+    pub(super) fn absorb(&mut self, agent: AgentIx, snapshot: Snapshot) {
         let Some(agent) = self.agents.get_mut(&agent) else {
             return;
         };
         if agent.newest.as_ref().is_some_and(|newest| newest.sequence >= snapshot.sequence) {
             return;
         }
-        let tally = &snapshot.tally;
+        let tally = snapshot.tally;
         let latency = match self.load.arrivals {
-            Arrivals::Closed { .. } => &tally.paper.latency,
+            Arrivals::Closed { .. } => tally.paper.latency,
             // An arrival that waits for a place has begun for whoever waits for the answer.
-            Arrivals::Open(_) => &tally.latencies.e2e_plan,
+            Arrivals::Open(_) => tally.latencies.e2e_plan,
         };
         agent.newest = Some(Newest {
             sequence: snapshot.sequence,
@@ -76,9 +76,9 @@ impl Live {
             measured: tally.measured.started,
             following: tally.scope.window().map_or(0, |window| window.following),
             area_ns: tally.in_flight.area_ns(),
-            in_flight: tally.in_flight.clone(),
-            flow: tally.flow.clone(),
-            latency: latency.clone(),
+            in_flight: tally.in_flight,
+            flow: tally.flow,
+            latency,
         });
     }
 

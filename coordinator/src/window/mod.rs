@@ -124,7 +124,7 @@ impl Watch {
     }
 
     /// Takes in a snapshot; an older one than is known changes nothing.
-    pub fn absorb(&mut self, agent: AgentIx, snapshot: &Snapshot) {
+    pub fn absorb(&mut self, agent: AgentIx, snapshot: Snapshot) {
         self.live.absorb(agent, snapshot);
     }
 

@@ -391,7 +391,7 @@ fn run(case: Case) -> Ran {
                 false
             }
             What::Hear { agent, snapshot } => {
-                watch.absorb(AgentIx(agent as u32), &snapshot);
+                watch.absorb(AgentIx(agent as u32), (*snapshot).clone());
                 true
             }
             What::Order { agent, decision } => {
@@ -530,11 +530,11 @@ proptest! {
                 What::Snapshot { agent } => sim.snapshot(agent, now),
                 What::Hear { agent, snapshot } => {
                     let agent = AgentIx(agent as u32);
-                    one.absorb(agent, &snapshot);
-                    other.absorb(agent, &snapshot);
+                    one.absorb(agent, (*snapshot).clone());
+                    other.absorb(agent, (*snapshot).clone());
                     heard.push((agent, snapshot));
                     let (agent, old) = &heard[sim.draw(heard.len() as u64) as usize];
-                    other.absorb(*agent, old);
+                    other.absorb(*agent, (**old).clone());
                 }
                 What::Order { agent, decision } => sim.order(agent, decision, now),
                 What::Turn => {
@@ -631,7 +631,9 @@ fn users_that_cannot_be_kept_busy_are_measured_as_they_are() {
             What::Token { agent } => sim.agents[agent].tally.events(now, 1),
             What::Finish { agent, number, begun } => sim.finish(agent, number, begun, now),
             What::Snapshot { agent } => sim.snapshot(agent, now),
-            What::Hear { agent, snapshot } => watch.absorb(AgentIx(agent as u32), &snapshot),
+            What::Hear { agent, snapshot } => {
+                watch.absorb(AgentIx(agent as u32), (*snapshot).clone())
+            }
             What::Order { .. } => {}
             What::Turn => {
                 sim.at(now + 250 * MS, What::Turn);
@@ -676,11 +678,11 @@ fn a_snapshot_from_before_the_end_says_nothing_about_what_follows() {
     tally.measure(10 * S);
     tally.release(20 * S);
     // Nothing is open, and the window has a second to go.
-    live.absorb(AgentIx(0), &heard(1, 19, &tally));
+    live.absorb(AgentIx(0), heard(1, 19, &tally));
     assert_eq!(live.following_since(until), None);
     tally.start(20 * S - 1, InSlices::NONE);
     tally.start(20 * S, InSlices::NONE);
-    live.absorb(AgentIx(0), &heard(2, 21, &tally));
+    live.absorb(AgentIx(0), heard(2, 21, &tally));
     assert_eq!(live.following_since(until), Some(1));
 }
 
@@ -691,11 +693,11 @@ fn what_waits_for_a_place_makes_a_request_last_no_shorter() {
     let mut tally = Tally::windowed();
     (0..500).for_each(|number| tally.start(number * S / 50, InSlices::NONE));
     tally.in_flight(0, 10 * S, 2);
-    live.absorb(AgentIx(0), &heard(1, 10, &tally));
+    live.absorb(AgentIx(0), heard(1, 10, &tally));
     // None has ended: twice the age of those in flight.
     assert_eq!(live.mean_duration(), Some(Duration::from_secs(20)));
     (tally.counts.open, tally.counts.succeeded) = (496, 4);
-    live.absorb(AgentIx(0), &heard(2, 10, &tally));
+    live.absorb(AgentIx(0), heard(2, 10, &tally));
     assert_eq!(live.mean_duration(), Some(Duration::from_secs(4)));
 }
 

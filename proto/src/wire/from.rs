@@ -7,6 +7,7 @@ use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId, UserId};
 use common::length::Length;
 use common::phase::Phase;
+use common::processors::Processors;
 use common::seed::Seed;
 use common::snapshot::{LevelEnd, Origin, Seal, Snapshot, Vitals};
 use common::target::{BaseUrl, Connection, Endpoint, Target, Timeouts};
@@ -98,8 +99,17 @@ impl TryFrom<pb::HelloReply> for Greeting {
             },
             holder: message.holder.map(Holder::try_from).transpose()?,
             clock: Tick(message.clock_ns),
+            processors: processors(message.processors)?,
         })
     }
+}
+
+fn processors(list: Vec<u32>) -> Result<Option<Processors>, WireError> {
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let processors = Processors::new(list);
+    processors.map(Some).ok_or_else(|| WireError::new("processors", "one twice, or too high"))
 }
 
 impl TryFrom<pb::Holder> for Holder {
@@ -354,6 +364,7 @@ impl TryFrom<pb::Snapshot> for Snapshot {
                 busy_share: share("vitals.busy_share", vitals.busy_share)?,
                 clock_step_ns: vitals.clock_step_ns,
                 suspended_ns: vitals.suspended_ns,
+                health: vitals.health.map(TryInto::try_into).transpose()?,
             },
         })
     }

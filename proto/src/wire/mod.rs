@@ -3,6 +3,7 @@
 
 mod asked;
 mod from;
+mod health;
 mod images;
 mod load;
 mod slices;

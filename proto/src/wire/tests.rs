@@ -82,6 +82,7 @@ fn sealed(mut tally: Tally, latencies: &[u64]) -> Seal {
                 busy_share: 0.1,
                 clock_step_ns: 7,
                 suspended_ns: 8,
+                health: None,
             },
         },
         end: LevelEnd::Faulted("why".to_owned()),

@@ -38,6 +38,7 @@ impl From<&Greeting> for pb::HelloReply {
             run_max_ns: duration_ns(greeting.ceilings.run),
             holder: greeting.holder.as_ref().map(Into::into),
             clock_ns: greeting.clock.0,
+            processors: greeting.processors.as_ref().map_or_else(Vec::new, |p| p.list().to_vec()),
         }
     }
 }
@@ -213,6 +214,7 @@ impl From<&Snapshot> for pb::Snapshot {
                 busy_share: snapshot.vitals.busy_share,
                 clock_step_ns: snapshot.vitals.clock_step_ns,
                 suspended_ns: snapshot.vitals.suspended_ns,
+                health: snapshot.vitals.health.as_ref().map(Into::into),
             }),
         }
     }

@@ -3,9 +3,10 @@
 use common::arrivals::Arrivals;
 use common::hist::LatencyHist;
 use common::outcome::Failure;
+use common::tally::Latencies;
 use common::time::Tick;
 
-use super::Context;
+use super::{Context, host};
 use crate::classify::limits::{
     AGENT_OFF_MAX, AGENT_P_MAX, BURST_SKEW_SHARE_MAX, BUSY_SHARE_MAX, CLOCK_ERROR_MAX,
     CLOCK_ERROR_SHARE_MAX, CLOCK_STEP_MAX, LOOP_LAG_MAX, LOOP_LAG_MIN, LOOP_LAG_SHARE_MAX,
@@ -17,7 +18,8 @@ use crate::measure::Measured;
 use crate::merge::Part;
 use crate::stats;
 
-/// Wakes of an event loop, 20 ms apart, from which on their p99 is not just the latest of them.
+/// Wakes of an event loop, 20 ms apart, or reads, from which on their p99 is not just the latest of
+/// them.
 const WAKES_MIN: u64 = 100;
 
 /// Names that an evidence lists; the rest are counted.
@@ -40,22 +42,24 @@ pub(super) fn client(level: &Measured<'_>) -> Option<Verdict> {
     }
     let strict_ms = loop_lag_limit_ms(&tally.latencies.icl);
     let limit_ms = |lag: &LatencyHist| {
-        // Of fewer wakes the p99 is the largest: one hiccup.
+        // Of fewer the p99 is the largest: one hiccup.
         if lag.count() < WAKES_MIN { LOOP_LAG_MAX.value } else { strict_ms }
     };
-    let lag = |part: &Part<'_>| {
-        let lag = &part.seal?.snapshot.tally.latencies.loop_lag;
-        let lag_ms = lag.quantile_us(0.99)? / 1e3;
-        (lag_ms > limit_ms(lag)).then_some(lag_ms)
+    let mut late = |of: fn(&Latencies) -> &LatencyHist, (whose, what): (&str, &str)| {
+        let lag = |part: &Part<'_>| {
+            let lag = of(&part.seal?.snapshot.tally.latencies);
+            let lag_ms = lag.quantile_us(0.99)? / 1e3;
+            (lag_ms > limit_ms(lag)).then_some(lag_ms)
+        };
+        evidence.extend(worst(level, lag).map(|(agent, lag_ms)| {
+            let limit_ms = if lag_ms > LOOP_LAG_MAX.value { LOOP_LAG_MAX.value } else { strict_ms };
+            let (late, limit) = (number(lag_ms), number(limit_ms));
+            format!("{whose} {agent} {what} {late} ms late at p99, more than {limit} ms")
+        }));
     };
-    if let Some((agent, lag_ms)) = worst(level, lag) {
-        let limit_ms = if lag_ms > LOOP_LAG_MAX.value { LOOP_LAG_MAX.value } else { strict_ms };
-        evidence.push(format!(
-            "the event loop of agent {agent} woke {} ms late at p99, more than {} ms",
-            number(lag_ms),
-            number(limit_ms)
-        ));
-    }
+    late(|latencies| &latencies.loop_lag, ("the event loop of agent", "woke"));
+    late(|latencies| &latencies.receive_lag, ("agent", "read what had come"));
+    evidence.extend(host::limits(level));
     for (failure, what) in
         [(Failure::ClientFd, "file descriptors"), (Failure::ClientPort, "local ports")]
     {

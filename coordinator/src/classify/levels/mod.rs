@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `reached` | whether the load asked for was offered |
 //! | `generator` | whether the generator, its clocks and its agents were sound |
+//! | `host` | whether their hosts gave them what they needed |
 //! | `numbers` | whether the numbers are steady, consistent and many enough |
 //! | `work` | whether the work was what it is called |
 //! | `axes` | reliability, latency and objectives |
@@ -13,6 +14,7 @@
 
 mod axes;
 mod generator;
+mod host;
 mod load;
 mod numbers;
 mod peak;
@@ -159,6 +161,7 @@ fn validity(level: &Measured<'_>, levels: &[Measured<'_>], context: &Context<'_>
         verdicts.extend(reached::concurrency(level));
         verdicts.extend(reached::rate(level));
         verdicts.extend(generator::client(level));
+        verdicts.extend(host::warnings(level));
         verdicts.extend(unsteady);
         verdicts.extend(numbers::too_few(level, context));
         verdicts.extend(numbers::little(level));

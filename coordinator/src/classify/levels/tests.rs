@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::health::{Health, LinkUse, Segments, Used, WorkerHealth};
 use common::length::{Bounds, Length};
 use common::outcome::Failure;
 use common::phase::Phase;
@@ -203,6 +204,54 @@ fn a_generator_at_its_limit_is_told() {
         });
         assert_eq!(found(&alone(level)), [(Code::ClientLimited, Effect::Invalid)]);
     }
+}
+
+#[test]
+fn a_host_that_gives_too_little_is_told() {
+    let host = |change: &dyn Fn(&mut Health)| {
+        vitals(USUAL.level(), |vitals| change(vitals.health.get_or_insert_default()))
+    };
+    let used = |used| Some(Used { used, limit: 1000 });
+    let limited = |inside: &dyn Fn(&mut Health), outside: &dyn Fn(&mut Health)| {
+        edge(Code::ClientLimited, Effect::Invalid, host(inside), host(outside));
+    };
+    let wait = |health: &mut Health, share| {
+        let worker = WorkerHealth { wait: Some(share), ..WorkerHealth::default() };
+        health.workers = vec![WorkerHealth::default(), worker];
+    };
+    limited(&|health| wait(health, 0.2), &|health| wait(health, 0.21));
+    limited(&|health| health.throttled = Some(0.01), &|health| health.throttled = Some(0.02));
+    limited(&|health| health.steal = Some(0.05), &|health| health.steal = Some(0.06));
+    let link = |health: &mut Health, share| {
+        health.link = Some(LinkUse { name: "eth0".to_owned(), bytes_per_s: 9, share });
+    };
+    limited(&|health| link(health, None), &|health| link(health, Some(0.81)));
+    let told = |inside: &dyn Fn(&mut Health), outside: &dyn Fn(&mut Health)| {
+        edge(Code::ClientLimited, Effect::Warn, host(inside), host(outside));
+    };
+    told(&|health| health.fds = used(900), &|health| health.fds = used(901));
+    told(&|health| health.ports = used(900), &|health| health.ports = used(901));
+    let again = |health: &mut Health, retransmitted| {
+        health.segments = Some(Segments { sent: 1000 - retransmitted, retransmitted });
+    };
+    told(&|health| again(health, 10), &|health| again(health, 11));
+    // The worker that waited is named, and by how much.
+    let level = host(&|health| wait(health, 0.25));
+    let evidence = &alone(level).verdicts[0].evidence;
+    let text = "worker 1 of agent gen-0 waited for a core for 25 % of the time, more than 20 %";
+    assert_eq!(evidence, text);
+}
+
+#[test]
+fn what_was_read_late_blurs_a_level_as_a_late_loop_does() {
+    let late = |us: u64| {
+        change(USUAL.level(), |tally| {
+            tally.latencies.icl = Default::default();
+            (0..100).for_each(|_| tally.latencies.icl.record_us(150_000));
+            (0..100).for_each(|_| tally.latencies.receive_lag.record_us(us));
+        })
+    };
+    edge(Code::ClientLimited, Effect::Invalid, late(2990), late(3010));
 }
 
 /// A window whose output drifts by a share of its mean from one end to the other.

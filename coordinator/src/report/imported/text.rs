@@ -5,7 +5,7 @@ use crate::classify::imported::{Judgement, Latency, Level, LoadStatus, Stated, W
 use crate::classify::{Code, LIMITS_VERSION, Reliability, Verdict};
 use crate::import::Imported;
 use crate::report::plain::{CLIP, plain, wrap};
-use crate::report::text::short;
+use crate::report::text::{grouped, short};
 
 const WIDTH: usize = 100;
 
@@ -247,7 +247,8 @@ fn loads(rows: &[Row<'_>]) -> Vec<String> {
 }
 
 fn load_sentence(group: &[Row<'_>]) -> String {
-    let users: Vec<String> = group.iter().map(|(level, _)| thousands(level.users)).collect();
+    let users: Vec<String> =
+        group.iter().map(|(level, _)| grouped(&level.users.to_string())).collect();
     let in_flight: Vec<f64> = group.iter().filter_map(in_flight).map(f64::round).collect();
     let least = in_flight.iter().copied().fold(f64::INFINITY, f64::min);
     let most = in_flight.iter().copied().fold(0.0, f64::max);
@@ -269,19 +270,6 @@ fn load_sentence(group: &[Row<'_>]) -> String {
         sentence.push_str(" (a rough number, since levels did not do the same work)");
     }
     sentence
-}
-
-/// A count with a comma between thousands.
-fn thousands(count: u32) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn headline(rows: &[Row<'_>]) -> String {

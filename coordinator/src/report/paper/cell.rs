@@ -1,5 +1,7 @@
 //! A cell of a table: its value by the paper's method, and by floodmark's own where that is another.
 
+use crate::report::text::grouped;
+
 /// A value as a table prints it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -200,18 +202,6 @@ fn fixed(value: f64, decimals: usize) -> String {
     let is_zero = text.chars().all(|c| c == '0' || c == '.');
     let sign = if value < 0.0 && !is_zero { "-" } else { "" };
     format!("{sign}{}{part}", grouped(whole))
-}
-
-/// Digits with a comma between thousands.
-fn grouped(digits: &str) -> String {
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn six_digits(value: f64) -> String {
