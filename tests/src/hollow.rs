@@ -252,6 +252,7 @@ impl AgentApi for HollowAgent {
             name: format!("hollow-{}", self.number).parse().expect("a name"),
             boot: self.boot(),
             workers: 1,
+            processors: None,
             ceilings: Ceilings { users: u32::MAX, run: Duration::from_secs(3600) },
             holder: None,
             clock: self.clock.now(),

@@ -151,6 +151,7 @@ mod kernel {
         let mut parts = [IoSliceMut::new(buffer)];
         let message =
             recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut control.0), MsgFlags::empty())?;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign, open enum")]
         let stamp = message.cmsgs()?.find_map(|control| match control {
             ControlMessageOwned::ScmTimestampns(stamp) => {
                 Some(i128::from(stamp.tv_sec()) * 1_000_000_000 + i128::from(stamp.tv_nsec()))
