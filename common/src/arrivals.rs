@@ -316,7 +316,9 @@ mod tests {
             let width = until / f64::from(n);
             let sum: f64 = (0..n).map(|i| at((f64::from(i) + 0.5) * width) * width).sum();
             let got = rate.seconds_until(sum);
-            prop_assert!((got - until).abs() < 2e-3 * until, "{got} for {until}");
+            // A step of the sum that lies across a step of the rate is off by up to so many arrivals.
+            let off = width * at(0.0).max(at(until)) / at(until);
+            prop_assert!((got - until).abs() < 2e-3 * until + off, "{got} for {until}");
         }
     }
 

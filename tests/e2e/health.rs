@@ -12,15 +12,15 @@ use serde_json::Value;
 struct Quota(PathBuf);
 
 impl Quota {
-    /// A tenth of a processor, in periods of 50 ms; `None` without the rights, or without such
+    /// A fifth of a processor, in periods of 50 ms; `None` without the rights, or without such
     /// groups.
-    fn a_tenth() -> Option<Self> {
+    fn a_fifth() -> Option<Self> {
         let name = format!("floodmark-test-{}", std::process::id());
         let kinds = [
-            ("/sys/fs/cgroup", vec![("cpu.max", "5000 50000")]),
+            ("/sys/fs/cgroup", vec![("cpu.max", "10000 50000")]),
             (
                 "/sys/fs/cgroup/cpu",
-                vec![("cpu.cfs_period_us", "50000"), ("cpu.cfs_quota_us", "5000")],
+                vec![("cpu.cfs_period_us", "50000"), ("cpu.cfs_quota_us", "10000")],
             ),
         ];
         kinds.into_iter().find_map(|(mount, limits)| {
@@ -53,7 +53,7 @@ fn level(campaign: &Campaign, agents: &[AgentProcess]) -> Value {
     std::fs::write(dir.path().join("campaign.toml"), campaign.text()).unwrap();
     let list = process::list(agents);
     let args = ["run", "campaign.toml", "--agents", &list, "--result-dir", "result"];
-    let ended = Process::floodmark(dir.path(), &args).end(Duration::from_secs(60));
+    let ended = Process::floodmark(dir.path(), &args).end(Duration::from_secs(120));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let summary = std::fs::read_to_string(dir.path().join("result/summary.json")).unwrap();
     serde_json::from_str::<Value>(&summary).unwrap()["levels"][0].take()
@@ -90,7 +90,7 @@ fn a_host_tells_of_the_measured_time() {
 
 #[test]
 fn a_quota_that_bites_makes_the_client_the_limit() {
-    let Some(quota) = Quota::a_tenth() else {
+    let Some(quota) = Quota::a_fifth() else {
         // Needs root and a writable hierarchy of control groups.
         return;
     };
