@@ -65,6 +65,11 @@ impl Clock {
         i128::from(read_ns(ClockId::Realtime))
     }
 
+    /// The wall clock in milliseconds since 1970: a label, never subtracted.
+    pub fn wall_ms() -> u64 {
+        read_ns(ClockId::Realtime) / 1_000_000
+    }
+
     /// Processor time that the calling thread has used, in nanoseconds.
     pub fn thread_cpu_ns() -> u64 {
         read_ns(ClockId::ThreadCPUTime)

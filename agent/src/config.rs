@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use common::duration::parse_duration;
 use common::ids::Name;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::pin::Pin;
 use crate::policy::{Allowed, AllowedTarget, Policy};
+use crate::sources::Sources;
 
 /// Where an agent listens if nothing else is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7070";
@@ -34,6 +36,8 @@ pub struct AgentConfig {
     pub tls: Option<TlsFiles>,
     /// What it lets a coordinator do.
     pub policy: Policy,
+    /// Where it keeps what it finds out about its host.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// The files of mutual TLS.
@@ -60,6 +64,10 @@ pub struct Overlay {
     pub workers: Option<u32>,
     /// `--pin`.
     pub pin: Option<String>,
+    /// `--source-address`, each.
+    pub source_addresses: Vec<String>,
+    /// `--state-dir`.
+    pub state_dir: Option<PathBuf>,
     /// `--tls-cert`.
     pub tls_cert: Option<PathBuf>,
     /// `--tls-key`.
@@ -84,6 +92,22 @@ struct File {
     users_max: Option<u32>,
     run_max: Option<String>,
     images_listen: Option<String>,
+    source_addresses: Option<SourceAddresses>,
+    state_dir: Option<PathBuf>,
+}
+
+/// A list, or one text.
+#[derive(Debug)]
+struct SourceAddresses(Vec<String>);
+
+impl<'de> Deserialize<'de> for SourceAddresses {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(from)?;
+        match value.as_str() {
+            Some(one) => Ok(Self(vec![one.to_owned()])),
+            None => value.try_into().map(Self).map_err(D::Error::custom),
+        }
+    }
 }
 
 /// Everything that is wrong with a configuration.
@@ -149,6 +173,15 @@ impl AgentConfig {
                 keep.parsed("images_listen", text, wanted).map(Some)
             }
         };
+        let listed = match raw.source_addresses {
+            _ if !overlay.source_addresses.is_empty() => overlay.source_addresses,
+            None => Vec::new(),
+            Some(SourceAddresses(list)) => list,
+        };
+        let sources = match Sources::parse(&listed) {
+            Ok(sources) => Some(sources),
+            Err(error) => keep.problem("source_addresses", &error.to_string()),
+        };
         let coordinators = raw.coordinators.map(|names| {
             let names = names.iter();
             names.filter_map(|n| keep.parsed("coordinators", n, "names of coordinators")).collect()
@@ -171,8 +204,12 @@ impl AgentConfig {
                 users_max: users_max?,
                 run_max: run_max?,
                 images_listen: images_listen?,
+                sources: sources?,
+                cpus: Some(cores.max(1)),
             };
-            Some(Self { listen: listen?, name: name?, workers: workers?, pin: pin?, tls, policy })
+            let state_dir = overlay.state_dir.or(raw.state_dir);
+            let (listen, name, workers, pin) = (listen?, name?, workers?, pin?);
+            Some(Self { listen, name, workers, pin, tls, policy, state_dir })
         })();
         config.filter(|_| problems.is_empty()).ok_or(ConfigError(problems))
     }
@@ -248,6 +285,18 @@ mod tests {
     }
 
     #[test]
+    fn source_addresses_are_a_list_or_all() {
+        let of = |value: &str| {
+            let config = resolve(&format!("source_addresses = {value}"));
+            config.map(|config| config.policy.sources).map_err(|error| error.to_string())
+        };
+        assert_eq!(of("\"all\""), Ok(Sources::All));
+        let listed = ["10.0.0.5", "10.0.0.6"].map(|text| text.parse().unwrap());
+        assert_eq!(of("[\"10.0.0.5\", \"10.0.0.6\"]"), Ok(Sources::Listed(listed.into())));
+        assert!(of("7").unwrap_err().contains("source_addresses"));
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let overlay = Overlay {
             listen: Some("127.0.0.1:9".to_owned()),
@@ -270,7 +319,7 @@ mod tests {
     fn all_problems_come_at_once() {
         let error = resolve(
             "listen = \"here\"\nname = \"-\"\npin = \"all\"\nworkers = 0\ntargets = [\"gpu1:80\"]\n\
-             users_max = 0\nrun_max = \"5\"\nimages_listen = \"a\"\ntls_cert = \"x\"\ncoordinators = [\"a b\"]",
+             users_max = 0\nrun_max = \"5\"\nimages_listen = \"a\"\nsource_addresses = [\"b\"]\ntls_cert = \"x\"\ncoordinators = [\"a b\"]",
         )
         .unwrap_err();
         let keys: Vec<&str> = error.0.iter().map(|p| p.split(": ").nth(1).unwrap()).collect();
@@ -285,6 +334,7 @@ mod tests {
                 "users_max",
                 "run_max",
                 "images_listen",
+                "source_addresses",
                 "coordinators",
                 "tls_cert, tls_key, tls_ca"
             ]

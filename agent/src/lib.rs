@@ -12,10 +12,13 @@
 //! | [`compose`] | requests as bytes |
 //! | `images` | images in requests, and what serves those that a target fetches |
 //! | [`reply`] | responses: HTTP, events, their meaning, their timing |
+//! | [`ceiling`] | what this host can carry, found against a simulator of its own |
+//! | [`sources`] | where connections come from |
 //! | [`sim`] | a mock LLM server with ground truth |
 //! | `proof` | the level that loads such a server of the agent's own |
 //! | [`clock`] | the only place where clocks are read |
 
+pub mod ceiling;
 pub mod clock;
 pub mod compose;
 pub mod config;
@@ -26,6 +29,7 @@ pub mod preflight;
 pub mod reply;
 pub mod service;
 pub mod sim;
+pub mod sources;
 
 mod health;
 mod https;

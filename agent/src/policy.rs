@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::sources::Sources;
+
 /// What an agent lets a coordinator do.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -18,13 +20,18 @@ pub struct Policy {
     pub run_max: Duration,
     /// Where images are served to the target; `None` for the address towards it, and a free port.
     pub images_listen: Option<SocketAddr>,
+    /// Where connections to targets come from.
+    pub sources: Sources,
+    /// Processors that its workers may have; `None` where who starts the agent has seen to that.
+    pub cpus: Option<u32>,
 }
 
 impl Policy {
     /// Loopback alone may be loaded, by so many users at once, for so long.
     pub fn new(users_max: u32, run_max: Duration) -> Self {
         let targets = Allowed::List(Vec::new());
-        Self { targets, users_max, run_max, images_listen: None }
+        let sources = Sources::System;
+        Self { targets, users_max, run_max, images_listen: None, sources, cpus: None }
     }
 }
 

@@ -1,23 +1,24 @@
 //! Whether this host can do what an assignment asks, found out before anything is sent.
 
+mod host;
+mod needs;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::arrivals::Arrivals;
 use common::assignment::Assignment;
-use common::target::{BaseUrl, Host, Target};
+use common::target::{self, BaseUrl};
 use proto::secrets::ClientCertificate;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+pub use self::host::Host;
+pub(crate) use self::needs::FDS_RESERVED;
+pub use self::needs::{Check, Needs};
 use crate::https;
-use crate::images;
 use crate::load::Route;
 use crate::policy::Policy;
 
-/// Descriptors that are not for users: logs, the control plane, the runtime.
-const FDS_RESERVED: u64 = 256;
-/// Share of the local ports towards one destination that a level may use.
-const PORTS_SHARE: f64 = 0.9;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Raises the limit of open files to what the system allows without privileges.
@@ -39,7 +40,9 @@ pub(crate) async fn check(
     workers: u32,
 ) -> Result<Vec<Route>, Vec<String>> {
     let target = &assignment.target;
-    let mut reasons = check_host(assignment, policy, workers);
+    let mut reasons = Vec::new();
+    // Of the target whose connections come from the fewest addresses.
+    let mut sources_least = usize::MAX;
     let config = if target.base_urls().any(|url| url.tls) {
         https::config(target, client).map(Some).unwrap_or_else(|reason| {
             reasons.push(reason);
@@ -62,13 +65,33 @@ pub(crate) async fn check(
                 None
             }),
         };
-        routes.push(Route { addresses, tls });
+        let mut sources = Vec::new();
+        for address in &addresses {
+            match policy.sources.towards(*address) {
+                Ok(found) => {
+                    sources_least = sources_least.min(found.len());
+                    sources.extend(found);
+                }
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        sources.sort_unstable();
+        sources.dedup();
+        routes.push(Route { addresses, sources, tls });
     }
+    let sources = if sources_least == usize::MAX { 1 } else { sources_least.max(1) };
+    let mut reasons = [check_host(assignment, policy, workers, sources), reasons].concat();
+    reasons.dedup();
     if reasons.is_empty() { Ok(routes) } else { Err(reasons) }
 }
 
-/// Checks this host against the assignment, whatever it loads.
-pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32) -> Vec<String> {
+/// Checks this host against the assignment, whatever it loads, from so many addresses.
+pub(crate) fn check_host(
+    assignment: &Assignment,
+    policy: &Policy,
+    workers: u32,
+    sources: usize,
+) -> Vec<String> {
     let users = assignment.share.count;
     let mut reasons: Vec<_> = too_few_slots(assignment, workers).into_iter().collect();
     if users > policy.users_max {
@@ -78,43 +101,10 @@ pub(crate) fn check_host(assignment: &Assignment, policy: &Policy, workers: u32)
             policy.users_max
         ));
     }
-    // A simulator of the agent's own holds the other end of every connection.
-    let (ends, whose) = match assignment.proof {
-        None => (1, ""),
-        Some(_) => (2, " of a client proof"),
-    };
-    // A user has a connection to each base URL; those of a proof are one.
-    let urls = match assignment.proof {
-        None => assignment.target.base_urls().count() as u64,
-        Some(_) => 1,
-    };
-    let fds_needed =
-        u64::from(users) * urls * ends + images::connections(assignment) + FDS_RESERVED;
-    let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if fds < fds_needed {
-        reasons.push(format!(
-            "{users} users{whose} need {fds_needed} open files, the limit is {fds}; raise it with \
-             LimitNOFILE= in the unit or `ulimit -n {fds_needed}`"
-        ));
-    }
-    if let Some((low, high)) = local_ports() {
-        let ports = f64::from(high.saturating_sub(low)) + 1.0;
-        if f64::from(users) * f64::from(same_place(&assignment.target)) > ports * PORTS_SHARE {
-            reasons.push(format!(
-                "{users} users{whose} need more local ports than 90 % of {low}-{high}; widen it \
-                 with `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"` or use more agents"
-            ));
-        }
-    }
+    let host = Host { cpus: policy.cpus, ..Host::look() };
+    let checks = Needs::of(assignment, workers, sources).against(&host);
+    reasons.extend(checks.into_iter().filter_map(|check| check.lack));
     reasons
-}
-
-/// The most base URLs that lie at one host and port: their connections share its local ports.
-fn same_place(target: &Target) -> u32 {
-    let mut urls: Vec<String> = target.base_urls().map(BaseUrl::authority).collect();
-    urls.sort();
-    let most = urls.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(1);
-    u32::try_from(most).unwrap_or(u32::MAX)
 }
 
 /// Every worker makes its part of the arrivals of an open loop, so each needs a connection.
@@ -133,9 +123,9 @@ fn too_few_slots(assignment: &Assignment, workers: u32) -> Option<String> {
 async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
     let port = base_url.port;
     let name = match &base_url.host {
-        Host::V4(address) => return Ok(vec![SocketAddr::from((*address, port))]),
-        Host::V6(address) => return Ok(vec![SocketAddr::from((*address, port))]),
-        Host::Name(name) => name,
+        target::Host::V4(address) => return Ok(vec![SocketAddr::from((*address, port))]),
+        target::Host::V6(address) => return Ok(vec![SocketAddr::from((*address, port))]),
+        target::Host::Name(name) => name,
     };
     let lookup = tokio::net::lookup_host((name.as_str(), port));
     match tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await {
@@ -150,15 +140,12 @@ async fn resolve(base_url: &BaseUrl) -> Result<Vec<SocketAddr>, String> {
 
 /// The range of local ports; `None` where the system does not say.
 pub(crate) fn local_ports() -> Option<(u16, u16)> {
-    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let mut numbers = text.split_whitespace().map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    host::Ports::look().map(|ports| (ports.low, ports.high))
 }
 
 #[cfg(test)]
 mod tests {
     use common::arrivals::{Law, PerSecond, Rate, Schedule};
-    use common::assignment::Pace;
     use common::trust::Authorities;
 
     use super::*;
@@ -202,20 +189,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_client_proof_needs_both_ends_of_every_connection() {
-        let policy = Policy::new(100, Duration::MAX);
-        let mut assignment = assignment("http://127.0.0.1:8000");
-        let fds = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        assignment.share.count = u32::try_from(fds - FDS_RESERVED).unwrap_or(u32::MAX);
-        let lacks_files = |assignment: &Assignment| {
-            let reasons = check_host(assignment, &policy, 1);
-            reasons.iter().any(|reason| reason.contains("of a client proof need"))
-        };
-        assert!(!lacks_files(&assignment));
-        assignment.proof = Some(Pace { ttft: Duration::ZERO, itl: Duration::ZERO });
-        assert!(fds > u64::from(u32::MAX) || lacks_files(&assignment));
     }
 }

@@ -33,7 +33,7 @@ impl Proof {
         policy: &Policy,
         workers: u32,
     ) -> Result<(Route, Self), Vec<String>> {
-        let reasons = preflight::check_host(assignment, policy, workers);
+        let reasons = preflight::check_host(assignment, policy, workers, 1);
         if !reasons.is_empty() {
             return Err(reasons);
         }
@@ -52,7 +52,7 @@ impl Proof {
         let (host, port) = (Host::V4(Ipv4Addr::LOCALHOST), address.port());
         target.more_base_urls.clear();
         target.base_url = BaseUrl { tls: false, host, port, path: String::new() };
-        let route = Route { addresses: vec![address], tls: None };
+        let route = Route { addresses: vec![address], sources: Vec::new(), tls: None };
         Ok((route, Self { sim, output_tokens: assignment.workload.output_tokens.most() }))
     }
 

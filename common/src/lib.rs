@@ -18,11 +18,13 @@
 //! | [`slo`] | what a request must meet to be good |
 //! | [`outcome`], [`detail`] | how one request ended, its instants, the target's words |
 //! | [`hist`], [`series`], [`tally`] | what an agent accumulates; merging is exact |
+//! | [`ceiling`] | what a host can carry, and how late a generator may be |
 //! | [`snapshot`], [`health`], [`processors`] | cumulative states on their way to the coordinator, and what hosts tell of themselves |
 
 pub mod arrivals;
 pub mod assignment;
 pub mod body;
+pub mod ceiling;
 pub mod choice;
 pub mod detail;
 pub mod digest;

@@ -56,7 +56,7 @@ impl Exit {
             Self::Usage => "bad usage or campaign",
             Self::Target => "target not ready",
             Self::Fleet => {
-                "an agent is unreachable, refused, or was lost; or a calibration did not pass"
+                "an agent is unreachable, refused, or was lost; or a client proof did not pass"
             }
             Self::Store => "the result store failed",
             Self::Gate => "a gate failed: compare found NEW worse",

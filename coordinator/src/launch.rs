@@ -7,10 +7,13 @@ use common::duration::format_duration;
 use common::ids::RunId;
 use common::seed::Seed;
 use common::target::BaseUrl;
+use proto::link::Dialer;
+use proto::message::Greeting;
 use proto::secrets::Secrets;
 use tokio::sync::mpsc;
 
 use crate::campaign::{Campaign, Judging, Mode, ServerPlan, Tier, clip};
+use crate::ceilings::{self, Known};
 use crate::clock::{Clock, wall_now};
 use crate::dataset::{self, DataErrors, Supply};
 use crate::decide::{Decider, ProofAfter};
@@ -97,7 +100,12 @@ pub async fn launch(
     for finding in lint::before(&campaign) {
         ui.say(&format!("warning: {}", finding.text()));
     }
-    fleet::survey(&agents, clock).await?;
+    let greetings = fleet::survey(&agents, clock).await?;
+    for warning in
+        ceilings::warnings(&Plan::of(&campaign), &on_hosts_of_their_own(&agents, greetings))
+    {
+        ui.say(&format!("warning: {warning}"));
+    }
     let target = campaign.target.clone();
     let known = async {
         let (plan, timeout) = (&campaign.server, campaign.ready_timeout);
@@ -147,6 +155,14 @@ pub async fn launch(
     };
     let place = Place { agents, supplies, dir, clock };
     drive(&header, setup, place, ui, interrupts).await
+}
+
+/// What is known of the agents that are no part of this process, whose ceilings nobody finds.
+fn on_hosts_of_their_own(agents: &[Address], greetings: Vec<Greeting>) -> Vec<Known> {
+    let all = agents.iter().zip(greetings);
+    all.filter(|(address, _)| !matches!(address.dialer, Dialer::Memory(_)))
+        .map(|(_, greeting)| Known { name: greeting.name.to_string(), ceiling: greeting.ceiling })
+        .collect()
 }
 
 /// The end of a run that has hardly begun.

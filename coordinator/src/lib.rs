@@ -13,6 +13,7 @@
 //! | [`machine`] | the phase state machine, a pure value |
 //! | [`window`] | when a level's window begins and ends, a pure value |
 //! | [`driver`] | the one loop that feeds it |
+//! | [`ceilings`] | whether a plan asks more of agents than their hosts can carry |
 //! | [`fleet`] | agents: dialled, held, heard, their clocks |
 //! | [`serving`], [`lint`] | what serves the model, as it is stated, and what is known to be wrong with that |
 //! | [`store`], [`record`] | what is kept of a run |
@@ -27,6 +28,7 @@
 
 pub mod campaign;
 mod causes;
+pub mod ceilings;
 pub mod classify;
 pub mod cli;
 pub mod clock;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use common::ceiling::HostCeiling;
 use common::ids::RunId;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _};
@@ -18,6 +19,8 @@ use crate::wire::{MESSAGE_MAX, WireError};
 
 /// How long a unary call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an agent may take to find its ceiling.
+const CALIBRATE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One agent, over one connection.
 #[derive(Clone)]
@@ -74,7 +77,7 @@ impl AgentConn {
     /// # Errors
     /// As [`CallError`] says; no answer within five seconds counts as lost.
     pub async fn hello(&mut self, hello: &Hello) -> Result<Greeting, CallError> {
-        let reply = within(self.0.hello(pb::HelloRequest::from(hello))).await?;
+        let reply = within(CALL_TIMEOUT, self.0.hello(pb::HelloRequest::from(hello))).await?;
         Ok(Greeting::try_from(reply.into_inner())?)
     }
 
@@ -89,8 +92,19 @@ impl AgentConn {
         bulk: mpsc::Receiver<Order>,
     ) -> Result<Reports, CallError> {
         let orders = UrgentFirst { orders, bulk }.map(|order| pb::Order::from(&order));
-        let reports = within(self.0.session(orders)).await?;
+        let reports = within(CALL_TIMEOUT, self.0.session(orders)).await?;
         Ok(Reports(reports.into_inner()))
+    }
+
+    /// Has the agent find what its host can carry, which takes half a minute, or ten seconds if
+    /// `quick`.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn calibrate(&mut self, quick: bool) -> Result<HostCeiling, CallError> {
+        let call = self.0.calibrate(pb::CalibrateRequest { quick });
+        let reply = within(CALIBRATE_TIMEOUT, call).await?;
+        Ok(HostCeiling::try_from(reply.into_inner())?)
     }
 
     /// Stops whatever the agent is doing; gives the run that was stopped.
@@ -99,7 +113,7 @@ impl AgentConn {
     /// As [`CallError`] says.
     pub async fn abort(&mut self, reason: &str) -> Result<Option<RunId>, CallError> {
         let request = pb::AbortRequest { reason: reason.to_owned() };
-        let reply = within(self.0.abort(request)).await?;
+        let reply = within(CALL_TIMEOUT, self.0.abort(request)).await?;
         let run = reply.into_inner().run.map(|bytes| Uuid::from_slice(&bytes)).transpose();
         run.map(|run| run.map(RunId))
             .map_err(|_| CallError::Nonsense(WireError::new("abort.run", "not 16 bytes")))
@@ -127,10 +141,13 @@ impl Stream for UrgentFirst {
     }
 }
 
-async fn within<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, CallError> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+async fn within<T>(
+    time: Duration,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(time, call).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(CallError::Lost(format!("no answer for {} s", CALL_TIMEOUT.as_secs()))),
+        Err(_) => Err(CallError::Lost(format!("no answer for {} s", time.as_secs()))),
     }
 }
 

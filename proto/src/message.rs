@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::assignment::Assignment;
+use common::ceiling::HostCeiling;
 use common::digest::Digest;
 use common::ids::{BootId, Epoch, LevelId, Name, RunId};
 use common::processors::Processors;
@@ -121,6 +122,8 @@ pub struct Greeting {
     pub ceilings: Ceilings,
     /// Who holds it, if it is busy.
     pub holder: Option<Holder>,
+    /// The newest ceiling of its host, if one was found.
+    pub ceiling: Option<HostCeiling>,
     /// Its clock when it answered.
     pub clock: Tick,
     /// The processors that its workers are bound to; `None` if they are not.

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use common::ceiling::HostCeiling;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Server;
@@ -33,6 +34,13 @@ pub trait AgentApi: Send + Sync + 'static {
         peer: Peer,
         orders: Orders,
     ) -> Result<mpsc::Receiver<Result<Report, Refusal>>, Refusal>;
+
+    /// Begins to find what the agent's host can carry. It is given up when the receiver goes.
+    fn calibrate(
+        &self,
+        peer: &Peer,
+        quick: bool,
+    ) -> Result<oneshot::Receiver<Result<HostCeiling, Refusal>>, Refusal>;
 
     /// Stops whatever runs. Gives the run that was stopped.
     fn abort(&self, peer: &Peer, reason: &str) -> Result<Option<common::ids::RunId>, Refusal>;
@@ -112,6 +120,16 @@ impl<A: AgentApi> Agent for Adapter<A> {
             Err(refusal) => Err(refusal.into()),
         });
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn calibrate(
+        &self,
+        request: Request<pb::CalibrateRequest>,
+    ) -> Result<Response<pb::CalibrateReply>, Status> {
+        let peer = peer(&request)?;
+        let found = self.0.calibrate(&peer, request.into_inner().quick)?.await;
+        let gone = |_| Status::internal("the agent gave up finding its ceiling");
+        Ok(Response::new((&found.map_err(gone)??).into()))
     }
 
     async fn abort(

@@ -8,6 +8,7 @@
 )]
 
 mod ablation;
+mod capacity;
 mod cli;
 mod data;
 mod demo;

@@ -35,7 +35,7 @@ fn assert_measured(proof: &Value, number_of_checks: usize) {
 #[test]
 fn agents_are_calibrated_against_simulators_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
-    let line = "agents calibrate --embedded 2 --users 10 --duration 2s --result-dir result";
+    let line = "agents prove --embedded 2 --users 10 --duration 2s --result-dir result";
     let words: Vec<&str> = line.split(' ').collect();
     let ended = Process::floodmark(dir.path(), &words).end(BOUND);
     let summary = summary(&dir.path().join("result"));

@@ -18,6 +18,7 @@ mod fleet;
 mod http2;
 mod presets;
 mod search;
+mod ten_thousand;
 
 use std::time::Duration;
 

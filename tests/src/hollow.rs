@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agent::clock::Clock;
 use common::assignment::Assignment;
+use common::ceiling::HostCeiling;
 use common::ids::{BootId, Epoch, LevelId, RunId, UserId};
 use common::outcome::{Ending, Marks, Outcome, Usage};
 use common::slice::InSlices;
@@ -255,6 +256,7 @@ impl AgentApi for HollowAgent {
             processors: None,
             ceilings: Ceilings { users: u32::MAX, run: Duration::from_secs(3600) },
             holder: None,
+            ceiling: None,
             clock: self.clock.now(),
         })
     }
@@ -269,6 +271,14 @@ impl AgentApi for HollowAgent {
             Session { agent: self.clone(), reports, held: false, level: None, sequence: 0 };
         drop(tokio::spawn(session.run(orders)));
         Ok(outbox)
+    }
+
+    fn calibrate(
+        &self,
+        _peer: &Peer,
+        _quick: bool,
+    ) -> Result<oneshot::Receiver<Result<HostCeiling, Refusal>>, Refusal> {
+        Err(Refusal::Invalid("it is hollow: there is no host behind it".to_owned()))
     }
 
     fn abort(&self, _peer: &Peer, _reason: &str) -> Result<Option<RunId>, Refusal> {

@@ -46,6 +46,7 @@ impl Process {
             "FLOODMARK_LISTEN",
             "FLOODMARK_LOG",
             "OPENAI_API_KEY",
+            "STATE_DIRECTORY",
             "NOTIFY_SOCKET",
         ] {
             command.env_remove(variable);
@@ -129,22 +130,43 @@ pub struct AgentProcess {
 impl AgentProcess {
     /// Starts an agent of one worker and waits until it listens.
     pub fn start(name: &str) -> Self {
-        Self::with(name, &[])
+        Self::start_with(name, &[], None)
     }
 
     /// The same, with its worker bound to a processor.
     pub fn bound(name: &str) -> Self {
-        Self::with(name, &["--pin", "auto"])
+        Self::start_with(name, &["--pin", "auto"], None)
     }
 
-    fn with(name: &str, more: &[&str]) -> Self {
+    /// The same, with more arguments, and open files limited to so many.
+    pub fn start_with(name: &str, more: &[&str], files_max: Option<u32>) -> Self {
         let program = binaries::floodmark_agent();
-        let args = ["serve", "--listen", "127.0.0.1:0", "--name", name, "--workers", "1"];
-        let args = [&args[..], more].concat();
-        let process = Process::start(&program, &binaries::root(), &args);
+        let mut args = vec!["serve", "--listen", "127.0.0.1:0", "--name", name];
+        if !more.contains(&"--workers") {
+            args.extend(["--workers", "1"]);
+        }
+        args.extend(more);
+        let process = match files_max {
+            None => Process::start(&program, &binaries::root(), &args),
+            Some(files) => {
+                let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+                let mut words = vec!["-c", &script, program.to_str().expect("a plain path")];
+                words.extend(args);
+                Process::start(Path::new("/bin/sh"), &binaries::root(), &words)
+            }
+        };
         let address = process.listens_at();
         Self { process, address }
     }
+}
+
+/// Starts a simulator in a process of its own, with these arguments; gives where it listens.
+pub fn simulator(more: &[&str]) -> (Process, SocketAddr) {
+    let mut args = vec!["sim", "--listen", "127.0.0.1:0"];
+    args.extend(more);
+    let process = Process::start(&binaries::floodmark_agent(), &binaries::root(), &args);
+    let address = process.listens_at();
+    (process, address)
 }
 
 /// The value of `--agents` for these.

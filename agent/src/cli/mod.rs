@@ -1,5 +1,8 @@
-//! Arguments, logging, exit codes: 0 done, 1 internal error, 2 bad usage or configuration.
+//! Arguments, logging, exit codes: 0 done, 1 internal error, 2 bad usage or configuration, 4 what was
+//! asked is more than this host can do.
 
+mod calibrate;
+mod check;
 mod serve;
 
 use std::process::ExitCode;
@@ -22,6 +25,10 @@ struct Cli {
 enum Command {
     /// Listen for coordinators and do what they order
     Serve(serve::ServeArgs),
+    /// Find how much this host can carry, against a simulator on its other processors
+    Calibrate(calibrate::CalibrateArgs),
+    /// Show what this host has of all that a load takes, and what to do about what it lacks
+    Check(check::CheckArgs),
     /// Run a mock LLM server that knows the truth about every request
     Sim(agent::sim::SimArgs),
 }
@@ -35,6 +42,10 @@ struct Failure {
 impl Failure {
     fn usage(error: impl ToString) -> Self {
         Self { code: 2, text: error.to_string() }
+    }
+
+    fn lacking(text: impl ToString) -> Self {
+        Self { code: 4, text: text.to_string() }
     }
 
     fn internal(error: impl ToString) -> Self {
@@ -55,8 +66,16 @@ pub(crate) fn main() -> ExitCode {
         .init();
     end(match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
+        Command::Check(args) => check::run(args),
         Command::Sim(args) => agent::sim::args::run(args).map_err(Failure::internal),
     })
+}
+
+/// Writes to standard output, which whoever reads it may close.
+fn show(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn no_color_unset() -> bool {

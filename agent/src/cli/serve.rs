@@ -21,15 +21,11 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on [default: 127.0.0.1:7070]
     #[arg(long, env = "FLOODMARK_LISTEN")]
     listen: Option<String>,
-    /// Configuration file
-    #[arg(long, env = "FLOODMARK_AGENT_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    host: HostArgs,
     /// Name in reports [default: the host's name]
     #[arg(long)]
     name: Option<String>,
-    /// Worker threads [default: one per core]
-    #[arg(long)]
-    workers: Option<u32>,
     /// Bind each worker to a processor: `auto`, or a list such as 2-5,8 [default: not bound]
     #[arg(long, value_name = "PROCESSORS")]
     pin: Option<String>,
@@ -44,28 +40,57 @@ pub(crate) struct ServeArgs {
     tls_ca: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let text =
-        match &args.config {
+/// What the agent makes of its host; the same for all that is done with it.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    /// Configuration file
+    #[arg(long, env = "FLOODMARK_AGENT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Worker threads [default: one per core]
+    #[arg(long)]
+    workers: Option<u32>,
+    /// Address of this host that connections come from, or `all`; may be repeated
+    #[arg(long = "source-address", value_name = "ADDRESS")]
+    source_addresses: Vec<String>,
+    /// Directory that keeps what was found out about this host [default: none]
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
+    state_dir: Option<PathBuf>,
+}
+
+impl HostArgs {
+    /// The configuration that these and `overlay` make.
+    pub(crate) fn resolve(self, overlay: Overlay) -> Result<AgentConfig, Failure> {
+        let text = match &self.config {
             None => None,
             Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
                 Failure::usage(format!("cannot read {}: {error}", path.display()))
             })?),
         };
+        let overlay = Overlay {
+            workers: self.workers,
+            source_addresses: self.source_addresses,
+            state_dir: self.state_dir,
+            ..overlay
+        };
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let file = self.config.as_deref().zip(text.as_deref());
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX);
+        AgentConfig::resolve(file, overlay, &host, cores).map_err(Failure::usage)
+    }
+}
+
+pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let overlay = Overlay {
         listen: args.listen,
         name: args.name,
-        workers: args.workers,
         pin: args.pin,
         tls_cert: args.tls_cert,
         tls_key: args.tls_key,
         tls_ca: args.tls_ca,
+        ..Overlay::default()
     };
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let file = args.config.as_deref().zip(text.as_deref());
-    let cores = u32::try_from(cores).unwrap_or(u32::MAX);
-    let config = AgentConfig::resolve(file, overlay, &host, cores).map_err(Failure::usage)?;
+    let config = args.host.resolve(overlay)?;
     let deal = |pin: Pin| pin.deal(config.workers);
     let processors = config.pin.clone().map(deal).transpose().map_err(Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,6 +115,8 @@ async fn serve(config: AgentConfig, processors: Option<Processors>) -> Result<()
         workers: config.workers,
         processors,
         policy: config.policy,
+        state_dir: config.state_dir,
+        simulator: std::env::current_exe().ok(),
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;

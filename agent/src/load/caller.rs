@@ -28,6 +28,8 @@ use crate::reply::{Expect, Limits, Progress, Reply};
 /// A connection to each base URL, and what reads the responses that come.
 pub(super) struct Caller {
     shared: Rc<Shared>,
+    /// Which of the host's addresses its connections come from, in turn.
+    turn: u32,
     /// In the order of the base URLs.
     links: Vec<Link>,
     /// What is expected of every reply.
@@ -94,7 +96,7 @@ struct Link {
 }
 
 impl Caller {
-    pub(super) fn new(shared: Rc<Shared>) -> Self {
+    pub(super) fn new(shared: Rc<Shared>, turn: u32) -> Self {
         let assignment = &shared.plan.assignment;
         let (endpoint, stream) = (assignment.target.endpoint, assignment.target.stream);
         let expect = Expect { endpoint, stream, forced_tokens: None };
@@ -103,6 +105,7 @@ impl Caller {
         let links = shared.plan.routes.iter().map(|_| Link::default()).collect();
         Self {
             shared,
+            turn,
             links,
             expect,
             reply: Reply::new(expect, Limits::default()),
@@ -117,7 +120,9 @@ impl Caller {
     pub(super) fn of_user(shared: Rc<Shared>, user: UserId) -> Self {
         let users = shared.plan.assignment.load.users;
         let course = shared.plan.composer.course(user, users);
-        Self { course, ..Self::new(shared) }
+        let share = shared.plan.assignment.share;
+        let turn = user.0.saturating_sub(share.first.0) / share.step.max(1);
+        Self { course, ..Self::new(shared, turn) }
     }
 
     /// Connects ahead of requests wherever it is not connected. A connection that cannot be made now
@@ -126,7 +131,7 @@ impl Caller {
         let shared = &self.shared;
         for (link, route) in self.links.iter_mut().zip(&shared.plan.routes) {
             if link.channel.is_none() {
-                *link = Link { channel: connect(shared, route).await.ok(), used: false };
+                *link = Link { channel: connect(shared, route, self.turn).await.ok(), used: false };
             }
         }
     }
@@ -225,7 +230,7 @@ impl Caller {
             return Ok((channel, link.used));
         }
         match self.shared.plan.routes.get(url) {
-            Some(route) => Ok((connect(&self.shared, route).await?, false)),
+            Some(route) => Ok((connect(&self.shared, route, self.turn).await?, false)),
             None => Err(Failure::Dns),
         }
     }
@@ -322,9 +327,9 @@ impl Caller {
     }
 }
 
-async fn connect(shared: &Shared, route: &Route) -> Result<Channel, Failure> {
+async fn connect(shared: &Shared, route: &Route, turn: u32) -> Result<Channel, Failure> {
     let target = &shared.plan.assignment.target;
-    Channel::open(route, target.http, target.timeouts.connect).await
+    Channel::open(route, turn, target.http, target.timeouts.connect).await
 }
 
 /// Writes a request, at once where the socket takes it.

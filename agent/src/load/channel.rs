@@ -21,14 +21,15 @@ pub(super) enum Channel {
 
 impl Channel {
     /// Connects to the first address that answers, all that comes before a request included, within
-    /// `timeout`.
+    /// `timeout`; `turn` decides from which of the host's addresses.
     pub(super) async fn open(
         route: &Route,
+        turn: u32,
         http: Http,
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let open = async {
-            let conn = Conn::open(&route.addresses, route.tls.as_ref()).await?;
+            let conn = Conn::open(route, turn).await?;
             match http {
                 Http::V1 => Ok(Self::Lines(conn)),
                 Http::V2 => Ok(Self::Frames(Box::new(Frames::open(conn).await?))),

@@ -2,7 +2,6 @@
 //! read into the worker's buffer.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,8 +11,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::compose::{PARTS_MAX, Request};
-use crate::load::Tls;
 use crate::load::wire::{Stamp, Wire};
+use crate::load::{Route, Tls};
+use crate::sources;
 
 /// A connection to the target.
 pub(super) enum Conn {
@@ -26,12 +26,12 @@ pub(super) enum Conn {
 const GATHER_MAX: usize = 16 << 10;
 
 impl Conn {
-    /// Connects to the first address that answers, TLS included.
-    pub(super) async fn open(addresses: &[SocketAddr], tls: Option<&Tls>) -> Result<Self, Failure> {
+    /// Connects to the first address that answers, TLS included; `turn` decides from where.
+    pub(super) async fn open(route: &Route, turn: u32) -> Result<Self, Failure> {
         let mut failure = Failure::Dns;
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Self::secure(stream, tls).await,
+        for address in &route.addresses {
+            match sources::connect(*address, &route.sources, turn).await {
+                Ok(stream) => return Self::secure(stream, route.tls.as_ref()).await,
                 Err(error) => failure = connect_failure(&error),
             }
         }

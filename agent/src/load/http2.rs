@@ -40,7 +40,8 @@ fn one_user(address: SocketAddr, requests: u64) -> Assignment {
 
 /// Runs the assignment on one worker and gives its record.
 fn load(assignment: Assignment, addresses: &[SocketAddr]) -> Tally {
-    let route = |address: &SocketAddr| Route { addresses: vec![*address], tls: None };
+    let route =
+        |address: &SocketAddr| Route { addresses: vec![*address], sources: Vec::new(), tls: None };
     load_by(assignment, addresses.iter().map(route).collect())
 }
 
@@ -284,7 +285,7 @@ fn a_server_that_does_not_agree_on_http_2_over_tls_is_sent_nothing() {
     let (address, roots) = tls_front(server.address());
     let mut assignment = one_user(address, 2);
     assignment.target.base_url.tls = true;
-    let route = Route { addresses: vec![address], tls: Some(client(roots)) };
+    let route = Route { addresses: vec![address], sources: Vec::new(), tls: Some(client(roots)) };
     let tally = load_by(assignment, vec![route]);
     assert_eq!(tally.counts.failed_by(Failure::Tls), 2, "{:?}", tally.counts);
     assert_eq!(server.ledger().totals().received, 0);

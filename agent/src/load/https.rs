@@ -85,7 +85,11 @@ fn load(address: SocketAddr, roots: RootCertStore) -> Tally {
     let plan = LevelPlan {
         composer: Composers::new(&assignment, &Secrets::default()),
         assignment,
-        routes: vec![Route { addresses: vec![address], tls: Some(client(roots)) }],
+        routes: vec![Route {
+            addresses: vec![address],
+            sources: Vec::new(),
+            tls: Some(client(roots)),
+        }],
         lease: Lease::grant(Clock::boottime_ns()).deadline().clone(),
     };
     let clock = Clock::start();

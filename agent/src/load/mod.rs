@@ -48,7 +48,7 @@ mod windows;
 mod wire;
 pub(crate) mod worker;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use common::assignment::{Assignment, Share};
@@ -74,6 +74,8 @@ pub(crate) struct LevelPlan {
 pub(crate) struct Route {
     /// Where it is, checked against the policy and pinned for the level.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// The host's own addresses that connections are spread over; none where the system takes one.
+    pub(crate) sources: Vec<IpAddr>,
     /// How TLS is spoken, if it is.
     pub(crate) tls: Option<Tls>,
 }

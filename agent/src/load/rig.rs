@@ -106,7 +106,11 @@ impl Rig {
         let plan = Arc::new(LevelPlan {
             composer: Composers::new(&assignment, &Secrets::default()),
             assignment,
-            routes: vec![Route { addresses: vec![target.address()], tls: None }],
+            routes: vec![Route {
+                addresses: vec![target.address()],
+                sources: Vec::new(),
+                tls: None,
+            }],
             lease: lease.clone(),
         });
         let clock = Clock::start();

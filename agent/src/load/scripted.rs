@@ -51,7 +51,7 @@ fn load(
     let plan = LevelPlan {
         composer: Composers::new(&assignment, &Secrets::default()),
         assignment,
-        routes: vec![Route { addresses: vec![address], tls }],
+        routes: vec![Route { addresses: vec![address], sources: Vec::new(), tls }],
         lease: deadline.unwrap_or_else(lease),
     };
     let clock = Clock::start();

@@ -135,9 +135,12 @@ impl Slots {
     fn add(self: &Rc<Self>, wanted: u32, shared: &Rc<Shared>) -> Vec<Slot> {
         let room = self.most.saturating_sub(self.count.get());
         let add = if self.closed.get() { 0 } else { wanted.min(room) };
-        self.count.set(self.count.get() + add);
+        let first = self.count.get();
+        self.count.set(first + add);
         self.connecting.set(self.connecting.get() + add);
-        (0..add).map(|_| Slot::new(Rc::clone(self), Rc::clone(shared))).collect()
+        (first..first + add)
+            .map(|number| Slot::new(number, Rc::clone(self), Rc::clone(shared)))
+            .collect()
     }
 
     /// Slots that are free or about to be.
@@ -189,8 +192,8 @@ enum Called {
 }
 
 impl Slot {
-    fn new(slots: Rc<Slots>, shared: Rc<Shared>) -> Self {
-        let caller = Caller::new(Rc::clone(&shared));
+    fn new(number: u32, slots: Rc<Slots>, shared: Rc<Shared>) -> Self {
+        let caller = Caller::new(Rc::clone(&shared), number);
         Self { slots, shared, seat: Rc::default(), caller }
     }
 

@@ -128,6 +128,8 @@ impl Bench {
             workers: 2,
             processors: None,
             policy: Policy::new(10, Duration::from_secs(60)),
+            state_dir: None,
+            simulator: None,
         };
         let agent = tokio::spawn(crate::serve(identity, clock, incoming, async {
             drop(stopped.await);

@@ -1,5 +1,6 @@
 //! `floodmark-agent sim`: the simulator as a command.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::ledger::LedgerHandle;
 use super::profile::{FaultRate, Faults, Jitter, Profile, ProfileError};
 use super::server::{Sim, SimError};
 use super::thread::runtime;
+use crate::preflight::raise_fd_limit;
 
 /// Serve a mock LLM with the OpenAI API, and keep the truth about every request.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,6 +67,10 @@ pub struct SimArgs {
     /// Write the truth about every request here, as JSON, every 10 s and at the end.
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
+    /// Say the address on standard output, and end when standard input does: of a simulator that
+    /// another program starts.
+    #[arg(long, hide = true)]
+    pub owned: bool,
 }
 
 impl SimArgs {
@@ -89,8 +95,9 @@ impl SimArgs {
 
 /// Serves until SIGINT or SIGTERM.
 pub fn run(args: SimArgs) -> Result<(), SimError> {
+    raise_fd_limit();
     let profile = args.profile()?;
-    runtime()?.block_on(serve(args.listen, profile, args.truth))
+    runtime()?.block_on(serve(args.listen, profile, args.truth, args.owned))
 }
 
 const TRUTH_EVERY: Duration = Duration::from_secs(10);
@@ -99,6 +106,7 @@ async fn serve(
     listen: SocketAddr,
     profile: Profile,
     truth: Option<PathBuf>,
+    owned: bool,
 ) -> Result<(), SimError> {
     let handler =
         |kind| signal(kind).map_err(|source| SimError::Start { what: "signal handler", source });
@@ -111,10 +119,18 @@ async fn serve(
         write(&ledger, path).await?;
     }
     tracing::info!(address = %sim.address(), "the simulator listens");
+    let left = if owned { Some(owner(sim.address())?) } else { None };
     let shutdown = async move {
+        let left = async {
+            match left {
+                Some(left) => drop(left.await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = left => {}
         }
     };
     let Some(path) = truth else {
@@ -128,6 +144,21 @@ async fn serve(
         let _heard = ended.send(());
     };
     tokio::join!(serving, keep_written(&ledger, &path, end)).1
+}
+
+/// Tells the program that started this one where it listens; ready when that program has gone.
+fn owner(address: SocketAddr) -> Result<oneshot::Receiver<()>, SimError> {
+    let failed = |source| SimError::Start { what: "tie to its owner", source };
+    let mut output = std::io::stdout();
+    writeln!(output, "{address}").and_then(|()| output.flush()).map_err(failed)?;
+    let (gone, left) = oneshot::channel();
+    // A thread of its own: reading standard input cannot be given up.
+    let watch = || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(gone);
+    };
+    std::thread::Builder::new().name("owner".to_owned()).spawn(watch).map_err(failed)?;
+    Ok(left)
 }
 
 /// Writes the ledger again and again, and a last time after `end`. Earlier failures are logged:

@@ -3,6 +3,7 @@
 //! A status is only as good as its limit, so reports print the version of this table. Any change
 //! of a value, or a new one, is a new version.
 
+use common::ceiling;
 use serde::Serialize;
 
 use super::paper;
@@ -81,18 +82,18 @@ limits! {
     /// Below this share of the arrivals planned a rate was not offered.
     SENT_SHARE_MIN = "sent_share_min", 0.99, "the method, 3.12";
     /// A send lag at p99 up to this is that of a timer.
-    SEND_LAG_MIN = "send_lag_min_ms", 2.0,
+    SEND_LAG_MIN = "send_lag_min_ms", ceiling::SEND_LAG_MIN_MS,
         "the method, 3.12, which says 1 ms; one more for the grain of the timers that send";
     /// A send lag at p99 up to this share of the median time to the first token is not felt.
-    SEND_LAG_SHARE_MAX = "send_lag_share_max", 0.01, "the method, 3.12";
+    SEND_LAG_SHARE_MAX = "send_lag_share_max", ceiling::SEND_LAG_SHARE_MAX, "the method, 3.12";
     /// A worker may be short of processor time for at most this share of a level.
-    BUSY_SHARE_MAX = "busy_share_max", 0.05, "the method, 3.12; busy is above 85 % of a core";
+    BUSY_SHARE_MAX = "busy_share_max", ceiling::BUSY_SHARE_MAX, "the method, 3.12; busy is above 85 % of a core";
     /// Above this event-loop lag at p99 the client is the limit, whatever is measured.
-    LOOP_LAG_MAX = "loop_lag_max_ms", 5.0, "the method, 3.12";
+    LOOP_LAG_MAX = "loop_lag_max_ms", ceiling::LOOP_LAG_MAX_MS, "the method, 3.12";
     /// Above this share of the median gap between chunks an event-loop lag at p99 blurs them.
-    LOOP_LAG_SHARE_MAX = "loop_lag_share_max", 0.02, "the method, 3.12";
+    LOOP_LAG_SHARE_MAX = "loop_lag_share_max", ceiling::LOOP_LAG_SHARE_MAX, "the method, 3.12";
     /// An event-loop lag at p99 up to this blurs nothing that lasts.
-    LOOP_LAG_MIN = "loop_lag_min_ms", 2.0,
+    LOOP_LAG_MIN = "loop_lag_min_ms", ceiling::LOOP_LAG_MIN_MS,
         "what a shared core adds now and then; a share of a shorter gap would be less than that";
     /// A worker may wait for a core for this share of the time.
     WAIT_SHARE_MAX = "wait_share_max", 0.2,

@@ -6,7 +6,7 @@ use common::processors::Processors;
 
 use super::args::{Environment, FleetArgs, TlsArgs};
 use super::run::Agents;
-use super::{Done, Failure, calibrate};
+use super::{Done, Failure, calibrate, prove};
 use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::fleet::{self, Look};
@@ -24,11 +24,13 @@ pub(super) struct AgentsArgs {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Measure how much load each agent can make, against a simulator of its own
+    /// Find how much each agent's host can carry, against a simulator on its other processors
     Calibrate(calibrate::CalibrateArgs),
+    /// Measure each agent at a load, against a simulator of its own whose truth is known
+    Prove(prove::ProveArgs),
 }
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "ADDRESS",
     "NAME",
     "VERSION",
@@ -37,6 +39,7 @@ const HEAD: [&str; 9] = [
     "USERS MAX",
     "RUN MAX",
     "CLOCK ERROR",
+    "CEILING",
     "HELD BY",
 ];
 
@@ -44,6 +47,7 @@ pub(super) fn run(args: &AgentsArgs) -> Result<Done, Failure> {
     match &args.verb {
         None => look(args),
         Some(Verb::Calibrate(args)) => calibrate::run(args),
+        Some(Verb::Prove(args)) => prove::run(args),
     }
 }
 
@@ -89,6 +93,10 @@ fn row(address: &str, look: &Look) -> [String; HEAD.len()] {
         if users == u32::MAX { "-".to_owned() } else { users.to_string() },
         format_duration(greeting.ceilings.run),
         format!("{:.0} us", look.estimate.error_us()),
+        greeting.ceiling.as_ref().map_or_else(
+            || "not calibrated".to_owned(),
+            |ceiling| format!("{} streams", ceiling.streams.most),
+        ),
         held,
     ]
 }

@@ -11,6 +11,7 @@ mod demo;
 mod init;
 mod papers;
 mod plan;
+mod prove;
 mod report;
 mod run;
 
@@ -53,7 +54,7 @@ enum Command {
     Report(report::ReportArgs),
     /// Compare two runs, or two sets of runs, level by level: is NEW worse than BASE?
     Compare(compare::CompareArgs),
-    /// Show the agents of a fleet: versions, ceilings, clocks, who holds them; or calibrate them
+    /// Show the agents of a fleet: versions, ceilings, clocks, who holds them; or find what they can do
     Agents(agents::AgentsArgs),
     /// Make certificates for a fleet
     Pki(pki::PkiArgs),

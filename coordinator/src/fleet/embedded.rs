@@ -49,6 +49,8 @@ impl EmbeddedAgent {
                 targets: Allowed::Any,
                 ..Policy::new(u32::MAX, Duration::from_secs(u64::from(u32::MAX)))
             },
+            state_dir: None,
+            simulator: None,
         };
         let thread =
             std::thread::Builder::new().name(format!("agent-{number}")).spawn(move || {

@@ -2,6 +2,7 @@
 //!
 //! An embedded agent is an agent like any other behind the same service; only its link differs.
 
+mod calibrate;
 mod clock;
 mod embedded;
 mod spec;
@@ -20,6 +21,7 @@ use proto::message::{Greeting, Hello, Order, PROTOCOL, ProtocolVersion, Report};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub use calibrate::calibrate_all;
 pub use clock::{Estimate, Sample};
 pub use embedded::{EmbeddedAgent, EmbeddedError};
 pub use spec::{AgentsSpec, HostPort};
@@ -328,23 +330,27 @@ impl Joined {
 ///
 /// # Errors
 /// Every agent of which that is not so.
-pub async fn survey(addresses: &[Address], clock: Clock) -> Result<(), FleetError> {
-    let mut problems = Vec::new();
+pub async fn survey(addresses: &[Address], clock: Clock) -> Result<Vec<Greeting>, FleetError> {
+    let (mut greetings, mut problems) = (Vec::new(), Vec::new());
     for (address, looked) in addresses.iter().zip(look_at_all(addresses, clock).await) {
         let why = match looked {
-            Ok(Look { greeting, .. }) => greeting.holder.map(|holder| {
-                format!(
-                    "it is busy with run {} of {}; its lease ends in {:.1} s unless renewed",
-                    holder.run,
-                    holder.coordinator,
-                    holder.lease_left.as_secs_f64()
-                )
-            }),
+            Ok(Look { greeting, .. }) => {
+                let busy = greeting.holder.as_ref().map(|holder| {
+                    format!(
+                        "it is busy with run {} of {}; its lease ends in {:.1} s unless renewed",
+                        holder.run,
+                        holder.coordinator,
+                        holder.lease_left.as_secs_f64()
+                    )
+                });
+                greetings.push(greeting);
+                busy
+            }
             Err(why) => Some(why),
         };
         problems.extend(why.map(|why| (address.text.clone(), why)));
     }
-    if problems.is_empty() { Ok(()) } else { Err(FleetError(problems)) }
+    if problems.is_empty() { Ok(greetings) } else { Err(FleetError(problems)) }
 }
 
 /// Looks at every agent at once; the answers are in the order of the addresses.

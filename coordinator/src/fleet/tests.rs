@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use common::ceiling::HostCeiling;
 use common::ids::{BootId, Name};
 use proto::link;
 use proto::message::{Ceilings, Greeting, Hello, Holder, Peer, ProtocolVersion, Refusal, Report};
 use proto::server::{AgentApi, Orders};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::*;
@@ -31,6 +33,7 @@ impl AgentApi for Fake {
             workers: 1,
             ceilings: Ceilings { users: 10, run: Duration::from_secs(60) },
             holder: self.holder.clone(),
+            ceiling: None,
             clock: Tick(1),
             processors: None,
         })
@@ -48,6 +51,14 @@ impl AgentApi for Fake {
         // The session stays open until the server ends.
         std::mem::forget(reports);
         Ok(outbox)
+    }
+
+    fn calibrate(
+        &self,
+        _: &Peer,
+        _: bool,
+    ) -> Result<oneshot::Receiver<Result<HostCeiling, Refusal>>, Refusal> {
+        Err(Refusal::Invalid("a fake has no host".to_owned()))
     }
 
     fn abort(&self, _: &Peer, _: &str) -> Result<Option<RunId>, Refusal> {

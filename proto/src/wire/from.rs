@@ -98,6 +98,7 @@ impl TryFrom<pb::HelloReply> for Greeting {
                 run: Duration::from_nanos(message.run_max_ns),
             },
             holder: message.holder.map(Holder::try_from).transpose()?,
+            ceiling: message.ceiling.map(super::ceiling::from).transpose()?,
             clock: Tick(message.clock_ns),
             processors: processors(message.processors)?,
         })

@@ -2,6 +2,7 @@
 //! is checked here, once, and a bad one is named.
 
 mod asked;
+mod ceiling;
 mod from;
 mod health;
 mod images;

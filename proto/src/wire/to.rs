@@ -37,6 +37,7 @@ impl From<&Greeting> for pb::HelloReply {
             users_max: greeting.ceilings.users,
             run_max_ns: duration_ns(greeting.ceilings.run),
             holder: greeting.holder.as_ref().map(Into::into),
+            ceiling: greeting.ceiling.as_ref().map(super::ceiling::to),
             clock_ns: greeting.clock.0,
             processors: greeting.processors.as_ref().map_or_else(Vec::new, |p| p.list().to_vec()),
         }

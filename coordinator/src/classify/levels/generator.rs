@@ -1,6 +1,7 @@
 //! Whether the generator, its clocks and its agents were sound.
 
 use common::arrivals::Arrivals;
+use common::ceiling::loop_lag_limit_ms;
 use common::hist::LatencyHist;
 use common::outcome::Failure;
 use common::tally::Latencies;
@@ -9,8 +10,7 @@ use common::time::Tick;
 use super::{Context, host};
 use crate::classify::limits::{
     AGENT_OFF_MAX, AGENT_P_MAX, BURST_SKEW_SHARE_MAX, BUSY_SHARE_MAX, CLOCK_ERROR_MAX,
-    CLOCK_ERROR_SHARE_MAX, CLOCK_STEP_MAX, LOOP_LAG_MAX, LOOP_LAG_MIN, LOOP_LAG_SHARE_MAX,
-    START_SKEW_MAX, START_SKEW_SHARE_MAX,
+    CLOCK_ERROR_SHARE_MAX, CLOCK_STEP_MAX, LOOP_LAG_MAX, START_SKEW_MAX, START_SKEW_SHARE_MAX,
 };
 use crate::classify::number::{number, percent};
 use crate::classify::{Code, Verdict};
@@ -70,13 +70,6 @@ pub(super) fn client(level: &Measured<'_>) -> Option<Verdict> {
     }
     let text = evidence.join("; ");
     (!text.is_empty()).then(|| Verdict::invalid(Code::ClientLimited, text))
-}
-
-/// The event-loop lag at p99 that a level may have: 2 % of the median gap between chunks, at most
-/// 5 ms and at least 2 ms, which a shared core adds now and then.
-fn loop_lag_limit_ms(icl: &LatencyHist) -> f64 {
-    let share_ms = icl.quantile_us(0.5).map(|us| LOOP_LAG_SHARE_MAX.value * us / 1e3);
-    share_ms.map_or(LOOP_LAG_MAX.value, |ms| ms.clamp(LOOP_LAG_MIN.value, LOOP_LAG_MAX.value))
 }
 
 /// The agent with the highest value; of equals the one whose name sorts first.

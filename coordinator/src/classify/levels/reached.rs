@@ -1,8 +1,8 @@
 //! Whether the load asked for was offered: users in flight, or arrivals in time.
 
-use crate::classify::limits::{
-    IN_FLIGHT_BELOW_MAX, IN_FLIGHT_MEAN_MIN, SEND_LAG_MIN, SEND_LAG_SHARE_MAX, SENT_SHARE_MIN,
-};
+use common::ceiling::send_lag_limit_ms;
+
+use crate::classify::limits::{IN_FLIGHT_BELOW_MAX, IN_FLIGHT_MEAN_MIN, SENT_SHARE_MIN};
 use crate::classify::number::{number, percent};
 use crate::classify::{Code, Verdict};
 use crate::measure::Measured;
@@ -82,11 +82,7 @@ pub(super) fn rate(level: &Measured<'_>) -> Option<Verdict> {
         ));
     }
     let latencies = &tally.latencies;
-    // An answer that is one body has no first token.
-    let felt = if latencies.ttft.is_empty() { &latencies.e2e } else { &latencies.ttft };
-    let least_us = SEND_LAG_MIN.value * 1e3;
-    let limit_us =
-        felt.quantile_us(0.5).map_or(least_us, |us| least_us.max(SEND_LAG_SHARE_MAX.value * us));
+    let limit_us = send_lag_limit_ms(latencies) * 1e3;
     if let Some(lag_us) = latencies.send_lag.quantile_us(0.99)
         && lag_us > limit_us
     {
