@@ -95,7 +95,7 @@ fn a_quota_that_bites_makes_the_client_the_limit() {
         return;
     };
     let simulator = simulator::start(simulator::quick());
-    let campaign = Campaign { window: Some("3s"), ..Campaign::new(simulator.address(), 16, 1) };
+    let campaign = Campaign::new(simulator.address(), 60, 2500);
     let agents = [AgentProcess::start("held")];
     quota.write("cgroup.procs", &agents[0].process.id().to_string()).unwrap();
     let level = level(&campaign, &agents);
