@@ -4,6 +4,7 @@
 //! outcomes over agents, merged in any order, keeps the same one.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::outcome::Failure;
 
@@ -47,24 +48,39 @@ impl Details {
 }
 
 /// `words` without the secrets that a careless server repeats, even where the end of `words` was
-/// cut off in the middle of one. A secret that holds another comes before it.
+/// cut off in the middle of one.
 pub fn without_secrets(words: &str, secrets: &[&str]) -> String {
-    // Of the words as they came: without a secret they may be shorter.
+    const SHOWN: &str = "[API key]";
     let was_cut = words.chars().count() >= CHARS_MAX;
-    let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-    secrets.fold(words.to_owned(), |words, secret| without_secret(&words, secret, was_cut))
+    let mut hidden: Vec<Range<usize>> = Vec::new();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        hidden.extend(words.match_indices(secret).map(|(at, _)| at..at + secret.len()));
+        if was_cut && let Some(begun) = longest_begun(words, secret) {
+            hidden.push(words.len() - begun..words.len());
+        }
+    }
+    hidden.sort_by_key(|range| range.start);
+    let mut gaps: Vec<Range<usize>> = Vec::new();
+    for range in hidden {
+        match gaps.last_mut() {
+            Some(gap) if range.start <= gap.end => gap.end = gap.end.max(range.end),
+            Some(_) | None => gaps.push(range),
+        }
+    }
+    let (mut clean, mut shown) = (String::new(), 0);
+    for gap in gaps {
+        clean.push_str(words.get(shown..gap.start).unwrap_or_default());
+        clean.push_str(SHOWN);
+        shown = gap.end;
+    }
+    clean.push_str(words.get(shown..).unwrap_or_default());
+    clean
 }
 
-fn without_secret(words: &str, secret: &str, was_cut: bool) -> String {
-    const SHOWN: &str = "[API key]";
-    let mut clean = words.replace(secret, SHOWN);
-    let starts = secret.char_indices().map(|(at, _)| at).rev();
-    let begun = starts.filter_map(|at| secret.get(..at)).find(|begun| clean.ends_with(begun));
-    if let Some(begun) = begun.filter(|begun| was_cut && !begun.is_empty()) {
-        clean.truncate(clean.len() - begun.len());
-        clean.push_str(SHOWN);
-    }
-    clean
+/// The bytes of the longest beginning of `secret` in which `words` ends.
+fn longest_begun(words: &str, secret: &str) -> Option<usize> {
+    let lengths = secret.char_indices().map(|(at, _)| at).skip(1);
+    lengths.filter(|&at| secret.get(..at).is_some_and(|begun| words.ends_with(begun))).last()
 }
 
 #[cfg(test)]
@@ -109,6 +125,24 @@ mod tests {
                 format!("{other}{before}{secret}").chars().take(CHARS_MAX).collect();
             let clean = without_secrets(&words, &[&other, &secret]);
             prop_assert!(!clean.contains("sk-"), "{}", clean);
+        }
+
+        /// Secrets that hold, begin and overlap each other: whatever is left of the words has no
+        /// whole one, and does not end in a beginning that a cut has left.
+        #[test]
+        fn secrets_that_share_letters_hide_each_other(
+            words in "[ab]{0,12}c?[ab]{0,12}", secrets in prop::collection::vec("[ab]{1,5}", 1..4),
+        ) {
+            let words = format!("{}{words}", "x".repeat(CHARS_MAX - words.len()));
+            let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+            let clean = without_secrets(&words, &secrets);
+            for piece in clean.split("[API key]") {
+                prop_assert!(secrets.iter().all(|secret| !piece.contains(secret)), "{}", clean);
+            }
+            for secret in &secrets {
+                let begun = secret.get(..1).unwrap_or_default();
+                prop_assert!(!clean.ends_with(begun), "{clean}");
+            }
         }
     }
 

@@ -71,13 +71,6 @@ impl Shared {
         self.expired.get()
     }
 
-    /// Sees whether the wall clock has been set.
-    pub(super) fn compare_clocks(&self) {
-        let mut stamps = self.stamps.get();
-        stamps.look(self.clock.wall_ahead_ns());
-        self.stamps.set(stamps);
-    }
-
     /// Waits for an instant, or until the level stops.
     pub(super) async fn wait(&self, until: Tick) {
         if !self.stopping.get() {

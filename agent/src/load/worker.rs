@@ -369,7 +369,6 @@ impl<'a> Level<'a> {
     /// Lag and processor time, lease and cut, whatever the users are doing.
     fn look_after(&mut self, now: Tick, wake: Tick) {
         self.shared.recorder.borrow_mut().woke(wake, now);
-        self.shared.compare_clocks();
         let measured = self.shared.recorder.borrow().measures(now);
         self.cpu.look(now, Clock::thread_cpu_ns(), measured);
         let boottime = Clock::boottime_ns();
