@@ -208,7 +208,7 @@ run_ended() {
 a_starved_agent_is_the_limit() {
     local process=${PROCESS[h1:7070]} starver
     (
-        for _ in $(seq 1 900); do
+        for _ in $(seq 1 4000); do
             kill -s STOP "$process" && sleep 0.08 && kill -s CONT "$process" && sleep 0.02 || exit 0
         done
     ) &
